@@ -1,0 +1,1 @@
+//! The custom resources of `tidegate.io/v1alpha1`: serde and schema, no logic.

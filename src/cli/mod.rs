@@ -1,0 +1,1 @@
+//! `kubectl tidegate`: one file per command, and the tree view.

@@ -1,0 +1,1 @@
+//! What `tidegate demo` adds to `sim`: services, traffic, metrics, a Git remote.

@@ -1,0 +1,1 @@
+//! The Git writer: takes a bad change out of Git, leaf by leaf.

@@ -1,0 +1,1 @@
+//! Where samples come from: the trait and the Prometheus API behind it.

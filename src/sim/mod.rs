@@ -1,0 +1,3 @@
+//! A Kubernetes that needs no cluster: for the demo, the tests and the simulator.
+
+pub mod apiserver;
