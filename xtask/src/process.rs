@@ -1,0 +1,162 @@
+//! Starting other programs: shown while they run, with what `cargo test` prints added up.
+
+use crate::summary::Outcome;
+use anyhow::{Context, Result};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// `cargo` as this task was started by, in the repository's root.
+pub fn cargo(root: &Path) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.current_dir(root);
+    command
+}
+
+/// Adds arguments given as one string of words.
+pub fn words<'a>(command: &'a mut Command, arguments: &str) -> &'a mut Command {
+    command.args(arguments.split_whitespace())
+}
+
+/// The line a person could type to run the same.
+pub fn shown(command: &Command) -> String {
+    let name = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_else(|| command.get_program());
+    std::iter::once(name)
+        .chain(command.get_args())
+        .map(OsStr::to_string_lossy)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Whether a program can be started at all.
+pub fn exists(program: &str) -> bool {
+    Command::new(program)
+        .arg("version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok()
+}
+
+/// What a test run said about itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct TestCounts {
+    passed: u64,
+    failed: u64,
+    ignored: Vec<String>,
+}
+
+impl TestCounts {
+    /// Reads one line of libtest's output.
+    fn read(&mut self, line: &str) {
+        if let Some(rest) = line.strip_prefix("test result: ") {
+            for part in rest.split(['.', ';']) {
+                let mut words = part.split_whitespace();
+                let (Some(number), Some(what)) = (words.next(), words.next()) else {
+                    continue;
+                };
+                let Ok(number) = number.parse::<u64>() else {
+                    continue;
+                };
+                match what {
+                    "passed" => self.passed += number,
+                    "failed" => self.failed += number,
+                    _ => {}
+                }
+            }
+        } else if let Some(rest) = line.strip_prefix("test ")
+            && let Some((name, why)) = rest.split_once(" ... ignored")
+        {
+            let why = why.trim_start_matches([',', ' ']);
+            self.ignored.push(match why {
+                "" => name.to_owned(),
+                why => format!("{name} ({why})"),
+            });
+        }
+    }
+
+    fn note(&self) -> String {
+        let mut note = format!("{} tests passed", self.passed);
+        if self.failed > 0 {
+            note.push_str(&format!(", {} failed", self.failed));
+        }
+        if !self.ignored.is_empty() {
+            note.push_str(&format!(", not run: {}", self.ignored.join(", ")));
+        }
+        note
+    }
+}
+
+/// Runs a command to its end and shows what it prints.
+pub fn run(command: &mut Command) -> Result<Outcome> {
+    println!("$ {}", shown(command));
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("{} does not start", shown(command)))?;
+    Ok(if status.success() {
+        Outcome::passed()
+    } else {
+        Outcome::Failed(format!("`{}`: {status}", shown(command)))
+    })
+}
+
+/// Runs a `cargo test` and adds up what it says.
+pub fn run_tests(command: &mut Command) -> Result<Outcome> {
+    println!("$ {}", shown(command));
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{} does not start", shown(command)))?;
+    let mut counts = TestCounts::default();
+    if let Some(stdout) = child.stdout.take() {
+        let mut out = std::io::stdout();
+        let mut reader = BufReader::new(stdout);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            out.write_all(&line)?;
+            out.flush()?;
+            counts.read(String::from_utf8_lossy(&line).trim_end());
+            line.clear();
+        }
+    }
+    let status = child.wait()?;
+    Ok(if !status.success() {
+        Outcome::Failed(format!("{}; `{}`: {status}", counts.note(), shown(command)))
+    } else if counts.passed == 0 {
+        // A filter that matches nothing is green to cargo, and proves nothing.
+        Outcome::Failed(format!("`{}` ran no test", shown(command)))
+    } else {
+        Outcome::Passed(counts.note())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_runs_are_added_up_and_what_did_not_run_is_named() {
+        let mut counts = TestCounts::default();
+        for line in [
+            "running 3 tests",
+            "test core::tests::first ... ok",
+            "test slow ... ignored, needs a node",
+            "test other ... ignored",
+            "test result: ok. 3 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: FAILED. 4 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out",
+        ] {
+            counts.read(line);
+        }
+        assert_eq!(
+            counts.note(),
+            "7 tests passed, 1 failed, not run: slow (needs a node), other"
+        );
+    }
+}

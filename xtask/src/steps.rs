@@ -1,0 +1,252 @@
+//! The steps of `cargo xtask test`. To add one: write its function, and give it a line in
+//! [`STEPS`].
+
+use crate::process::{cargo, run, run_tests, words};
+use crate::summary::{Outcome, Summary};
+use crate::tools::Tools;
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::OnceLock;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// One step: its name is what `--only` and `--skip` take.
+pub struct Step {
+    pub name: &'static str,
+    pub about: &'static str,
+    run: fn(&World) -> Result<Outcome>,
+    /// Whether it needs the programs that are built beside the other steps.
+    needs_tools: bool,
+}
+
+const fn step(name: &'static str, about: &'static str, run: fn(&World) -> Result<Outcome>) -> Step {
+    Step {
+        name,
+        about,
+        run,
+        needs_tools: false,
+    }
+}
+
+const fn with_tools(mut step: Step) -> Step {
+    step.needs_tools = true;
+    step
+}
+
+/// Every step, in the order they run: the quick ones first, then those that need the Go programs,
+/// which are built meanwhile.
+pub const STEPS: &[Step] = &[
+    step("fmt", "the sources are formatted", |world| {
+        run(words(&mut cargo(&world.root), "fmt --all --check"))
+    }),
+    step("clippy", "no lint complains", |world| {
+        let arguments = "clippy --locked --workspace --all-targets -- -D warnings";
+        run(words(&mut cargo(&world.root), arguments))
+    }),
+    step(
+        "tests",
+        "unit and integration tests, without a cluster",
+        |world| {
+            let arguments = "test --locked --workspace --lib --bins --tests";
+            run_tests(words(&mut cargo(&world.root), arguments).env_remove(TOOLS_VARIABLE))
+        },
+    ),
+    with_tools(step(
+        "control-plane",
+        "a real API server, Prometheus and Git server",
+        control_plane,
+    )),
+];
+
+/// Names the folder with the built programs to the tests; without it they skip by name.
+const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
+
+/// What the steps work on.
+struct World {
+    root: PathBuf,
+    tools: OnceLock<Result<PathBuf, String>>,
+}
+
+impl World {
+    /// The folder with the Go programs, or why there is none.
+    fn tools(&self) -> Result<&Path, Outcome> {
+        let built = self.tools.get_or_init(|| build_tools(&self.root));
+        match built {
+            Ok(folder) => Ok(folder),
+            Err(why) if why == "go not found" => Err(Outcome::Skipped(why.clone())),
+            Err(why) => Err(Outcome::Failed(why.clone())),
+        }
+    }
+}
+
+fn build_tools(root: &Path) -> Result<PathBuf, String> {
+    Tools::build_all(root).map_err(|error| format!("{error:#}"))
+}
+
+fn control_plane(world: &World) -> Result<Outcome> {
+    if !world.root.join("tests/it/cluster").is_dir() {
+        return Ok(Outcome::Skipped("there is no tests/it/cluster".to_owned()));
+    }
+    let tools = match world.tools() {
+        Ok(tools) => tools,
+        Err(outcome) => return Ok(outcome),
+    };
+    if let Some(missing) = git_http_backend_missing() {
+        return Ok(Outcome::Skipped(missing));
+    }
+    let mut command = cargo(&world.root);
+    words(
+        &mut command,
+        "test --locked --test it cluster:: -- --nocapture",
+    );
+    run_tests(command.env(TOOLS_VARIABLE, tools))
+}
+
+/// Why no repository can be served over HTTP, if that is so.
+fn git_http_backend_missing() -> Option<String> {
+    let Ok(output) = Command::new("git").arg("--exec-path").output() else {
+        return Some("git not found".to_owned());
+    };
+    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let backend = folder.join("git-http-backend");
+    (!backend.exists()).then(|| format!("{} not found", backend.display()))
+}
+
+/// Which steps were asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    only: Vec<String>,
+    skip: Vec<String>,
+}
+
+impl Selection {
+    /// Reads `--only STEP` and `--skip STEP`; several with commas or by repetition.
+    pub fn parse(arguments: &[String]) -> Result<Self> {
+        let mut selection = Self::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let (flag, value) = match argument.split_once('=') {
+                Some((flag, value)) => (flag, Some(value.to_owned())),
+                None => (argument.as_str(), None),
+            };
+            let list = match flag {
+                "--only" => &mut selection.only,
+                "--skip" => &mut selection.skip,
+                other => {
+                    bail!("test: {other:?} is not known; there are --only STEP and --skip STEP")
+                }
+            };
+            let Some(value) = value.or_else(|| arguments.next().cloned()) else {
+                bail!("test: {flag} needs the name of a step: {}", names());
+            };
+            for name in value.split(',') {
+                if !STEPS.iter().any(|step| step.name == name) {
+                    bail!("test: {name:?} is not a step; there are {}", names());
+                }
+                list.push(name.to_owned());
+            }
+        }
+        Ok(selection)
+    }
+
+    /// Why a step is left out, if it is.
+    fn leaves_out(&self, step: &str) -> Option<&'static str> {
+        if self.skip.iter().any(|name| name == step) {
+            return Some("left out by --skip");
+        }
+        let left_out = !self.only.is_empty() && !self.only.iter().any(|name| name == step);
+        left_out.then_some("not in --only")
+    }
+}
+
+fn names() -> String {
+    STEPS
+        .iter()
+        .map(|step| step.name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Runs the steps and prints the closing table. A step that fails stops none of the others.
+pub fn test(root: &Path, selection: &Selection) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let world = World {
+        root: root.to_path_buf(),
+        tools: OnceLock::new(),
+    };
+    let wanted = |step: &&Step| selection.leaves_out(step.name).is_none();
+
+    // The Go programs are built beside the Rust steps: together they use the machine better.
+    let mut builder: Option<JoinHandle<_>> = STEPS
+        .iter()
+        .filter(wanted)
+        .any(|step| step.needs_tools)
+        .then(|| {
+            let root = world.root.clone();
+            std::thread::spawn(move || build_tools(&root))
+        });
+
+    let mut summary = Summary::default();
+    for step in STEPS {
+        let started = Instant::now();
+        let outcome = match selection.leaves_out(step.name) {
+            Some(why) => Outcome::Skipped(why.to_owned()),
+            None => {
+                println!("\n== {}: {}", step.name, step.about);
+                if step.needs_tools
+                    && let Some(builder) = builder.take()
+                {
+                    let built = builder
+                        .join()
+                        .unwrap_or_else(|_| Err("the build panicked".into()));
+                    let _ = world.tools.set(built);
+                }
+                (step.run)(&world).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")))
+            }
+        };
+        summary.add(step.name, outcome, started.elapsed());
+    }
+    println!(
+        "\nin {:.0} s\n\n{}",
+        begun.elapsed().as_secs_f64(),
+        summary.text().trim_end()
+    );
+    Ok(if summary.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Selection> {
+        Selection::parse(
+            &arguments
+                .iter()
+                .map(|&word| word.to_owned())
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn steps_are_chosen_by_name_and_left_out_with_a_reason() {
+        let all = parse(&[]).unwrap();
+        assert!(STEPS.iter().all(|step| all.leaves_out(step.name).is_none()));
+        let some = parse(&["--only", "fmt,tests", "--skip=tests"]).unwrap();
+        assert_eq!(some.leaves_out("fmt"), None);
+        assert_eq!(some.leaves_out("tests"), Some("left out by --skip"));
+        assert_eq!(some.leaves_out("clippy"), Some("not in --only"));
+    }
+
+    #[test]
+    fn an_unknown_step_or_flag_is_refused_with_what_there_is() {
+        let refused = |arguments: &[&str]| parse(arguments).unwrap_err().to_string();
+        assert!(refused(&["--only", "tset"]).contains("\"tset\" is not a step; there are fmt, "));
+        assert!(refused(&["--fast"]).contains("--only STEP and --skip STEP"));
+        assert!(refused(&["--only"]).contains("needs the name of a step"));
+    }
+}
