@@ -1,3 +1,19 @@
 //! The custom resources of `tidegate.io/v1alpha1`: serde and schema, no logic.
 
+pub mod conditions;
 pub mod revert;
+pub mod rollout;
+pub mod rollout_status;
+mod schema;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+/// Every CRD of Tidegate, as it is written into `crds/` and applied to a cluster.
+#[must_use]
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    [rollout::Rollout::crd(), revert::Revert::crd()]
+        .into_iter()
+        .map(schema::finish)
+        .collect()
+}

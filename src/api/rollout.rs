@@ -1,0 +1,621 @@
+//! `Rollout`: a workload and how its next version goes out. Serde and schema, no logic.
+//!
+//! Field names follow Argo Rollouts wherever those are good. The schema refuses what can be refused
+//! at admission; what needs other objects is checked in `core::spec`. A field that is not built is
+//! not here.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::{CustomResource, KubeSchema};
+use schemars::{Schema, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::rollout_status::RolloutStatus;
+
+/// The pod label that tells the versions of one Rollout apart. Its Prometheus form
+/// (`rollouts_pod_template_hash`) is the default arm label of analysis templates.
+pub const HASH_LABEL: &str = "rollouts-pod-template-hash";
+
+/// Desired state of a Rollout.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "tidegate.io",
+    version = "v1alpha1",
+    kind = "Rollout",
+    plural = "rollouts",
+    shortname = "tgr",
+    category = "tidegate",
+    namespaced,
+    status = "RolloutStatus",
+    derive = "PartialEq",
+    doc = "A workload and how its next version goes out",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Step", type_ = "string", json_path = ".status.canary.stepText"),
+    printcolumn(name = "Weight", type_ = "integer", json_path = ".status.traffic.accepted"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("size(self.metadata.name) <= 52").message("metadata.name: at most 52 characters, because the names of ReplicaSets, AnalysisRuns and Reverts are made from it"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Progressing', 'Paused', 'Aborting']) || has(self.spec.strategy.canary) == has(oldSelf.spec.strategy.canary)").message("spec.strategy: canary and blueGreen cannot be exchanged while a rollout is in progress; promote or abort it first"),
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.selector.matchLabels.all(k, has(self.template.metadata) && has(self.template.metadata.labels) && k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k])").message("spec.selector.matchLabels must be a subset of spec.template.metadata.labels"),
+    validation = Rule::new("self.minReadySeconds < self.progressDeadlineSeconds").message("spec.progressDeadlineSeconds must be greater than spec.minReadySeconds"),
+)]
+pub struct RolloutSpec {
+    /// How many pods the workload has outside a rollout.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 0, max = 10000))]
+    pub replicas: i32,
+    /// Which pods are this workload's. Immutable.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.selector is immutable: delete the Rollout and create it anew"))]
+    pub selector: Selector,
+    /// A PodTemplateSpec, kept as written: its canonical JSON is the version's identity.
+    #[schemars(schema_with = "pod_template_schema")]
+    pub template: Value,
+    /// A pod counts as available after it has been ready this long.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 3600))]
+    pub min_ready_seconds: i32,
+    /// How many scaled-down ReplicaSets of earlier versions are kept. Stable's and the canary's are always kept.
+    #[serde(default = "default_history_limit")]
+    #[schemars(range(min = 0, max = 100))]
+    pub revision_history_limit: i32,
+    /// How long a version may make no progress; waiting in pauses and analyses does not count.
+    #[serde(default = "default_progress_deadline")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub progress_deadline_seconds: i32,
+    /// What happens when the deadline has passed.
+    #[serde(default)]
+    pub progress_deadline_action: DeadlineAction,
+    /// Stops the rollout where it is: no step, no weight. Scaling goes on.
+    #[serde(default)]
+    pub paused: bool,
+    /// How a new version goes out: exactly one of canary and blueGreen.
+    pub strategy: Strategy,
+    /// What happens to the change in Git when a version is aborted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_revert: Option<GitRevert>,
+}
+
+fn default_replicas() -> i32 {
+    1
+}
+fn default_history_limit() -> i32 {
+    10
+}
+fn default_progress_deadline() -> i32 {
+    600
+}
+
+/// Labels that a pod must have.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Selector {
+    /// Every label must be there with this value.
+    #[schemars(schema_with = "match_labels_schema")]
+    pub match_labels: BTreeMap<String, String>,
+}
+
+/// What happens when a version makes no progress for too long.
+#[derive(
+    schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq,
+)]
+pub enum DeadlineAction {
+    /// Abort: traffic goes back to stable.
+    #[default]
+    Abort,
+    /// Only say so in the conditions.
+    Report,
+}
+
+/// Exactly one strategy.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.canary) != has(self.blueGreen)").message("spec.strategy: exactly one of canary and blueGreen"))]
+pub struct Strategy {
+    /// Shift traffic in steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+    /// Bring the whole new version up beside the old one, then switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blue_green: Option<BlueGreen>,
+}
+
+/// Traffic is shifted to the new version in steps.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.trafficRouting) || (has(self.stableService) && has(self.canaryService))").message("spec.strategy.canary: trafficRouting needs stableService and canaryService"),
+    validation = Rule::new("!has(self.stableService) || !has(self.canaryService) || self.stableService != self.canaryService").message("spec.strategy.canary: stableService and canaryService must be two Services"),
+    validation = Rule::new("has(self.trafficRouting) || !has(self.steps) || !self.steps.exists(s, has(s.setCanaryScale))").message("spec.strategy.canary.steps: setCanaryScale needs trafficRouting, because without it the pod counts are the traffic"),
+    validation = Rule::new("!has(self.trafficRouting) || (!has(self.maxSurge) && !has(self.maxUnavailable))").message("spec.strategy.canary: maxSurge and maxUnavailable apply only without trafficRouting"),
+    validation = Rule::new("has(self.trafficRouting) || (!has(self.scaleDownDelaySeconds) && !has(self.abortScaleDownDelaySeconds))").message("spec.strategy.canary: scaleDownDelaySeconds and abortScaleDownDelaySeconds apply only with trafficRouting"),
+    validation = Rule::new("!has(self.steps) || self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight).isSorted()").message("spec.strategy.canary.steps: weights must not decrease from step to step"),
+)]
+pub struct Canary {
+    /// The Service that selects the stable version's pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "name_schema")]
+    pub stable_service: Option<String>,
+    /// The Service that selects the new version's pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "name_schema")]
+    pub canary_service: Option<String>,
+    /// Where the weights are written. Absent: the weight is approximated by pod counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic_routing: Option<TrafficRouting>,
+    /// The way to 100 %. None: one step to 100 % once the pods are available.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub steps: Vec<Step>,
+    /// Analysis in the background, from `startingStep` to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<BackgroundAnalysis>,
+    /// Pods above `replicas` while shifting by pod counts. Default 25 %, rounded up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "int_or_percent_schema")]
+    pub max_surge: Option<IntOrString>,
+    /// Pods missing from `replicas` while shifting by pod counts. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "int_or_percent_schema")]
+    pub max_unavailable: Option<IntOrString>,
+    /// How long the old version's pods stay after the traffic has left them. Default 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub scale_down_delay_seconds: Option<i32>,
+    /// How long an aborted version's pods stay after the traffic has left them. Default 30; 0: at once after the drain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub abort_scale_down_delay_seconds: Option<i32>,
+}
+
+/// One router.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.gatewayAPI) != has(self.nginx)").message("spec.strategy.canary.trafficRouting: exactly one of gatewayAPI and nginx"))]
+pub struct TrafficRouting {
+    /// Gateway API HTTPRoutes.
+    #[serde(
+        default,
+        rename = "gatewayAPI",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub gateway_api: Option<GatewayApi>,
+    /// ingress-nginx: a canary Ingress with its annotations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nginx: Option<Nginx>,
+}
+
+/// HTTPRoutes of the user's, or one that Tidegate owns.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.httpRoutes) != has(self.managedRoute)").message("spec.strategy.canary.trafficRouting.gatewayAPI: exactly one of httpRoutes and managedRoute"))]
+pub struct GatewayApi {
+    /// Routes of the user's. Only the weights of the two backends change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8))]
+    pub http_routes: Option<Vec<HttpRouteRef>>,
+    /// A route that Tidegate creates and owns, so that no GitOps tool can fight over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_route: Option<ManagedRoute>,
+}
+
+/// A named HTTPRoute and which of its rules carry the weights.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRouteRef {
+    /// Name of the HTTPRoute in the Rollout's namespace.
+    #[schemars(schema_with = "dns_name_schema")]
+    pub name: String,
+    /// By name or by index. None: every rule that has both backends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub rules: Vec<RuleRef>,
+}
+
+/// A rule of an HTTPRoute.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.name) != has(self.index)").message("a rule is given by exactly one of name and index"))]
+pub struct RuleRef {
+    /// The rule's `name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub name: Option<String>,
+    /// The rule's place in the list, from 0. For routes whose rules cannot be named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 15))]
+    pub index: Option<i32>,
+}
+
+/// The parts of the route that Tidegate owns; the backends and weights are its own.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedRoute {
+    /// Gateway API `parentRefs`, as in an HTTPRoute.
+    #[schemars(schema_with = "object_list_schema")]
+    pub parent_refs: Vec<Value>,
+    /// Gateway API `hostnames`, as in an HTTPRoute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "hostnames_schema")]
+    pub hostnames: Vec<String>,
+    /// The port of both Services.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// Gateway API rules without backends. None: one rule that matches every request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub rules: Vec<ManagedRule>,
+}
+
+/// A rule of the owned route: what an HTTPRoute rule has besides its backends.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedRule {
+    /// Gateway API `matches`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "object_list_schema")]
+    pub matches: Vec<Value>,
+    /// Gateway API `filters`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "object_list_schema")]
+    pub filters: Vec<Value>,
+    /// Gateway API `timeouts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "open_object_schema")]
+    pub timeouts: Option<Value>,
+}
+
+/// Ingresses of the user's that get a canary Ingress beside them.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Nginx {
+    /// The stable Ingresses; they are never written.
+    #[schemars(length(min = 1, max = 8))]
+    pub ingresses: Vec<IngressRef>,
+}
+
+/// A named Ingress.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct IngressRef {
+    /// Name of the Ingress in the Rollout's namespace.
+    #[schemars(schema_with = "dns_name_schema")]
+    pub name: String,
+}
+
+/// One step of a canary: exactly one of its fields.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.setWeight), has(self.pause), has(self.analysis), has(self.setCanaryScale)].filter(x, x).size() == 1").message("a step has exactly one of setWeight, pause, analysis and setCanaryScale"))]
+pub struct Step {
+    /// Percent of the traffic for the new version, 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub set_weight: Option<i32>,
+    /// Wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+    /// Go on when the evidence suffices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<StepAnalysis>,
+    /// How many canary pods there are, apart from the weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_canary_scale: Option<SetCanaryScale>,
+}
+
+/// A wait: for a time, or until somebody promotes.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.duration) && has(self.timeout))").message("a pause has a duration, or a timeout that bounds the wait for a promotion, not both"),
+    validation = Rule::new("!has(self.onTimeout) || has(self.timeout)").message("onTimeout needs timeout"),
+)]
+pub struct Pause {
+    /// Goes on by itself after this time. Absent: until promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration_schema")]
+    pub duration: Option<String>,
+    /// How long to wait for a promotion at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration_schema")]
+    pub timeout: Option<String>,
+    /// What happens after `timeout`. Default Abort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_timeout: Option<TimeoutAction>,
+}
+
+/// What a pause does when nobody promoted in time.
+#[derive(
+    schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq,
+)]
+pub enum TimeoutAction {
+    /// Abort the version.
+    #[default]
+    Abort,
+    /// Go on.
+    Promote,
+}
+
+/// An analysis as a step.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StepAnalysis {
+    /// The templates whose metrics are looked at together.
+    #[schemars(length(min = 1, max = 10))]
+    pub templates: Vec<TemplateRef>,
+    /// Values for the templates' args.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub args: Vec<Arg>,
+    /// Overrides the templates' `promote.maxDuration`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration_schema")]
+    pub max_duration: Option<String>,
+}
+
+/// An analysis beside the steps, to the end of the rollout.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BackgroundAnalysis {
+    /// The templates whose metrics are looked at together.
+    #[schemars(length(min = 1, max = 10))]
+    pub templates: Vec<TemplateRef>,
+    /// Values for the templates' args.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub args: Vec<Arg>,
+    /// The step, from 0, at which it starts.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 50))]
+    pub starting_step: i32,
+}
+
+/// An AnalysisTemplate of the namespace, or a ClusterAnalysisTemplate.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateRef {
+    /// Its name.
+    #[schemars(schema_with = "dns_name_schema")]
+    pub name: String,
+    /// True: a ClusterAnalysisTemplate.
+    #[serde(default)]
+    pub cluster_scope: bool,
+}
+
+/// A value for a template's arg.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Arg {
+    /// The arg's name in the template.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Its value; escaped as a label value where a query uses it.
+    #[schemars(length(max = 1024))]
+    pub value: String,
+}
+
+/// How many canary pods there are: exactly one of its fields.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.replicas), has(self.percent), has(self.matchTraffic)].filter(x, x).size() == 1").message("setCanaryScale has exactly one of replicas, percent and matchTraffic"))]
+pub struct SetCanaryScale {
+    /// This many pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
+    pub replicas: Option<i32>,
+    /// This share of `spec.replicas`, rounded up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub percent: Option<i32>,
+    /// Back to what the weight asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "only_true_schema")]
+    pub match_traffic: Option<bool>,
+}
+
+/// The whole new version comes up beside the old one; then one write switches.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.previewService) || self.activeService != self.previewService").message("spec.strategy.blueGreen: activeService and previewService must be two Services"))]
+pub struct BlueGreen {
+    /// The Service that users reach.
+    #[schemars(schema_with = "name_schema")]
+    pub active_service: String,
+    /// A Service that selects the new version before the switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "name_schema")]
+    pub preview_service: Option<String>,
+    /// Pods of the new version until its promotion. Default: `spec.replicas`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub preview_replica_count: Option<i32>,
+    /// When the switch happens by itself. Default: enabled, at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_promotion: Option<AutoPromotion>,
+    /// Must pass before the switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_promotion_analysis: Option<StepAnalysis>,
+    /// Must pass after the switch; a failure switches back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_promotion_analysis: Option<StepAnalysis>,
+    /// How long the old version stays at full size after the switch. Default 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub scale_down_delay_seconds: Option<i32>,
+    /// How long an aborted version's pods stay after the traffic has left them. Default 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub abort_scale_down_delay_seconds: Option<i32>,
+}
+
+/// When the switch happens without a person.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AutoPromotion {
+    /// False: wait until promoted.
+    #[serde(default = "default_true")]
+    pub enabled: bool,
+    /// Wait this long before the switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2592000))]
+    pub after_seconds: Option<i32>,
+}
+
+fn default_true() -> bool {
+    true
+}
+
+/// What happens in Git when a version is aborted.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct GitRevert {
+    /// Off: only record the rejection. DryRun: plan and show the diff. Push: commit and push.
+    #[serde(default)]
+    pub mode: GitRevertMode,
+    /// For which aborts. Default: Failed.
+    #[serde(default = "default_revert_on")]
+    #[schemars(length(min = 1, max = 3))]
+    pub on: Vec<RevertCause>,
+}
+
+fn default_revert_on() -> Vec<RevertCause> {
+    vec![RevertCause::Failed]
+}
+
+/// How far the Git writer goes.
+#[derive(
+    schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq,
+)]
+pub enum GitRevertMode {
+    /// Only the record that the version is rejected.
+    #[default]
+    Off,
+    /// Plan, and show the diff in the Revert's status.
+    DryRun,
+    /// Commit on the branch tip and push without force.
+    Push,
+}
+
+/// Which aborts take the change out of Git.
+#[derive(
+    schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord,
+)]
+pub enum RevertCause {
+    /// An analysis failed.
+    Failed,
+    /// Somebody aborted.
+    Manual,
+    /// The progress deadline or a pause's timeout passed.
+    Deadline,
+}
+
+fn pod_template_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "required": ["metadata", "spec"],
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "metadata": {
+                "type": "object",
+                "required": ["labels"],
+                "x-kubernetes-preserve-unknown-fields": true,
+                "properties": {
+                    "labels": {
+                        "type": "object",
+                        "minProperties": 1,
+                        "maxProperties": 64,
+                        "additionalProperties": {"type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"},
+                        "x-kubernetes-validations": [
+                            {"rule": "self.all(k, !k.startsWith('tidegate.io/') && k != 'rollouts-pod-template-hash' && k != 'pod-template-hash')", "message": "spec.template.metadata.labels: rollouts-pod-template-hash, pod-template-hash and tidegate.io/* are set by controllers and must not be given"}
+                        ]
+                    }
+                }
+            },
+            "spec": {
+                "type": "object",
+                "required": ["containers"],
+                "x-kubernetes-preserve-unknown-fields": true,
+                "properties": {
+                    "containers": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": 100,
+                        "items": {
+                            "type": "object",
+                            "required": ["name", "image"],
+                            "x-kubernetes-preserve-unknown-fields": true,
+                            "properties": {
+                                "name": {"type": "string", "minLength": 1, "maxLength": 63},
+                                "image": {"type": "string", "minLength": 1, "maxLength": 1024}
+                            }
+                        }
+                    },
+                    "ephemeralContainers": {
+                        "type": "array",
+                        "maxItems": 0,
+                        "items": {"type": "object"}
+                    }
+                }
+            }
+        }
+    })
+}
+
+fn match_labels_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 16,
+        "additionalProperties": {"type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"}
+    })
+}
+
+fn int_or_percent_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "minimum": 0,
+        "maximum": 10000,
+        "maxLength": 4,
+        "pattern": "^(100|[1-9]?[0-9])%$"
+    })
+}
+
+fn name_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$"})
+}
+
+fn dns_name_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": 253, "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"})
+}
+
+/// A duration such as `30s`, `10m`, `1h30m`: at most 30 days (checked where it is parsed).
+pub(crate) fn duration_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 2, "maxLength": 20, "pattern": "^([0-9]{1,7}(s|m|h|d))+$"})
+}
+
+fn object_list_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "minItems": 1, "maxItems": 64, "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}})
+}
+
+fn open_object_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+fn hostnames_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "maxItems": 16, "items": {"type": "string", "minLength": 1, "maxLength": 253}})
+}
+
+fn only_true_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({"type": "boolean", "enum": [true]})
+}

@@ -1,0 +1,142 @@
+//! Names and hashes that Tidegate derives. Deterministic, valid in Kubernetes, and hashed where
+//! they would be too long, so that two long names never become one.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Longest name of an object that also serves as a label value.
+pub const NAME_MAX: usize = 63;
+/// Hex digits of a template hash: 40 bits, so that ten thousand versions collide with p < 1e-4.
+const HASH_DIGITS: usize = 10;
+/// Hex digits that stand for the part of a name that was cut.
+const CUT_DIGITS: usize = 8;
+
+/// Identity of a pod template: the user's own fields as canonical JSON (keys sorted at every
+/// level), so that neither the API server's defaulting nor an upgrade of Tidegate makes a new
+/// version. `collisions` is mixed in when the name met a foreign ReplicaSet.
+#[must_use]
+pub fn template_hash(template: &Value, collisions: i32) -> String {
+    let mut text = String::new();
+    canonical(template, &mut text);
+    if collisions > 0 {
+        text.push_str(&format!("#{collisions}"));
+    }
+    hex(&text, HASH_DIGITS)
+}
+
+/// The first `digits` hex digits of the SHA-256 of `text`.
+#[must_use]
+pub fn hex(text: &str, digits: usize) -> String {
+    let full: String = Sha256::digest(text)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    full.chars().take(digits).collect()
+}
+
+/// Joins `parts` by `-`; past 63 characters the head is kept and a hash stands for the rest.
+#[must_use]
+pub fn join(parts: &[&str]) -> String {
+    let full = parts.join("-");
+    if full.len() <= NAME_MAX {
+        return full;
+    }
+    let head: String = full.chars().take(NAME_MAX - CUT_DIGITS - 1).collect();
+    format!(
+        "{}-{}",
+        head.trim_end_matches(['-', '.']),
+        hex(&full, CUT_DIGITS)
+    )
+}
+
+/// Name of the ReplicaSet of a version.
+#[must_use]
+pub fn replica_set(rollout: &str, hash: &str) -> String {
+    join(&[rollout, hash])
+}
+
+/// Name of the AnalysisRun of a step (`Some`) or in the background (`None`).
+#[must_use]
+pub fn analysis_run(
+    rollout: &str,
+    hash: &str,
+    revision: i64,
+    step: Option<i32>,
+    attempt: i32,
+) -> String {
+    let step = step.map_or_else(|| "bg".to_owned(), |s| s.to_string());
+    join(&[
+        rollout,
+        hash,
+        &revision.to_string(),
+        &step,
+        &attempt.to_string(),
+    ])
+}
+
+/// Writes `value` with sorted keys and no white space.
+fn canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            out.push('{');
+            for (i, key) in keys.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push(':');
+                if let Some(v) = map.get(key) {
+                    canonical(v, out);
+                }
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                canonical(item, out);
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_hash_is_of_the_users_fields_whatever_their_order() {
+        let a: Value = serde_json::from_str(r#"{"b":1,"a":{"y":[1,2],"x":"s"}}"#).unwrap();
+        let b: Value = serde_json::from_str(r#"{"a":{"x":"s","y":[1,2]},"b":1}"#).unwrap();
+        assert_eq!(template_hash(&a, 0), template_hash(&b, 0));
+        assert_ne!(template_hash(&a, 0), template_hash(&a, 1));
+        assert_ne!(template_hash(&a, 0), template_hash(&json!({"b": 1}), 0));
+        // A golden value: an upgrade that changed it would start a rollout everywhere.
+        assert_eq!(
+            template_hash(&json!({"spec": {"containers": []}}), 0),
+            "f00de3f067"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn derived_names_are_valid_and_distinct(
+            name in "[a-z]([a-z0-9.-]{0,50}[a-z0-9])?", revision in 1i64..1_000_000, step in 0i32..50
+        ) {
+            let one = analysis_run(&name, "0123456789", revision, Some(step), 1);
+            let two = analysis_run(&name, "0123456789", revision, Some(step + 1), 1);
+            prop_assert!(one.len() <= NAME_MAX);
+            prop_assert!(one.ends_with(|c: char| c.is_ascii_alphanumeric()));
+            prop_assert_ne!(one, two);
+        }
+    }
+}
