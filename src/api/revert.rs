@@ -7,11 +7,13 @@
 
 use std::borrow::Cow;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use jiff::Timestamp;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use super::conditions::Condition;
 
 /// Label with the name of the Rollout that a Revert belongs to.
 pub const ROLLOUT_LABEL: &str = "tidegate.io/rollout";
@@ -93,13 +95,14 @@ pub struct RevertSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub changes: Vec<TemplateChange>,
-    /// The step at which the version was aborted, counted from 1; absent without steps.
+    /// The step at which the version was aborted, from 0 as in the Rollout's
+    /// `status.canary.step`; absent without steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 50))]
+    #[schemars(range(min = 0, max = 50))]
     pub step: Option<i32>,
     /// How many steps there were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 50))]
+    #[schemars(range(min = 0, max = 50))]
     pub steps: Option<i32>,
     /// Share of the traffic that the bad version had, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,7 +120,7 @@ pub struct RevertSpec {
     pub analysis_run: Option<String>,
     /// When the version was aborted; also the date of the commit, so that a repeated run makes the
     /// same commit.
-    pub aborted_at: Time,
+    pub aborted_at: Timestamp,
 }
 
 /// What the Git writer may do with a [`Revert`].
@@ -175,7 +178,7 @@ pub struct RevertSource {
     /// URL of the repository, without credentials: `https://…`, `http://…`, `ssh://…` or
     /// `user@host:path`; a path on disk only where the Git writer's allow-list names it.
     #[schemars(length(min = 1, max = 2048))]
-    pub repository: String,
+    pub repo: String,
     /// The branch that the cluster follows and that the revert is pushed to, without `refs/heads/`.
     #[schemars(length(min = 1, max = 244))]
     pub branch: String,
@@ -228,7 +231,7 @@ pub struct TemplateChange {
 }
 
 /// How far the revert has come.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevertStatus {
     /// Where it stands; see [`RevertPhase`].
@@ -256,10 +259,10 @@ pub struct RevertStatus {
     pub attempts: Option<i32>,
     /// When it tries again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_retry_at: Option<Time>,
+    pub next_retry_at: Option<Timestamp>,
     /// When the remote accepted the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pushed_at: Option<Time>,
+    pub pushed_at: Option<Timestamp>,
     /// The change as a unified diff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16384))]
@@ -268,7 +271,6 @@ pub struct RevertStatus {
     /// values again), `Verified` (the cluster runs the stable version).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
     /// The generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
