@@ -1,1 +1,6 @@
 //! The integration tests: one binary, one module per subject.
+
+// A test fails by panicking, in its helper functions too.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod git_http;
