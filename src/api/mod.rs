@@ -1,6 +1,9 @@
 //! The custom resources of `tidegate.io/v1alpha1`: serde and schema, no logic.
 
+pub mod analysis;
+pub mod analysis_status;
 pub mod conditions;
+pub mod metrics_provider;
 pub mod revert;
 pub mod rollout;
 pub mod rollout_status;
@@ -12,8 +15,15 @@ use kube::CustomResourceExt;
 /// Every CRD of Tidegate, as it is written into `crds/` and applied to a cluster.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [rollout::Rollout::crd(), revert::Revert::crd()]
-        .into_iter()
-        .map(schema::finish)
-        .collect()
+    [
+        rollout::Rollout::crd(),
+        analysis::AnalysisTemplate::crd(),
+        analysis::ClusterAnalysisTemplate::crd(),
+        analysis::AnalysisRun::crd(),
+        metrics_provider::MetricsProvider::crd(),
+        revert::Revert::crd(),
+    ]
+    .into_iter()
+    .map(schema::finish)
+    .collect()
 }
