@@ -213,6 +213,9 @@ pub struct TrafficStatus {
     /// When `accepted` was confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmed_at: Option<Timestamp>,
+    /// When a weight that somebody else had changed was last put back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasserted_at: Option<Timestamp>,
 }
 
 /// What a rollout waits for.

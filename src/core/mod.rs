@@ -2,5 +2,24 @@
 //! imports and fails otherwise. Open [`decide`] and read from top to bottom what Tidegate does with
 //! a Rollout.
 
+mod checks;
+pub mod commands;
+pub mod decide;
+mod deletion;
+mod draft;
 pub mod duration;
+mod judge;
+mod lifecycle;
 pub mod naming;
+pub mod observed;
+pub mod plan;
+mod reject;
+mod restart;
+mod retention;
+mod run_spec;
+mod scale;
+pub mod spec;
+mod status;
+mod steps;
+mod targets;
+mod traffic;

@@ -1,0 +1,109 @@
+//! A Rollout that is being deleted: the routes are given back to stable, the Services select all of
+//! the workload's pods again, then Tidegate lets go. Bounded in time: it never holds a namespace.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::draft::{Draft, of_service};
+use super::plan::Write;
+use super::scale;
+use super::spec::Means;
+use super::status;
+use super::targets::Targets;
+use super::traffic;
+use crate::api::rollout_status::Phase;
+
+/// After this time the finalizer goes even if something could not be given back: a missing route or
+/// right must not keep a namespace for ever.
+const LIMIT: SignedDuration = SignedDuration::from_mins(5);
+
+/// Adds the next writes of the deletion.
+pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
+    if !draft.o.rollout.has_finalizer {
+        return;
+    }
+    let stable = draft
+        .status
+        .stable
+        .as_ref()
+        .map_or(desired, |s| s.hash.as_str())
+        .to_owned();
+    let canary = draft
+        .status
+        .canary
+        .as_ref()
+        .map(|c| c.hash.clone())
+        .filter(|h| *h != stable);
+    let live = traffic::live(draft, canary.as_deref(), &stable);
+    let targets = match &canary {
+        Some(canary) => Targets::back(draft, &stable, canary, since),
+        None => Targets::only(draft, &stable),
+    };
+    let waiting = if live.weight > 0 || !live.is_confirmed() {
+        traffic::shift(draft, &live, &targets);
+        Some(
+            live.unconfirmed
+                .clone()
+                .unwrap_or_else(|| "the weights go back to stable".into()),
+        )
+    } else if others_serve(draft, &stable) {
+        // A Service without a version would reach the canary's pods as well.
+        scale::scale(draft, &live, &targets, desired);
+        Some("the pods of other versions go".to_owned())
+    } else {
+        give_back_services(draft)
+    };
+    let overdue = draft.elapsed(since, LIMIT);
+    if let Some(reason) = &waiting
+        && !overdue
+    {
+        draft.status.message = format!("being deleted: {reason}");
+        draft.status.phase = Some(Phase::Progressing);
+        status::counts(draft, desired);
+        return;
+    }
+    draft.writes.clear();
+    draft.status = draft.o.rollout.status.clone();
+    if let Some(reason) = waiting {
+        draft.event(
+            true,
+            "DeletionForced",
+            format!(
+                "after {} s without success the Rollout is let go: {reason}",
+                LIMIT.as_secs()
+            ),
+        );
+    }
+    let on = draft.rollout();
+    draft.write(Write::SetFinalizer { on, present: false });
+}
+
+/// Whether pods of another version than stable would be reached by a Service without a version.
+fn others_serve(draft: &Draft<'_>, stable: &str) -> bool {
+    let through_services = !matches!(draft.spec.means, Means::Pods { .. });
+    through_services
+        && draft
+            .o
+            .replica_sets
+            .iter()
+            .any(|rs| rs.hash != stable && rs.desired > 0)
+}
+
+/// Takes the version out of the next Service's selector; says what is still to be done.
+fn give_back_services(draft: &mut Draft<'_>) -> Option<String> {
+    let spec = draft.spec;
+    let ours = draft.o.rollout.name.as_str();
+    let next = spec.services().into_iter().find_map(|(_, name)| {
+        draft.service(name).filter(|s| {
+            s.hash.is_some() && s.managed_by.as_deref().is_none_or(|owner| owner == ours)
+        })
+    })?;
+    let at = draft.now;
+    draft.write(Write::SwitchService {
+        name: next.name.clone(),
+        on: of_service(next),
+        from: next.hash.clone(),
+        to: None,
+        at,
+    });
+    Some(format!("Service {} selects all pods again", next.name))
+}

@@ -1,0 +1,187 @@
+//! Analyses as the planner sees them: which run is asked for, and what its verdict means. Only
+//! `Successful` lets a step pass and only `Failed` aborts; everything else holds, by name.
+
+use super::draft::Draft;
+use super::naming;
+use super::observed::{RunObserved, RunPhase, RunVerdict};
+use super::plan::{Precondition, Write};
+use super::run_spec;
+use super::spec::AnalysisRequest;
+use super::steps::{Outcome, Wait, Walk};
+use crate::api::analysis::RunMode;
+use crate::api::rollout_status::{AbortReason, PauseReason};
+
+/// The analysis of a step.
+pub(super) fn step(draft: &mut Draft<'_>, request: &AnalysisRequest, at: usize) -> Outcome {
+    let Some(canary) = draft.status.canary.clone() else {
+        return Outcome::Done;
+    };
+    let name = naming::analysis_run(
+        &draft.o.rollout.name,
+        &canary.hash,
+        canary.revision,
+        Some(canary.step),
+        canary.attempt,
+    );
+    let Some(run) = draft.run(&name) else {
+        return match run_spec::build(draft, request, Some(at), RunMode::Step) {
+            Ok(spec) => {
+                draft.write(Write::CreateAnalysisRun {
+                    name: name.clone(),
+                    spec: Box::new(spec),
+                });
+                if let Some(canary) = &mut draft.status.canary {
+                    canary.analysis_run = Some(name);
+                }
+                Outcome::Waits(Wait::planned("the analysis begins", None))
+            }
+            Err(problems) => {
+                let text = problems
+                    .first()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                draft.problems.extend(problems);
+                Outcome::Waits(Wait::planned(
+                    format!("the analysis cannot begin: {text}"),
+                    None,
+                ))
+            }
+        };
+    };
+    if let Some(canary) = &mut draft.status.canary {
+        canary.analysis_run = Some(name);
+    }
+    match run.phase {
+        RunPhase::Successful => Outcome::Done,
+        RunPhase::Failed => Outcome::Abort(
+            AbortReason::AnalysisFailed,
+            failure(run),
+            Some(run.name.clone()),
+        ),
+        RunPhase::Inconclusive | RunPhase::Terminated => Outcome::Waits(inconclusive(run)),
+        RunPhase::Pending | RunPhase::Running => Outcome::Waits(running(run)),
+    }
+}
+
+/// Keeps the background analysis going, and says when it failed.
+pub(super) fn background(draft: &mut Draft<'_>) -> Option<Walk> {
+    let spec = draft.spec;
+    let (starting_step, request) = spec.background.as_ref()?;
+    let canary = draft.status.canary.clone()?;
+    if canary.step < *starting_step || canary.full {
+        return None;
+    }
+    let name = naming::analysis_run(
+        &draft.o.rollout.name,
+        &canary.hash,
+        canary.revision,
+        None,
+        canary.attempt,
+    );
+    match draft.run(&name) {
+        // There is nothing to look at before the first pod is there.
+        None if draft.available(&canary.hash) == 0 => None,
+        None => {
+            match run_spec::build(draft, request, None, RunMode::Background) {
+                Ok(run) => {
+                    let spec = Box::new(run);
+                    draft.write(Write::CreateAnalysisRun {
+                        name: name.clone(),
+                        spec,
+                    });
+                    if let Some(canary) = &mut draft.status.canary {
+                        canary.background_run = Some(name);
+                    }
+                }
+                Err(problems) => draft.problems.extend(problems),
+            }
+            None
+        }
+        Some(run) if run.phase == RunPhase::Failed => Some(Walk::Abort(
+            AbortReason::AnalysisFailed,
+            failure(run),
+            Some(run.name.clone()),
+        )),
+        Some(_) => {
+            if let Some(canary) = &mut draft.status.canary {
+                canary.background_run = Some(name);
+            }
+            None
+        }
+    }
+}
+
+/// What the background analysis still withholds its word for at the end; `None`: it passed, or there
+/// is none.
+pub(super) fn background_passed(draft: &Draft<'_>) -> Option<Wait> {
+    draft.spec.background.as_ref()?;
+    let name = draft.status.canary.as_ref()?.background_run.clone();
+    let Some(run) = name.and_then(|name| draft.run(&name)) else {
+        return Some(Wait::planned("the background analysis begins", None));
+    };
+    match run.phase {
+        RunPhase::Successful => None,
+        RunPhase::Running if run.verdict == Some(RunVerdict::Pass) => None,
+        RunPhase::Inconclusive | RunPhase::Terminated => Some(inconclusive(run)),
+        RunPhase::Pending | RunPhase::Running | RunPhase::Failed => Some(running(run)),
+    }
+}
+
+/// Ends the runs that nobody waits for any longer: of another version or attempt, or of a step that
+/// has gone by.
+pub(super) fn end_obsolete(draft: &mut Draft<'_>) {
+    let wanted: Vec<String> = draft
+        .status
+        .canary
+        .iter()
+        .filter(|_| draft.status.abort.is_none())
+        .flat_map(|c| [c.analysis_run.clone(), c.background_run.clone()])
+        .flatten()
+        .collect();
+    let o = draft.o;
+    for run in &o.runs {
+        let over = !matches!(run.phase, RunPhase::Pending | RunPhase::Running);
+        if over || run.terminate || wanted.contains(&run.name) {
+            continue;
+        }
+        draft.write(Write::TerminateAnalysisRun {
+            name: run.name.clone(),
+            on: Precondition {
+                uid: run.uid.clone(),
+                resource_version: run.resource_version.clone(),
+            },
+        });
+    }
+}
+
+fn failure(run: &RunObserved) -> String {
+    format!("analysis {} failed: {}", run.name, run.message)
+}
+
+fn inconclusive(run: &RunObserved) -> Wait {
+    Wait::planned(
+        format!(
+            "analysis {} ended without enough evidence: kubectl tidegate promote goes on, abort \
+             gives up",
+            run.name
+        ),
+        Some((PauseReason::Inconclusive, None)),
+    )
+}
+
+fn running(run: &RunObserved) -> Wait {
+    match run.verdict {
+        Some(RunVerdict::NoData) => Wait::planned(
+            format!("analysis {} has no data", run.name),
+            Some((PauseReason::NoData, None)),
+        ),
+        Some(RunVerdict::SourceError) => Wait::planned(
+            format!(
+                "analysis {}: the metrics endpoint does not answer as it should",
+                run.name
+            ),
+            Some((PauseReason::SourceError, None)),
+        ),
+        _ => Wait::planned(format!("analysis {} gathers evidence", run.name), None),
+    }
+}

@@ -1,0 +1,277 @@
+//! Which version is which: a first deployment, a new version, the same again, back to stable, one
+//! that was rejected before. Keeps the status' record of them, and does nothing to the cluster.
+
+use super::draft::{Draft, cut};
+use super::observed::RevertObserved;
+use super::spec::Means;
+use crate::api::rollout_status::{
+    AbortReason, AbortStatus, CanaryStatus, HISTORY_MAX, HistoryEntry, Outcome, SourceStatus,
+    StableStatus,
+};
+
+/// Where the Rollout stands between its stable version and the one that the spec asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Situation {
+    /// There is no stable version yet.
+    Initial,
+    /// The spec asks for the stable version.
+    Settled,
+    /// The spec asks for another version, which goes out.
+    InProgress,
+    /// The spec asks for a version that was given up.
+    Aborted,
+    /// The spec asks for a version that was rejected before this object knew of it.
+    Rejected,
+}
+
+/// Longest history message.
+const HISTORY_MESSAGE_MAX: usize = 256;
+
+/// Brings the record up to date with the spec and says where the Rollout stands.
+pub(super) fn update(draft: &mut Draft<'_>, desired: &str) -> Situation {
+    if draft.status.stable.is_none() {
+        draft.status.stable = infer_stable(draft, desired);
+    }
+    let Some(stable) = draft.status.stable.clone() else {
+        if draft
+            .status
+            .canary
+            .as_ref()
+            .is_none_or(|c| c.hash != desired)
+        {
+            begin(draft, desired, 1);
+        }
+        return Situation::Initial;
+    };
+    if stable.hash == desired {
+        come_back(draft);
+        return Situation::Settled;
+    }
+    if draft
+        .status
+        .canary
+        .as_ref()
+        .is_some_and(|c| c.hash == desired)
+    {
+        let aborted = draft
+            .status
+            .abort
+            .as_ref()
+            .is_some_and(|a| a.hash == desired);
+        return if aborted {
+            Situation::Aborted
+        } else {
+            Situation::InProgress
+        };
+    }
+    if draft.status.canary.is_some() && draft.status.abort.is_none() {
+        close(draft, Outcome::Superseded, "another version took its place");
+    }
+    draft.status.abort = None;
+    draft.status.pause = None;
+    draft.status.canary = None;
+    if rejection(draft, desired).is_some() {
+        return Situation::Rejected;
+    }
+    begin(draft, desired, 1);
+    let revision = draft.status.canary.as_ref().map_or(0, |c| c.revision);
+    draft.event(
+        false,
+        "RolloutStarted",
+        format!("revision {revision} ({desired}) goes out"),
+    );
+    Situation::InProgress
+}
+
+/// The record that a version was rejected, unless that was lifted.
+pub(super) fn rejection<'a>(draft: &Draft<'a>, hash: &str) -> Option<&'a RevertObserved> {
+    draft
+        .o
+        .reverts
+        .iter()
+        .find(|r| r.hash == hash && !r.released)
+}
+
+/// Starts an attempt at a version.
+pub(super) fn begin(draft: &mut Draft<'_>, hash: &str, attempt: i32) {
+    let known = draft.o.replica_sets.iter().map(|rs| rs.revision);
+    let of_stable = draft.status.stable.as_ref().map(|s| s.revision);
+    let of_canary = draft.status.canary.as_ref().map(|c| c.revision);
+    let last = known.chain(of_stable).chain(of_canary).max().unwrap_or(0);
+    // A retry is the same revision again.
+    let revision = match &draft.status.canary {
+        Some(canary) if canary.hash == hash => canary.revision,
+        _ => last + 1,
+    };
+    draft.status.canary = Some(CanaryStatus {
+        revision,
+        hash: hash.to_owned(),
+        images: draft.spec.images.clone(),
+        source: source(draft),
+        attempt,
+        started_at: Some(draft.now),
+        step_started_at: Some(draft.now),
+        progress_at: Some(draft.now),
+        steps_hash: draft.spec.steps_hash(0),
+        ..CanaryStatus::default()
+    });
+    draft.status.abort = None;
+    draft.status.pause = None;
+}
+
+/// The canary becomes stable.
+pub(super) fn promote(draft: &mut Draft<'_>) {
+    let Some(canary) = draft.status.canary.take() else {
+        return;
+    };
+    let first = draft.status.stable.is_none();
+    let (outcome, reason, words) = if first {
+        (
+            Outcome::Initial,
+            "RolloutDeployed",
+            "is the first stable version",
+        )
+    } else {
+        (Outcome::Promoted, "RolloutPromoted", "is stable")
+    };
+    remember(draft, &canary, outcome, words);
+    draft.event(
+        false,
+        reason,
+        format!("revision {} ({}) {words}", canary.revision, canary.hash),
+    );
+    draft.status.stable = Some(StableStatus {
+        revision: canary.revision,
+        hash: canary.hash,
+        images: canary.images,
+        source: canary.source,
+        since: Some(draft.now),
+    });
+    draft.status.pause = None;
+    draft.status.abort = None;
+}
+
+/// The canary is given up. Does nothing when it already is, or when there is nothing to go back to.
+pub(super) fn abort(
+    draft: &mut Draft<'_>,
+    reason: AbortReason,
+    message: String,
+    analysis_run: Option<String>,
+    weight: i32,
+) {
+    let (Some(canary), true) = (draft.status.canary.clone(), draft.status.stable.is_some()) else {
+        return;
+    };
+    if draft.status.abort.is_some() {
+        return;
+    }
+    draft.event(
+        true,
+        "RolloutAborted",
+        format!("revision {} ({}): {message}", canary.revision, canary.hash),
+    );
+    remember(draft, &canary, Outcome::Aborted, &message);
+    draft.status.abort = Some(AbortStatus {
+        at: draft.now,
+        reason,
+        message: cut(message, super::draft::TEXT_MAX),
+        hash: canary.hash,
+        step: canary.step,
+        weight,
+        analysis_run,
+        revert: None,
+    });
+    draft.status.pause = None;
+    draft.status.held_since = None;
+}
+
+/// The spec asks for stable: whatever was in progress or given up is over.
+fn come_back(draft: &mut Draft<'_>) {
+    if draft.status.canary.is_some() {
+        if draft.status.abort.is_none() {
+            close(
+                draft,
+                Outcome::RolledBack,
+                "the spec went back to the stable version",
+            );
+            draft.event(
+                false,
+                "RolledBack",
+                "the spec went back to the stable version",
+            );
+        }
+        draft.status.canary = None;
+    }
+    draft.status.abort = None;
+    draft.status.pause = None;
+    // The newest commit that still asks for stable is the best place to go back to in Git.
+    let source = source(draft);
+    if let Some(stable) = &mut draft.status.stable
+        && source.is_some()
+    {
+        stable.source = source;
+    }
+}
+
+fn close(draft: &mut Draft<'_>, outcome: Outcome, words: &str) {
+    if let Some(canary) = draft.status.canary.clone() {
+        remember(draft, &canary, outcome, words);
+    }
+}
+
+fn remember(draft: &mut Draft<'_>, canary: &CanaryStatus, outcome: Outcome, words: &str) {
+    draft.status.history.insert(
+        0,
+        HistoryEntry {
+            revision: canary.revision,
+            hash: canary.hash.clone(),
+            outcome,
+            at: draft.now,
+            message: cut(words.to_owned(), HISTORY_MESSAGE_MAX),
+        },
+    );
+    draft.status.history.truncate(HISTORY_MAX);
+}
+
+/// When the status was lost, the version that users reach is still named by the Service: with it
+/// the next rollout goes out in steps, as if nothing had happened.
+fn infer_stable(draft: &Draft<'_>, desired: &str) -> Option<StableStatus> {
+    let service = match &draft.spec.means {
+        Means::Routes { stable_service, .. } => stable_service,
+        Means::Active { active_service, .. } => active_service,
+        Means::Pods { .. } => return None,
+    };
+    let hash = draft.service(service)?.hash.clone()?;
+    let rs = draft.replica_set(&hash).filter(|rs| rs.available > 0)?;
+    // While the first version comes up, the Service is pointed at it just before it becomes stable.
+    if hash == desired && draft.status.canary.is_some() {
+        return None;
+    }
+    Some(StableStatus {
+        revision: rs.revision,
+        hash,
+        images: Vec::new(),
+        source: None,
+        since: Some(draft.now),
+    })
+}
+
+/// Where the version came from, as the annotations say.
+fn source(draft: &Draft<'_>) -> Option<SourceStatus> {
+    let get = |key: &str, max: usize| {
+        draft
+            .o
+            .rollout
+            .annotations
+            .get(&format!("tidegate.io/source-{key}"))
+            .map(|v| cut(v.clone(), max))
+            .unwrap_or_default()
+    };
+    let source = SourceStatus {
+        repo: get("repo", 2048),
+        branch: get("branch", 255),
+        path: get("path", 1024),
+        revision: get("revision", 64),
+    };
+    (source != SourceStatus::default()).then_some(source)
+}

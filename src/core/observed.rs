@@ -1,0 +1,271 @@
+//! What the decision is made from: a snapshot of one Rollout and of everything that it names.
+//!
+//! Own small types: the planner knows no kube client and no Kubernetes struct but the API of
+//! Tidegate itself. `controller::observe` fills them from the cluster, the simulator from its world.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::spec::{Problem, Spec};
+use crate::api::analysis::AnalysisTemplateSpec;
+use crate::api::rollout_status::RolloutStatus;
+
+/// Everything about one Rollout at one moment.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The Rollout itself.
+    pub rollout: RolloutObserved,
+    /// ReplicaSets whose controller is this Rollout (by uid), in name order.
+    pub replica_sets: Vec<ReplicaSetObserved>,
+    /// Names of ReplicaSets that exist under this Rollout's names but belong to somebody else.
+    pub foreign_replica_sets: BTreeSet<String>,
+    /// The Services that the spec names; `None`: it does not exist.
+    pub services: BTreeMap<String, Option<ServiceObserved>>,
+    /// The routes that the spec names, in its order.
+    pub routes: Vec<RouteObserved>,
+    /// AnalysisRuns whose controller is this Rollout.
+    pub runs: Vec<RunObserved>,
+    /// The templates that the spec names; `None`: it does not exist.
+    pub templates: BTreeMap<TemplateKey, Option<AnalysisTemplateSpec>>,
+    /// Reverts of this Rollout's name (also of an earlier object of that name).
+    pub reverts: Vec<RevertObserved>,
+    /// What stands in the way because of other objects: another Rollout with an overlapping
+    /// selector, a Service or route that belongs to another Rollout.
+    pub conflicts: Vec<Problem>,
+    /// This Rollout's pods; read only while a restart is pending.
+    pub pods: Vec<PodObserved>,
+    /// What the administrator set.
+    pub settings: Settings,
+}
+
+/// What the administrator set by flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a change of a Service or of an Ingress takes to reach the data plane, where the API
+    /// cannot say it.
+    pub settle: SignedDuration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        // Endpoints and kube-proxy follow within a second; five is that with a margin.
+        Self {
+            settle: SignedDuration::from_secs(5),
+        }
+    }
+}
+
+/// The Rollout.
+#[derive(Clone, Debug)]
+pub struct RolloutObserved {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// The version of the object that this snapshot was made from.
+    pub resource_version: String,
+    /// Generation of its spec.
+    pub generation: i64,
+    /// When its deletion was asked for.
+    pub deleted_at: Option<Timestamp>,
+    /// Whether Tidegate's finalizer is on it.
+    pub has_finalizer: bool,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// The parsed spec, or everything that is wrong with it.
+    pub spec: Result<Spec, Vec<Problem>>,
+    /// The status as last written.
+    pub status: RolloutStatus,
+}
+
+/// A ReplicaSet of the Rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplicaSetObserved {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// Hash of its template (label `rollouts-pod-template-hash`).
+    pub hash: String,
+    /// Its revision (annotation `tidegate.io/revision`), 0 if it has none.
+    pub revision: i64,
+    /// `spec.replicas`.
+    pub desired: i32,
+    /// `status.replicas`.
+    pub current: i32,
+    /// `status.readyReplicas`.
+    pub ready: i32,
+    /// `status.availableReplicas`.
+    pub available: i32,
+    /// Whether the status speaks of the present generation.
+    pub up_to_date: bool,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Message of a `ReplicaFailure` condition (quota, admission).
+    pub failure: Option<String>,
+    /// The pod template with which it was created, for the record of what changed.
+    pub template: Value,
+}
+
+/// A Service that the Rollout names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceObserved {
+    /// Its name.
+    pub name: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// Its uid.
+    pub uid: String,
+    /// The version that its selector names, if it names one.
+    pub hash: Option<String>,
+    /// When Tidegate last changed its selector (annotation `tidegate.io/switched-at`).
+    pub switched_at: Option<Timestamp>,
+    /// The Rollout that it belongs to (annotation `tidegate.io/managed-by`).
+    pub managed_by: Option<String>,
+    /// What makes it unusable: ExternalName, headless, no selector.
+    pub problem: Option<String>,
+}
+
+/// Which object carries a weight.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteId {
+    /// A user's HTTPRoute.
+    HttpRoute(String),
+    /// The HTTPRoute that Tidegate owns.
+    ManagedHttpRoute(String),
+    /// The canary Ingress beside a user's Ingress (its name: the user's Ingress).
+    NginxIngress(String),
+}
+
+impl std::fmt::Display for RouteId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::HttpRoute(name) | Self::ManagedHttpRoute(name) => write!(f, "HTTPRoute {name}"),
+            Self::NginxIngress(name) => write!(f, "Ingress {name}"),
+        }
+    }
+}
+
+/// A route that the Rollout names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteObserved {
+    /// Which.
+    pub id: RouteId,
+    /// What it says.
+    pub state: RouteState,
+}
+
+/// What a route says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RouteState {
+    /// It does not exist, and Tidegate is the one who creates it (an owned route, a canary Ingress).
+    ToCreate,
+    /// It cannot carry weights: missing, ambiguous, no backend of ours. Field, value, what is allowed.
+    Unusable(Problem),
+    /// It carries weights.
+    Live(LiveRoute),
+}
+
+/// A route that carries weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveRoute {
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// Percent of the traffic that goes to the canary Service, rounded up; the largest of its rules.
+    pub weight: i32,
+    /// Whether every rule says exactly `weight` and `100 - weight`.
+    pub exact: bool,
+    /// Whether the data plane has it.
+    pub acceptance: Acceptance,
+    /// Who wrote it last, other than Tidegate (field manager), for the event when it is put back.
+    pub last_writer: Option<String>,
+}
+
+/// Whether the data plane has what a route says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Acceptance {
+    /// Accepted for this generation.
+    Accepted,
+    /// Not yet, or refused: the reason.
+    Pending(String),
+    /// The API cannot say it: last changed then (`None`: longer ago than anybody knows).
+    ChangedAt(Option<Timestamp>),
+}
+
+/// An AnalysisRun of the Rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunObserved {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// The version that it judges.
+    pub hash: String,
+    /// Where it stands.
+    pub phase: RunPhase,
+    /// The present verdict.
+    pub verdict: Option<RunVerdict>,
+    /// One sentence with numbers.
+    pub message: String,
+    /// Whether it was told to end.
+    pub terminate: bool,
+    /// When it was created.
+    pub created: Timestamp,
+}
+
+pub use crate::api::analysis_status::{RunPhase, Verdict as RunVerdict};
+
+/// Name of a template.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TemplateKey {
+    /// Its name.
+    pub name: String,
+    /// True: a ClusterAnalysisTemplate.
+    pub cluster_scope: bool,
+}
+
+/// A Revert of the Rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RevertObserved {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// Hash of the rejected version.
+    pub hash: String,
+    /// Whether the rejection was lifted.
+    pub released: bool,
+    /// Where it stands, as text.
+    pub phase: Option<String>,
+    /// One sentence.
+    pub message: Option<String>,
+    /// The commit that took the change out.
+    pub commit: Option<String>,
+    /// Whether the writer is done with it, in whatever way.
+    pub finished: bool,
+    /// When it was created.
+    pub created: Timestamp,
+}
+
+/// A pod of the Rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodObserved {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Whether its deletion has begun.
+    pub terminating: bool,
+}

@@ -1,0 +1,252 @@
+//! What is to be done: an ordered list of writes, each naming one object and carrying its
+//! precondition, the whole new status, events, and when to look again.
+//!
+//! Execution stops at the first write that fails; the next reconcile decides again. A plan holds
+//! at most one destructive write, and is carried out only if it was made from live reads.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::observed::RouteId;
+use crate::api::analysis::AnalysisRunSpec;
+use crate::api::revert::RevertSpec;
+use crate::api::rollout_status::RolloutStatus;
+
+/// What is to be done for one Rollout now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// In this order.
+    pub writes: Vec<Write>,
+    /// The whole new status, if it differs from the observed one; written after `writes`.
+    pub status: Option<RolloutStatus>,
+    /// To be published after the status; losing one loses nothing.
+    pub events: Vec<PlannedEvent>,
+    /// When time alone changes something. `None`: only an event can.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Plan {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.writes.is_empty() && self.status.is_none()
+    }
+}
+
+/// A resourceVersion, and the uid with it: the object that the decision was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Precondition {
+    /// The uid.
+    pub uid: String,
+    /// The resourceVersion.
+    pub resource_version: String,
+}
+
+/// One write to one object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Put Tidegate's finalizer on the Rollout, or take it off.
+    SetFinalizer {
+        /// The Rollout as read.
+        on: Precondition,
+        /// On or off.
+        present: bool,
+    },
+    /// Take a handled annotation off the Rollout.
+    RemoveAnnotation {
+        /// The Rollout as read.
+        on: Precondition,
+        /// Its key.
+        key: String,
+    },
+    /// A ReplicaSet for a version. Precondition: there is none of this name.
+    CreateReplicaSet {
+        /// Its name.
+        name: String,
+        /// Hash of the version.
+        hash: String,
+        /// Its revision.
+        revision: i64,
+        /// Pods to begin with.
+        replicas: i32,
+        /// `spec.minReadySeconds`.
+        min_ready_seconds: i32,
+        /// The user's template.
+        template: Value,
+    },
+    /// Another size for a ReplicaSet.
+    ScaleReplicaSet {
+        /// Its name.
+        name: String,
+        /// As read.
+        on: Precondition,
+        /// From so many pods.
+        from: i32,
+        /// To so many.
+        to: i32,
+        /// A new revision number, when the version goes out anew.
+        revision: Option<i64>,
+    },
+    /// A ReplicaSet of the history that is not kept any longer.
+    DeleteReplicaSet {
+        /// Its name.
+        name: String,
+        /// As read.
+        on: Precondition,
+    },
+    /// Let a Service select a version (`Some(hash)`), or all of the workload's pods again (`None`).
+    SwitchService {
+        /// Its name.
+        name: String,
+        /// As read.
+        on: Precondition,
+        /// From this version.
+        from: Option<String>,
+        /// To this one.
+        to: Option<String>,
+        /// When: written beside the selector in one patch, so that the settle delay survives a crash.
+        at: Timestamp,
+    },
+    /// Give the canary Service this percentage.
+    SetWeight {
+        /// Where.
+        route: RouteId,
+        /// As read.
+        resource_version: String,
+        /// From.
+        from: i32,
+        /// To.
+        to: i32,
+        /// When.
+        at: Timestamp,
+    },
+    /// An owned route or a canary Ingress, with this weight. Precondition: there is none.
+    CreateRoute {
+        /// Which.
+        route: RouteId,
+        /// Percent for the canary Service.
+        weight: i32,
+        /// When.
+        at: Timestamp,
+    },
+    /// An analysis. Precondition: there is none of this name.
+    CreateAnalysisRun {
+        /// Its name.
+        name: String,
+        /// All of it, frozen.
+        spec: Box<AnalysisRunSpec>,
+    },
+    /// End an analysis without a verdict.
+    TerminateAnalysisRun {
+        /// Its name.
+        name: String,
+        /// As read.
+        on: Precondition,
+    },
+    /// An analysis of the history that is not kept any longer.
+    DeleteAnalysisRun {
+        /// Its name.
+        name: String,
+        /// As read.
+        on: Precondition,
+    },
+    /// The record of a rejected version, and the intent to take it out of Git. Precondition: none of this name.
+    CreateRevert {
+        /// Its name.
+        name: String,
+        /// All of it.
+        spec: Box<RevertSpec>,
+    },
+    /// Lift a rejection: the version may be tried again.
+    ReleaseRevert {
+        /// Its name.
+        name: String,
+        /// As read.
+        on: Precondition,
+        /// Who and when.
+        note: String,
+    },
+    /// A record of the history that is not kept any longer.
+    DeleteRevert {
+        /// Its name.
+        name: String,
+        /// As read.
+        on: Precondition,
+    },
+    /// Replace a pod, by the eviction API so that disruption budgets hold.
+    EvictPod {
+        /// Its name.
+        name: String,
+        /// Its uid.
+        uid: String,
+    },
+}
+
+impl Write {
+    /// Whether it can take something from users: fewer pods, another selector, a deletion.
+    #[must_use]
+    pub fn is_destructive(&self) -> bool {
+        match self {
+            Self::ScaleReplicaSet { from, to, .. } => to < from,
+            Self::SwitchService { .. } | Self::DeleteReplicaSet { .. } | Self::EvictPod { .. } => {
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Write {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SetFinalizer { present: true, .. } => write!(f, "add the finalizer"),
+            Self::SetFinalizer { present: false, .. } => write!(f, "remove the finalizer"),
+            Self::RemoveAnnotation { key, .. } => write!(f, "remove annotation {key}"),
+            Self::CreateReplicaSet {
+                name,
+                replicas,
+                revision,
+                ..
+            } => {
+                write!(
+                    f,
+                    "create ReplicaSet {name} (revision {revision}) with {replicas} pods"
+                )
+            }
+            Self::ScaleReplicaSet { name, from, to, .. } => {
+                write!(f, "scale ReplicaSet {name} {from} -> {to}")
+            }
+            Self::DeleteReplicaSet { name, .. } => write!(f, "delete ReplicaSet {name}"),
+            Self::SwitchService { name, from, to, .. } => write!(
+                f,
+                "switch Service {name} {} -> {}",
+                from.as_deref().unwrap_or("(all)"),
+                to.as_deref().unwrap_or("(all)")
+            ),
+            Self::SetWeight {
+                route, from, to, ..
+            } => write!(f, "weight {route} {from} -> {to}"),
+            Self::CreateRoute { route, weight, .. } => {
+                write!(f, "create {route} with weight {weight}")
+            }
+            Self::CreateAnalysisRun { name, .. } => write!(f, "create AnalysisRun {name}"),
+            Self::TerminateAnalysisRun { name, .. } => write!(f, "terminate AnalysisRun {name}"),
+            Self::DeleteAnalysisRun { name, .. } => write!(f, "delete AnalysisRun {name}"),
+            Self::CreateRevert { name, .. } => write!(f, "create Revert {name}"),
+            Self::ReleaseRevert { name, .. } => write!(f, "release Revert {name}"),
+            Self::DeleteRevert { name, .. } => write!(f, "delete Revert {name}"),
+            Self::EvictPod { name, .. } => write!(f, "evict Pod {name}"),
+        }
+    }
+}
+
+/// An Event for the Rollout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedEvent {
+    /// Whether somebody should look.
+    pub warning: bool,
+    /// One word.
+    pub reason: &'static str,
+    /// One sentence, at most 1 KiB.
+    pub note: String,
+}

@@ -1,0 +1,98 @@
+//! What an AnalysisRun is to do, frozen: the templates' metrics with every placeholder resolved, the
+//! two versions, what a pass would allow, and what is planned after it.
+
+use super::draft::Draft;
+use super::spec::{AnalysisRequest, Means, Pause, Problem, Step};
+use super::targets::authorised_weight;
+use crate::api::analysis::{AnalysisRunSpec, PlanStep, RunMode, RunRollout};
+
+/// Builds the spec of the run of `request`; `at` is the step that it is, from 0.
+pub(super) fn build(
+    draft: &Draft<'_>,
+    request: &AnalysisRequest,
+    at: Option<usize>,
+    mode: RunMode,
+) -> Result<AnalysisRunSpec, Vec<Problem>> {
+    let mut spec = frozen(draft, request)?;
+    let canary = draft.status.canary.clone().unwrap_or_default();
+    spec.rollout = Some(RunRollout {
+        name: draft.o.rollout.name.clone(),
+        uid: draft.o.rollout.uid.clone(),
+    });
+    spec.revision = canary.revision;
+    spec.attempt = canary.attempt;
+    spec.step = at.and_then(|step| i32::try_from(step).ok());
+    spec.mode = mode;
+    spec.start_at = canary.available_since.or(canary.started_at);
+    let steps = &draft.spec.steps;
+    let from = at.unwrap_or(usize::try_from(canary.step).unwrap_or(0));
+    // A background analysis answers for everything that is still to come.
+    spec.next_weight = if mode == RunMode::Background {
+        100
+    } else {
+        next_weight(steps, from)
+    };
+    spec.plan = planned(steps, from);
+    if request.max_duration.is_some() {
+        spec.promote.max_duration.clone_from(&request.max_duration);
+    }
+    Ok(spec)
+}
+
+fn frozen(draft: &Draft<'_>, request: &AnalysisRequest) -> Result<AnalysisRunSpec, Vec<Problem>> {
+    let _ = (draft, request);
+    Err(Vec::new())
+}
+
+/// The weight that the first `setWeight` after `step` allows; 100 when there is none.
+fn next_weight(steps: &[Step], step: usize) -> i32 {
+    let next = steps.iter().skip(step + 1).find_map(|s| match s {
+        Step::SetWeight(weight) => Some(*weight),
+        _ => None,
+    });
+    next.unwrap_or(100)
+}
+
+/// The weights from `step` on, each with the seconds of the pauses that are planned at it. An
+/// analysis ends by itself, so it plans no time.
+fn planned(steps: &[Step], step: usize) -> Vec<PlanStep> {
+    let mut plan = vec![PlanStep {
+        weight: authorised_weight(steps, step),
+        seconds: 0,
+    }];
+    for next in steps.iter().skip(step + 1) {
+        match next {
+            Step::SetWeight(weight) => plan.push(PlanStep {
+                weight: *weight,
+                seconds: 0,
+            }),
+            Step::Pause(Pause::For(wait)) => {
+                if let Some(last) = plan.last_mut() {
+                    last.seconds = last.seconds.saturating_add(wait.as_secs());
+                }
+            }
+            _ => {}
+        }
+    }
+    plan.retain(|p| p.weight > 0 && p.seconds > 0);
+    plan
+}
+
+/// The Services between which the traffic is split, for the templates' built-in placeholders.
+pub(super) fn services(means: &Means) -> (&str, &str) {
+    match means {
+        Means::Routes {
+            stable_service,
+            canary_service,
+            ..
+        } => (stable_service, canary_service),
+        Means::Active {
+            active_service,
+            preview_service,
+        } => (
+            active_service,
+            preview_service.as_deref().unwrap_or(active_service),
+        ),
+        Means::Pods { .. } => ("", ""),
+    }
+}

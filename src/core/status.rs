@@ -1,0 +1,447 @@
+//! The status as it will be: phase, reason in one sentence, traffic, counts and conditions, in the
+//! form that kstatus reads (`observedGeneration`, `Ready`, `Reconciling`, `Stalled`).
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::draft::{Draft, TEXT_MAX, cut};
+use super::lifecycle::{Situation, rejection};
+use super::observed::Observed;
+use super::plan::Plan;
+use super::spec::{Means, Problem};
+use super::steps::Wait;
+use super::targets::Targets;
+use super::traffic::LiveTraffic;
+use crate::api::conditions::{Condition, ConditionStatus};
+use crate::api::rollout_status::{PauseReason, Phase, RolloutStatus, TrafficStatus};
+
+/// Pod counts that are still moving are written at most this often: a rollout of a hundred pods is
+/// not a hundred writes.
+const COUNT_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+
+/// How what is in progress stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Standing {
+    /// Nothing special.
+    Plain,
+    /// It waits.
+    Waits(Wait),
+    /// Somebody holds it.
+    Held,
+    /// Something outside is wrong.
+    Blocked(String),
+    /// Its deadline has passed.
+    Overdue(String),
+}
+
+/// The plan for a spec that cannot be carried out: it is said, and nothing else is done.
+pub(super) fn invalid(o: &Observed, problems: &[Problem], now: Timestamp) -> Plan {
+    let mut status = o.rollout.status.clone();
+    let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    status.phase = Some(Phase::Invalid);
+    status.message = cut(text.join("; "), TEXT_MAX);
+    status.observed_generation = Some(o.rollout.generation);
+    let message = status.message.clone();
+    let generation = o.rollout.generation;
+    for (type_, value) in [
+        ("Ready", ConditionStatus::False),
+        ("Reconciling", ConditionStatus::False),
+        ("Stalled", ConditionStatus::True),
+    ] {
+        set(
+            &mut status,
+            type_,
+            value,
+            "InvalidSpec",
+            &message,
+            generation,
+            now,
+        );
+    }
+    let changed = status != o.rollout.status;
+    let events = if changed && o.rollout.status.phase != Some(Phase::Invalid) {
+        vec![super::plan::PlannedEvent {
+            warning: true,
+            reason: "InvalidSpec",
+            note: message,
+        }]
+    } else {
+        Vec::new()
+    };
+    Plan {
+        status: changed.then_some(status),
+        events,
+        ..Plan::default()
+    }
+}
+
+/// What the routes say and what they should say.
+pub(super) fn traffic(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Option<Targets>) {
+    let Some(targets) = targets else { return };
+    let now = draft.now;
+    let mut traffic = draft.status.traffic.clone().unwrap_or_default();
+    traffic.desired = targets.weight;
+    if live.is_confirmed() && live.exact {
+        if traffic.accepted != live.weight || traffic.confirmed_at.is_none() {
+            traffic.confirmed_at = Some(now);
+        }
+        traffic.accepted = live.weight;
+    }
+    if let Means::Pods { .. } = draft.spec.means {
+        // The share moves with every pod; it is written with the counts.
+        let before: TrafficStatus = draft.o.rollout.status.traffic.clone().unwrap_or_default();
+        if before.desired == traffic.desired
+            && before.confirmed_at.is_some()
+            && !counts_final(draft)
+        {
+            traffic.accepted = before.accepted;
+            traffic.confirmed_at = before.confirmed_at;
+        }
+    }
+    draft.status.traffic = Some(traffic);
+}
+
+/// Phase, message, counts and conditions.
+pub(super) fn conclude(
+    draft: &mut Draft<'_>,
+    situation: Situation,
+    standing: Standing,
+    live: &LiveTraffic,
+    targets: Option<&Targets>,
+    desired: &str,
+) {
+    let steps = i32::try_from(draft.spec.steps.len()).unwrap_or(i32::MAX);
+    if let Some(canary) = &mut draft.status.canary {
+        canary.steps = steps;
+        canary.step_text = format!("{}/{steps}", canary.step.min(steps));
+    }
+    let (phase, message) = phase(draft, situation, standing, live, targets, desired);
+    let before = draft.o.rollout.status.phase;
+    if phase == Phase::Invalid && before != Some(Phase::Invalid) {
+        draft.event(true, "Blocked", message.clone());
+    }
+    if phase == Phase::Degraded && before != Some(Phase::Degraded) {
+        draft.event(true, "Degraded", message.clone());
+    }
+    draft.status.phase = Some(phase);
+    draft.status.message = cut(message, TEXT_MAX);
+    draft.status.observed_generation = Some(draft.o.rollout.generation);
+    if !matches!(phase, Phase::Paused | Phase::Progressing) {
+        draft.status.pause = None;
+    }
+    conditions(draft, phase, desired);
+    counts(draft, desired);
+}
+
+fn phase(
+    draft: &mut Draft<'_>,
+    situation: Situation,
+    standing: Standing,
+    live: &LiveTraffic,
+    targets: Option<&Targets>,
+    desired: &str,
+) -> (Phase, String) {
+    if let Some(problem) = draft.problems.first()
+        && !matches!(situation, Situation::Aborted)
+    {
+        let more = draft.problems.len() - 1;
+        let more = if more > 0 {
+            format!(" (and {more} more)")
+        } else {
+            String::new()
+        };
+        return (Phase::Invalid, format!("{problem}{more}"));
+    }
+    match situation {
+        Situation::Initial => match standing {
+            Standing::Overdue(message) => (Phase::Degraded, format!("first deployment: {message}")),
+            _ if rejection(draft, desired).is_some() => (
+                Phase::Degraded,
+                "the version is on record as rejected, but there is no other to serve".to_owned(),
+            ),
+            _ => (Phase::Initializing, failure(draft, desired, "the first version comes up")),
+        },
+        Situation::Settled => settled(draft, live, desired),
+        Situation::Rejected => (
+            Phase::Rejected,
+            "the spec asks for a version on record as rejected; stable keeps all traffic: take the \
+             change out of Git, or kubectl tidegate retry"
+                .to_owned(),
+        ),
+        Situation::Aborted => {
+            let reason =
+                draft.status.abort.as_ref().map(|a| a.message.clone()).unwrap_or_default();
+            let back = live.weight == 0 && live.exact && live.is_confirmed();
+            match &draft.spec.means {
+                _ if !back => (Phase::Aborting, format!("traffic goes back to stable: {reason}")),
+                Means::Pods { .. } if draft.available(desired) > 0 => {
+                    (Phase::Aborting, format!("traffic goes back to stable: {reason}"))
+                }
+                _ => (Phase::Aborted, format!("stable has all traffic: {reason}")),
+            }
+        }
+        Situation::InProgress => in_progress(draft, standing, targets),
+    }
+}
+
+fn settled(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> (Phase, String) {
+    if live.weight > 0 {
+        return (
+            Phase::Progressing,
+            "the routes go over to the stable Service".to_owned(),
+        );
+    }
+    let whole = draft.available(stable) >= draft.spec.replicas;
+    if !whole {
+        let text = failure(draft, stable, "pods of the stable version become available");
+        return (Phase::Progressing, text);
+    }
+    let others = draft
+        .o
+        .replica_sets
+        .iter()
+        .any(|rs| rs.hash != stable && rs.desired > 0);
+    if others {
+        return (
+            Phase::Healthy,
+            "the old version's pods stay for their delay".to_owned(),
+        );
+    }
+    (Phase::Healthy, "stable has all traffic".to_owned())
+}
+
+fn in_progress(
+    draft: &mut Draft<'_>,
+    standing: Standing,
+    targets: Option<&Targets>,
+) -> (Phase, String) {
+    let step = draft
+        .status
+        .canary
+        .as_ref()
+        .map(|c| c.step_text.clone())
+        .unwrap_or_default();
+    let weight = targets.map_or(0, |t| t.weight);
+    let at = format!("step {step}, {weight} % canary");
+    match standing {
+        Standing::Held => {
+            let now = draft.now;
+            let since = draft.status.held_since.unwrap_or(now);
+            let since = draft
+                .o
+                .rollout
+                .status
+                .pause
+                .as_ref()
+                .filter(|p| p.reason == PauseReason::Manual)
+                .map_or(since, |p| p.since);
+            draft.status.pause = Some(crate::api::rollout_status::PauseStatus {
+                reason: PauseReason::Manual,
+                since,
+                until: None,
+            });
+            let how = if draft.spec.paused {
+                "spec.paused"
+            } else {
+                "kubectl tidegate resume"
+            };
+            (Phase::Paused, format!("{at}: held ({how})"))
+        }
+        Standing::Waits(wait) => {
+            if draft.spec.progress_deadline_action == crate::api::rollout::DeadlineAction::Report
+                && wait.clock == super::steps::Clock::Runs
+                && let Some(message) = super::steps::overdue(draft)
+            {
+                return (Phase::Degraded, format!("{at}: {message}: {}", wait.text));
+            }
+            let phase = if wait.pause.is_some() {
+                Phase::Paused
+            } else {
+                Phase::Progressing
+            };
+            (phase, format!("{at}: {}", wait.text))
+        }
+        Standing::Blocked(text) | Standing::Overdue(text) => (Phase::Invalid, text),
+        Standing::Plain => (Phase::Progressing, at),
+    }
+}
+
+/// `text`, or why a version's pods cannot be created.
+fn failure(draft: &Draft<'_>, hash: &str, text: &str) -> String {
+    match draft.replica_set(hash).and_then(|rs| rs.failure.as_ref()) {
+        Some(failure) => format!("pods cannot be created: {failure}"),
+        None => text.to_owned(),
+    }
+}
+
+fn conditions(draft: &mut Draft<'_>, phase: Phase, desired: &str) {
+    use ConditionStatus::{False, True};
+    let yes = |b: bool| if b { True } else { False };
+    let message = draft.status.message.clone();
+    let reason = phase.to_string();
+    let stalled = matches!(
+        phase,
+        Phase::Aborted | Phase::Rejected | Phase::Degraded | Phase::Invalid
+    );
+    let ready = phase == Phase::Healthy;
+    let stable = draft
+        .status
+        .stable
+        .as_ref()
+        .map_or(desired, |s| s.hash.as_str())
+        .to_owned();
+    let serving: i32 = draft.o.replica_sets.iter().map(|rs| rs.available).sum();
+    let available =
+        serving >= draft.spec.replicas || draft.available(&stable) >= draft.spec.replicas;
+    let traffic = draft.status.traffic.clone().unwrap_or_default();
+    let confirmed = traffic.accepted == traffic.desired && traffic.confirmed_at.is_some();
+    let mut list = vec![
+        ("Ready", yes(ready), reason.clone(), message.clone()),
+        (
+            "Reconciling",
+            yes(!ready && !stalled),
+            reason.clone(),
+            message.clone(),
+        ),
+        ("Stalled", yes(stalled), reason.clone(), message.clone()),
+        (
+            "Available",
+            yes(available),
+            if available {
+                "EnoughPods"
+            } else {
+                "TooFewPods"
+            }
+            .to_owned(),
+            "whether as many pods as spec.replicas are available".to_owned(),
+        ),
+        ("Paused", yes(phase == Phase::Paused), reason, message),
+        (
+            "TrafficConfirmed",
+            yes(confirmed),
+            if confirmed {
+                "Confirmed"
+            } else {
+                "NotConfirmed"
+            }
+            .to_owned(),
+            "whether the data plane has the weight that is wanted".to_owned(),
+        ),
+    ];
+    if phase == Phase::Degraded && rejection(draft, desired).is_some() {
+        list.push((
+            "RejectedVersionServing",
+            True,
+            "NoOtherVersion".to_owned(),
+            "the only version there is was rejected before".to_owned(),
+        ));
+    }
+    let revert = draft.status.abort.as_ref().and_then(|a| a.revert.clone());
+    let revert = revert.and_then(|name| draft.o.reverts.iter().find(|r| r.name == name));
+    if let Some(revert) = revert {
+        let phase = revert.phase.clone().unwrap_or_else(|| "Pending".to_owned());
+        let landed = matches!(phase.as_str(), "Landed" | "Verified");
+        let words = revert.message.clone().unwrap_or_default();
+        list.push((
+            "GitReverted",
+            yes(landed),
+            phase,
+            format!("Revert {}: {words}", revert.name),
+        ));
+    }
+    let keep: Vec<&str> = list.iter().map(|(type_, ..)| *type_).collect();
+    draft
+        .status
+        .conditions
+        .retain(|c| keep.contains(&c.type_.as_str()));
+    let generation = draft.o.rollout.generation;
+    for (type_, value, reason, message) in list {
+        let message = cut(message, TEXT_MAX);
+        set(
+            &mut draft.status,
+            type_,
+            value,
+            &reason,
+            &message,
+            generation,
+            draft.now,
+        );
+    }
+}
+
+fn set(
+    status: &mut RolloutStatus,
+    type_: &str,
+    value: ConditionStatus,
+    reason: &str,
+    message: &str,
+    generation: i64,
+    now: Timestamp,
+) {
+    let before = status.conditions.iter().position(|c| c.type_ == type_);
+    let since = before
+        .and_then(|i| status.conditions.get(i))
+        .filter(|c| c.status == value)
+        .map_or(now, |c| c.last_transition_time);
+    let condition = Condition {
+        type_: type_.to_owned(),
+        status: value,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        last_transition_time: since,
+        observed_generation: Some(generation),
+    };
+    match before.and_then(|i| status.conditions.get_mut(i)) {
+        Some(slot) => *slot = condition,
+        None => status.conditions.push(condition),
+    }
+}
+
+/// The pod counts. Counts that are still moving and come alone are written only now and then.
+pub(super) fn counts(draft: &mut Draft<'_>, desired: &str) {
+    let o = draft.o;
+    let before = &o.rollout.status;
+    let progress = |s: &RolloutStatus| {
+        let mut s = s.clone();
+        // These move with every pod; they are written along.
+        if let Some(canary) = &mut s.canary {
+            canary.best_available = 0;
+            canary.progress_at = None;
+            canary.available_since = None;
+        }
+        s.conditions.retain(|c| c.type_ != "Available");
+        s
+    };
+    let only_counts = progress(&draft.status) == progress(before);
+    let last = before.counted_at;
+    let due = counts_final(draft) || last.is_none_or(|at| draft.elapsed(at, COUNT_INTERVAL));
+    if only_counts && !due {
+        draft.status = before.clone();
+        return;
+    }
+    let sum = |f: fn(&super::observed::ReplicaSetObserved) -> i32| -> i32 {
+        o.replica_sets.iter().map(f).sum()
+    };
+    draft.status.replicas = sum(|rs| rs.current);
+    draft.status.ready_replicas = sum(|rs| rs.ready);
+    draft.status.available_replicas = sum(|rs| rs.available);
+    draft.status.updated_replicas = draft.replica_set(desired).map_or(0, |rs| rs.current);
+    let pairs: Vec<String> = draft
+        .spec
+        .selector
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    draft.status.selector = pairs.join(",");
+    if draft.status != *before {
+        draft.status.counted_at = Some(draft.now);
+    }
+}
+
+/// Whether every ReplicaSet has what it was asked for.
+fn counts_final(draft: &Draft<'_>) -> bool {
+    draft
+        .o
+        .replica_sets
+        .iter()
+        .all(|rs| rs.up_to_date && rs.current == rs.desired && rs.available == rs.desired)
+}

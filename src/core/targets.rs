@@ -1,0 +1,177 @@
+//! Where a Rollout should be now: which version carries what, on how many pods. Every situation
+//! (first deployment, canary, blue/green, abort, going back) is one of these, and the same moves
+//! bring the cluster there.
+
+use jiff::Timestamp;
+
+use super::draft::Draft;
+use super::spec::{CanaryScale, Means, Step};
+use super::traffic::{LiveTraffic, pods_for};
+
+/// Where a Rollout should be now.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Targets {
+    /// The version that carries what the canary does not.
+    pub stable: String,
+    /// The version that is brought out, or taken back.
+    pub canary: Option<String>,
+    /// Percent of the traffic that the canary may have.
+    pub weight: i32,
+    /// Pods of stable.
+    pub stable_replicas: i32,
+    /// Pods of the canary.
+    pub canary_replicas: i32,
+    /// Whether the canary was given up.
+    pub aborted: bool,
+    /// Since when it is to be so: bounds how long a short-handed stable is waited for.
+    pub since: Timestamp,
+}
+
+impl Targets {
+    /// One version carries everything.
+    pub fn only(draft: &Draft<'_>, stable: &str) -> Self {
+        Self {
+            stable: stable.to_owned(),
+            canary: None,
+            weight: 0,
+            stable_replicas: draft.spec.replicas,
+            canary_replicas: 0,
+            aborted: false,
+            since: draft.now,
+        }
+    }
+
+    /// The canary was given up: everything back to stable.
+    pub fn back(draft: &Draft<'_>, stable: &str, canary: &str, since: Timestamp) -> Self {
+        Self {
+            canary: Some(canary.to_owned()),
+            aborted: true,
+            since,
+            ..Self::only(draft, stable)
+        }
+    }
+
+    /// The canary is at `step` (from 0; past the last: all traffic).
+    pub fn at_step(draft: &Draft<'_>, stable: &str, canary: &str, step: usize) -> Self {
+        let weight = authorised_weight(&draft.spec.steps, step);
+        let replicas = draft.spec.replicas;
+        let (canary_replicas, stable_replicas) = match draft.spec.means {
+            Means::Pods { .. } => split_pods(weight, replicas),
+            Means::Routes { .. } | Means::Active { .. } => (
+                canary_pods(&draft.spec.steps, step, weight, replicas),
+                replicas,
+            ),
+        };
+        Self {
+            canary: Some(canary.to_owned()),
+            weight,
+            stable_replicas,
+            canary_replicas,
+            since: draft
+                .status
+                .canary
+                .as_ref()
+                .and_then(|c| c.started_at)
+                .unwrap_or(draft.now),
+            ..Self::only(draft, stable)
+        }
+    }
+
+    /// Nothing rises: neither the weight nor, for a version that nothing flows to yet, its pods.
+    pub fn hold(&mut self, draft: &Draft<'_>, live: &LiveTraffic) {
+        let Some(canary) = &self.canary else { return };
+        if matches!(draft.spec.means, Means::Pods { .. }) {
+            let now = draft.replica_set(canary).map_or(0, |rs| rs.desired);
+            if now < self.canary_replicas {
+                self.canary_replicas = now;
+                self.stable_replicas = (draft.spec.replicas - now).max(self.stable_replicas);
+            }
+        } else {
+            self.weight = self.weight.min(live.weight);
+        }
+    }
+}
+
+/// Percent that the steps up to and including `step` allow; past the last step: 100.
+pub(super) fn authorised_weight(steps: &[Step], step: usize) -> i32 {
+    if step >= steps.len() {
+        return 100;
+    }
+    let set = steps.iter().take(step + 1).rev().find_map(|s| match s {
+        Step::SetWeight(weight) => Some(*weight),
+        _ => None,
+    });
+    set.unwrap_or(0)
+}
+
+/// Pods of the canary with a router: what `setCanaryScale` says, else what the weight needs. Past the
+/// last step and at 100 %: as many as stable had.
+fn canary_pods(steps: &[Step], step: usize, weight: i32, replicas: i32) -> i32 {
+    if step >= steps.len() {
+        return replicas;
+    }
+    let scale = steps.iter().take(step + 1).rev().find_map(|s| match s {
+        Step::SetCanaryScale(scale) => Some(scale),
+        _ => None,
+    });
+    match scale {
+        Some(CanaryScale::Replicas(n)) => *n,
+        Some(CanaryScale::Percent(percent)) => pods_for(*percent, replicas),
+        Some(CanaryScale::MatchTraffic) | None => pods_for(weight, replicas),
+    }
+}
+
+/// Canary and stable pods whose counts come nearest to `weight` without exceeding it, but for the
+/// one pod that a weight above 0 needs and the one that a weight under 100 leaves.
+pub(super) fn split_pods(weight: i32, replicas: i32) -> (i32, i32) {
+    if replicas == 0 || weight == 0 {
+        return (0, replicas);
+    }
+    if weight == 100 {
+        return (replicas, 0);
+    }
+    let product = i64::from(weight) * i64::from(replicas) / 100;
+    let canary = i32::try_from(product).unwrap_or(replicas).max(1);
+    (canary, (replicas - canary).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pod_counts_never_exceed_the_weight_but_for_one_pod() {
+        for replicas in 0..60 {
+            for weight in 0..=100 {
+                let (canary, stable) = split_pods(weight, replicas);
+                assert!(
+                    canary <= 1 || canary * 100 <= weight * replicas,
+                    "{weight} {replicas}"
+                );
+                assert!(canary + stable >= replicas && canary + stable <= replicas + 1);
+                assert_eq!(canary == 0, weight == 0 || replicas == 0);
+                assert_eq!(stable == 0, weight == 100 || replicas == 0);
+            }
+        }
+        assert_eq!(split_pods(25, 10), (2, 8));
+        assert_eq!(split_pods(5, 10), (1, 9));
+        assert_eq!(split_pods(50, 1), (1, 1));
+        assert_eq!(split_pods(99, i32::MAX).0, 2_126_008_811);
+    }
+
+    #[test]
+    fn the_weight_is_the_last_one_set_and_all_past_the_end() {
+        let steps = [
+            Step::SetCanaryScale(CanaryScale::Replicas(3)),
+            Step::SetWeight(5),
+            Step::SetWeight(25),
+        ];
+        let weights: Vec<i32> = (0..4).map(|s| authorised_weight(&steps, s)).collect();
+        assert_eq!(weights, [0, 5, 25, 100]);
+        let pods: Vec<i32> = (0..4)
+            .map(|s| canary_pods(&steps, s, authorised_weight(&steps, s), 10))
+            .collect();
+        assert_eq!(pods, [3, 3, 3, 10]);
+        assert_eq!(authorised_weight(&[], 0), 100);
+    }
+}
