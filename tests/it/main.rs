@@ -3,4 +3,5 @@
 // A test fails by panicking, in its helper functions too.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod cluster;
 mod git_http;

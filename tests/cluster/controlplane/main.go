@@ -7,6 +7,9 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
@@ -17,14 +20,17 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
+	"k8s.io/client-go/util/keyutil"
 	"k8s.io/component-base/cli"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 )
 
+const components = "etcd kube-apiserver kube-controller-manager service-account-key with-parent"
+
 func main() {
 	if len(os.Args) < 2 {
-		fail("which component? One of: etcd kube-apiserver kube-controller-manager with-parent")
+		fail("which component? There are " + components)
 	}
 	component, args := os.Args[1], os.Args[2:]
 	switch component {
@@ -37,10 +43,12 @@ func main() {
 	case "kube-controller-manager":
 		exitWithStdin()
 		runCommand(controllermanager.NewControllerManagerCommand(), component, args)
+	case "service-account-key":
+		serviceAccountKey(args)
 	case "with-parent":
 		withParent(args)
 	default:
-		fail(fmt.Sprintf("%q is not a component; one of: etcd kube-apiserver kube-controller-manager with-parent", component))
+		fail(fmt.Sprintf("%q is not a component; there are %s", component, components))
 	}
 }
 
@@ -57,6 +65,24 @@ func exitWithStdin() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
+}
+
+// serviceAccountKey writes the key that ServiceAccount tokens are signed and verified with.
+func serviceAccountKey(args []string) {
+	if len(args) != 1 {
+		fail("service-account-key: which file?")
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		fail(err.Error())
+	}
+	encoded, err := keyutil.MarshalPrivateKeyToPEM(key)
+	if err != nil {
+		fail(err.Error())
+	}
+	if err := os.WriteFile(args[0], encoded, 0o600); err != nil {
+		fail(err.Error())
+	}
 }
 
 // withParent runs a program that knows nothing of the rule above and kills it when standard input

@@ -1,0 +1,180 @@
+//! etcd, kube-apiserver and kube-controller-manager on loopback, with RBAC and an audit log.
+
+use super::process::{Program, free_ports};
+use super::wait;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The token of the cluster's administrator, who is the test itself.
+const ADMIN_TOKEN: &str = "lab-administrator";
+
+/// Every write is logged with its author, and nothing else: what a controller writes is counted
+/// from here, as its users will see it.
+const AUDIT_POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  verbs: [create, update, patch, delete, deletecollection]
+- level: None
+";
+
+/// The controllers a workload needs. Those that watch over nodes stay off: there is one node, it
+/// exists on paper, and its kubelet is the harness.
+const CONTROLLERS: &str = "deployment-controller,replicaset-controller,endpointslice-controller,\
+garbage-collector-controller,namespace-controller,serviceaccount-controller,\
+root-ca-certificate-publisher-controller,horizontal-pod-autoscaler-controller";
+
+/// A running control plane.
+pub struct ControlPlane {
+    server: String,
+    home: PathBuf,
+    programs: Vec<Program>,
+}
+
+impl ControlPlane {
+    /// Starts everything below `home` and waits until the API server is ready.
+    pub async fn start(tools: &Path, home: &Path) -> Self {
+        let [etcd, etcd_peer, api, manager] = free_ports();
+        let path = |name: &str| home.join(name).display().to_string();
+        std::fs::write(path("audit-policy.yaml"), AUDIT_POLICY).unwrap();
+        std::fs::write(
+            path("tokens.csv"),
+            format!("{ADMIN_TOKEN},administrator,administrator,\"system:masters\"\n"),
+        )
+        .unwrap();
+        let key = Command::new(tools.join("controlplane"))
+            .args(["service-account-key", &path("service-account.key")])
+            .status();
+        assert!(key.is_ok_and(|status| status.success()), "no key for ServiceAccounts");
+
+        let client_url = format!("http://127.0.0.1:{etcd}");
+        let peer_url = format!("http://127.0.0.1:{etcd_peer}");
+        let mut programs = vec![
+            Program::component(
+                tools,
+                home,
+                "etcd",
+                &flags(&[
+                    ("data-dir", &path("etcd")),
+                    ("unsafe-no-fsync", "true"),
+                    ("log-level", "warn"),
+                    ("listen-client-urls", &client_url),
+                    ("advertise-client-urls", &client_url),
+                    ("listen-peer-urls", &peer_url),
+                    ("initial-advertise-peer-urls", &peer_url),
+                    ("initial-cluster", &format!("default={peer_url}")),
+                ]),
+            ),
+            Program::component(
+                tools,
+                home,
+                "kube-apiserver",
+                &flags(&[
+                    ("etcd-servers", &client_url),
+                    ("bind-address", "127.0.0.1"),
+                    ("advertise-address", "127.0.0.1"),
+                    ("secure-port", &api.to_string()),
+                    ("cert-dir", &path("certificates")),
+                    ("endpoint-reconciler-type", "none"),
+                    ("authorization-mode", "RBAC"),
+                    ("token-auth-file", &path("tokens.csv")),
+                    ("service-account-issuer", "https://kubernetes.default.svc"),
+                    ("service-account-key-file", &path("service-account.key")),
+                    ("service-account-signing-key-file", &path("service-account.key")),
+                    ("service-cluster-ip-range", "203.0.113.0/24"),
+                    // A pod need not wait until its namespace has a ServiceAccount.
+                    ("disable-admission-plugins", "ServiceAccount"),
+                    ("audit-policy-file", &path("audit-policy.yaml")),
+                    ("audit-log-path", &path("audit.log")),
+                    // Requests of one test must not wait for those of another.
+                    ("max-requests-inflight", "2000"),
+                    ("max-mutating-requests-inflight", "1000"),
+                ]),
+            ),
+        ];
+        let mut plane = Self {
+            server: format!("https://127.0.0.1:{api}"),
+            home: home.to_path_buf(),
+            programs: Vec::new(),
+        };
+        let kubeconfig = plane.kubeconfig("administrator", ADMIN_TOKEN);
+        wait::until("the API server has its certificate and is ready", async || {
+            programs.iter_mut().for_each(Program::assert_running);
+            let client = plane.client_for(&kubeconfig).await?;
+            let ready = http::Request::get("/readyz").body(Vec::new()).ok()?;
+            client.request_text(ready).await.ok().filter(|answer| answer == "ok")
+        })
+        .await;
+        programs.push(Program::component(
+            tools,
+            home,
+            "kube-controller-manager",
+            &flags(&[
+                ("kubeconfig", &kubeconfig.display().to_string()),
+                ("secure-port", &manager.to_string()),
+                ("bind-address", "127.0.0.1"),
+                ("cert-dir", &path("certificates-manager")),
+                ("leader-elect", "false"),
+                ("controllers", CONTROLLERS),
+                ("root-ca-file", &path("certificates/apiserver.crt")),
+                ("kube-api-qps", "500"),
+                ("kube-api-burst", "1000"),
+                // An HPA decides within a test, not within minutes.
+                ("horizontal-pod-autoscaler-sync-period", "2s"),
+            ]),
+        ));
+        plane.programs = programs;
+        plane
+    }
+
+    /// The audit log's file.
+    pub fn audit_log(&self) -> PathBuf {
+        self.home.join("audit.log")
+    }
+
+    /// The kubeconfig of the administrator, for a person or another process.
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.home.join("administrator.kubeconfig")
+    }
+
+    /// A client that may do everything.
+    pub async fn admin(&self) -> Client {
+        self.client_for(&self.admin_kubeconfig()).await.unwrap()
+    }
+
+    /// Writes a kubeconfig that authenticates with a token.
+    pub fn kubeconfig(&self, user: &str, token: &str) -> PathBuf {
+        let file = self.home.join(format!("{user}.kubeconfig"));
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "lab", "cluster": {
+                "server": self.server,
+                "certificate-authority": self.home.join("certificates/apiserver.crt"),
+            }}],
+            "users": [{"name": user, "user": {"token": token}}],
+            "contexts": [{"name": user, "context": {"cluster": "lab", "user": user}}],
+            "current-context": user,
+        });
+        std::fs::write(&file, serde_json::to_vec_pretty(&config).unwrap()).unwrap();
+        file
+    }
+
+    async fn client_for(&self, kubeconfig: &Path) -> Option<Client> {
+        let kubeconfig = Kubeconfig::read_from(kubeconfig).ok()?;
+        let options = KubeConfigOptions::default();
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.ok()?;
+        config.connect_timeout = Some(Duration::from_secs(2));
+        Client::try_from(config).ok()
+    }
+}
+
+fn flags(values: &[(&str, &str)]) -> Vec<String> {
+    values.iter().map(|(name, value)| format!("--{name}={value}")).collect()
+}
