@@ -51,7 +51,10 @@ impl ControlPlane {
         let key = Command::new(tools.join("controlplane"))
             .args(["service-account-key", &path("service-account.key")])
             .status();
-        assert!(key.is_ok_and(|status| status.success()), "no key for ServiceAccounts");
+        assert!(
+            key.is_ok_and(|status| status.success()),
+            "no key for ServiceAccounts"
+        );
 
         let client_url = format!("http://127.0.0.1:{etcd}");
         let peer_url = format!("http://127.0.0.1:{etcd_peer}");
@@ -86,7 +89,10 @@ impl ControlPlane {
                     ("token-auth-file", &path("tokens.csv")),
                     ("service-account-issuer", "https://kubernetes.default.svc"),
                     ("service-account-key-file", &path("service-account.key")),
-                    ("service-account-signing-key-file", &path("service-account.key")),
+                    (
+                        "service-account-signing-key-file",
+                        &path("service-account.key"),
+                    ),
                     ("service-cluster-ip-range", "203.0.113.0/24"),
                     // A pod need not wait until its namespace has a ServiceAccount.
                     ("disable-admission-plugins", "ServiceAccount"),
@@ -104,12 +110,19 @@ impl ControlPlane {
             programs: Vec::new(),
         };
         let kubeconfig = plane.kubeconfig("administrator", ADMIN_TOKEN);
-        wait::until("the API server has its certificate and is ready", async || {
-            programs.iter_mut().for_each(Program::assert_running);
-            let client = plane.client_for(&kubeconfig).await?;
-            let ready = http::Request::get("/readyz").body(Vec::new()).ok()?;
-            client.request_text(ready).await.ok().filter(|answer| answer == "ok")
-        })
+        wait::until(
+            "the API server has its certificate and is ready",
+            async || {
+                programs.iter_mut().for_each(Program::assert_running);
+                let client = plane.client_for(&kubeconfig).await?;
+                let ready = http::Request::get("/readyz").body(Vec::new()).ok()?;
+                client
+                    .request_text(ready)
+                    .await
+                    .ok()
+                    .filter(|answer| answer == "ok")
+            },
+        )
         .await;
         programs.push(Program::component(
             tools,
@@ -169,12 +182,17 @@ impl ControlPlane {
     async fn client_for(&self, kubeconfig: &Path) -> Option<Client> {
         let kubeconfig = Kubeconfig::read_from(kubeconfig).ok()?;
         let options = KubeConfigOptions::default();
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.ok()?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .ok()?;
         config.connect_timeout = Some(Duration::from_secs(2));
         Client::try_from(config).ok()
     }
 }
 
 fn flags(values: &[(&str, &str)]) -> Vec<String> {
-    values.iter().map(|(name, value)| format!("--{name}={value}")).collect()
+    values
+        .iter()
+        .map(|(name, value)| format!("--{name}={value}"))
+        .collect()
 }

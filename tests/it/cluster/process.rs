@@ -33,7 +33,10 @@ impl Program {
     /// Starts a program that does not know the rule of the pipe, under one that does.
     pub fn foreign(tools: &Path, home: &Path, name: &str, program: &Command) -> Self {
         let mut command = Command::new(tools.join("controlplane"));
-        command.arg("with-parent").arg(program.get_program()).args(program.get_args());
+        command
+            .arg("with-parent")
+            .arg(program.get_program())
+            .args(program.get_args());
         for (key, value) in program.get_envs() {
             match value {
                 Some(value) => command.env(key, value),
@@ -48,14 +51,22 @@ impl Program {
 
     fn start(name: &str, home: &Path, mut command: Command) -> Self {
         let log = home.join(format!("{name}.log"));
-        let output = File::options().create(true).append(true).open(&log).unwrap();
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let child = command
             .stdin(Stdio::piped())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-        Self { name: name.to_owned(), log, child }
+        Self {
+            name: name.to_owned(),
+            log,
+            child,
+        }
     }
 
     /// Panics with its last words if the program has ended.
@@ -67,8 +78,14 @@ impl Program {
 
     /// Asks it to stop (SIGTERM) and waits until it has.
     pub async fn stop(&mut self) -> ExitStatus {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
-        assert!(asked.is_ok_and(|status| status.success()), "{} cannot be stopped", self.name);
+        let asked = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(
+            asked.is_ok_and(|status| status.success()),
+            "{} cannot be stopped",
+            self.name
+        );
         super::wait::until(&format!("{} has stopped", self.name), async || {
             self.child.try_wait().unwrap()
         })

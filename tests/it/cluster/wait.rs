@@ -18,7 +18,10 @@ pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>)
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(Instant::now() < deadline, "after {DEADLINE:?} still not true: {what}");
+        assert!(
+            Instant::now() < deadline,
+            "after {DEADLINE:?} still not true: {what}"
+        );
         sleep(PERIOD).await;
     }
 }

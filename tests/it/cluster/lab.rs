@@ -1,0 +1,133 @@
+//! Everything a scenario runs in: the control plane, the pods, the gateway, the traffic,
+//! Prometheus and the Git server, started once for all of them.
+
+use super::audit::Audit;
+use super::control_plane::ControlPlane;
+use super::gateway::Gateway;
+use super::git_server::GitServer;
+use super::gitops::apply;
+use super::kubelet::Kubelet;
+use super::prometheus::{Exporter, Prometheus};
+use super::traffic::Traffic;
+use super::wait;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DynamicObject, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// The name under which the test itself owns fields.
+const MANAGER: &str = "lab";
+
+/// The Custom Resource Definitions of others that the scenarios use.
+const FOREIGN_CRDS: &[&str] = &["gateway.networking.k8s.io_httproutes.yaml"];
+
+/// A running laboratory. The order of the fields is the order in which it is taken down: first
+/// who uses the API server, then the API server, at last the folder.
+pub struct Lab {
+    pub client: Client,
+    pub audit: Audit,
+    pub git: GitServer,
+    pub prometheus: Prometheus,
+    pub exporter: Exporter,
+    pub traffic: Traffic,
+    _gateway: Gateway,
+    _kubelet: Kubelet,
+    pub plane: ControlPlane,
+    pub tools: PathBuf,
+    home: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Starts everything and waits until each part answers.
+    pub async fn start(tools: &Path) -> Self {
+        let home = tempfile::Builder::new()
+            .prefix("tidegate-cluster-")
+            .tempdir()
+            .unwrap();
+        let plane = ControlPlane::start(tools, home.path()).await;
+        let client = plane.admin().await;
+        for name in FOREIGN_CRDS {
+            let file = tools.join("gateway-api-crds").join(name);
+            let text = std::fs::read_to_string(&file)
+                .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            install_crds(&client, &text).await;
+        }
+        let kubelet = Kubelet::start(&client).await;
+        let gateway = Gateway::start(&client);
+        let traffic = Traffic::start(&client, gateway.routes());
+        let exporter = Exporter::start(traffic.answered()).await;
+        let prometheus = Prometheus::start(tools, home.path(), "prometheus", &exporter).await;
+        Self {
+            audit: Audit::of(plane.audit_log()),
+            git: GitServer::start(home.path()).await,
+            client,
+            prometheus,
+            exporter,
+            traffic,
+            _gateway: gateway,
+            _kubelet: kubelet,
+            plane,
+            tools: tools.to_path_buf(),
+            home,
+        }
+    }
+
+    /// Where logs and data are, while it runs.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Makes a namespace for a scenario.
+    pub async fn namespace(&self, name: &str) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let namespace = json!({"metadata": {"name": name}});
+        let namespace = serde_json::from_value(namespace).unwrap();
+        namespaces
+            .create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+    }
+
+    /// Applies manifests, as `kubectl apply --server-side -n NAMESPACE` would.
+    pub async fn apply(&self, namespace: &str, manifests: &str) {
+        for object in objects(manifests).unwrap() {
+            if let Err(error) = apply(&self.client, namespace, &object, MANAGER).await {
+                panic!("{} is refused: {error}", object.name_any());
+            }
+        }
+    }
+}
+
+/// The objects in a YAML text of one or more documents.
+pub fn objects(manifests: &str) -> Result<Vec<DynamicObject>, String> {
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(manifests).map_err(|error| error.to_string())?;
+    documents
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .map(|document| serde_json::from_value(document).map_err(|error| error.to_string()))
+        .collect()
+}
+
+/// Applies Custom Resource Definitions and waits until the API server serves them.
+pub async fn install_crds(client: &Client, manifests: &str) {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for object in objects(manifests).unwrap() {
+        let name = object.name_any();
+        apply(client, "", &object, MANAGER).await.unwrap();
+        wait::until(&format!("{name} is established"), async || {
+            let stored = definitions.get(&name).await.unwrap();
+            let conditions = stored
+                .status
+                .and_then(|status| status.conditions)
+                .unwrap_or_default();
+            conditions
+                .iter()
+                .any(|condition| condition.type_ == "Established" && condition.status == "True")
+                .then_some(())
+        })
+        .await;
+    }
+}
