@@ -1,7 +1,7 @@
 //! A GitOps tool on paper: what a folder of a repository's `main` says is applied to the cluster,
 //! again and again, with server-side apply.
 
-use super::git_server::Repository;
+use super::repository::Repository;
 use super::wait;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;

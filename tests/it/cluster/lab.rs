@@ -4,12 +4,13 @@
 use super::audit::Audit;
 use super::control_plane::ControlPlane;
 use super::gateway::Gateway;
-use super::git_server::GitServer;
 use super::gitops::apply;
 use super::kubelet::Kubelet;
 use super::prometheus::{Exporter, Prometheus};
+use super::repository::{PASSWORD, USER};
 use super::traffic::Traffic;
 use super::wait;
+use crate::git_http::GitServer;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, PostParams};
@@ -61,7 +62,7 @@ impl Lab {
         let prometheus = Prometheus::start(tools, home.path(), "prometheus", &exporter).await;
         Self {
             audit: Audit::of(plane.audit_log()),
-            git: GitServer::start(home.path()).await,
+            git: GitServer::start(Some((USER, PASSWORD))).await,
             client,
             prometheus,
             exporter,

@@ -6,16 +6,18 @@
 
 // Parts that the first scenarios do not use yet.
 #![allow(dead_code)]
+// The parts of the harness say what went wrong to whoever reads the test's output.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod audit;
 mod control_plane;
 mod gateway;
-mod git_server;
 mod gitops;
 mod kubelet;
 mod lab;
 mod process;
 mod prometheus;
+mod repository;
 mod self_test;
 mod table;
 mod traffic;

@@ -1,7 +1,7 @@
 //! The harness itself: what the scenarios rest on is tried without Tidegate.
 
-use super::git_server::{PASSWORD, USER};
 use super::gitops::GitOps;
+use super::repository::{PASSWORD, Repository, USER};
 use super::table::Bench;
 use super::wait;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -185,10 +185,8 @@ pub async fn gitops(bench: Bench) {
         )
     };
     let (first, second) = (manifest("one"), manifest("two"));
-    let repository = lab
-        .git
-        .create("self-test", &[("shop/settings.yaml", &first)])
-        .await;
+    let repository =
+        Repository::create(&lab.git, "self-test", &[("shop/settings.yaml", &first)]).await;
     assert!(repository.may_push(true).await);
     assert!(
         !repository.may_push(false).await,

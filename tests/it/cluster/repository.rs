@@ -1,0 +1,151 @@
+//! Git repositories on the tests' HTTP server, each with a developer who pushes to it.
+
+use crate::git_http::GitServer;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::Command;
+
+/// Who may fetch and push, with which password.
+pub const USER: &str = "tidegate";
+pub const PASSWORD: &str = "lab-password";
+
+/// One repository, and a developer's clone of it.
+#[derive(Clone)]
+pub struct Repository {
+    url: String,
+    bare: PathBuf,
+    work: PathBuf,
+}
+
+impl Repository {
+    /// Makes a repository whose branch `main` holds the given files.
+    pub async fn create(server: &GitServer, name: &str, files: &[(&str, &str)]) -> Self {
+        let bare = server.create(&format!("{name}.git"));
+        let work = server.path(&format!("{name}.work"));
+        let root = server.path("");
+        git(
+            &root,
+            &[
+                "clone",
+                "--quiet",
+                &bare.display().to_string(),
+                &work.display().to_string(),
+            ],
+        )
+        .await;
+        let repository = Self {
+            url: server.url(&format!("{name}.git")),
+            bare,
+            work,
+        };
+        repository.commit("First version", files).await;
+        repository
+    }
+
+    /// Where it is fetched from and pushed to.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The URL with the password in it, as a developer's clone may have it.
+    fn push_url(&self) -> String {
+        self.url
+            .replacen("http://", &format!("http://{USER}:{PASSWORD}@"), 1)
+    }
+
+    /// A developer changes files and pushes to `main` over HTTP. Returns the commit.
+    pub async fn commit(&self, message: &str, files: &[(&str, &str)]) -> String {
+        let work = &self.work;
+        if self.tip().await.is_some() {
+            git(work, &["pull", "--quiet", "--ff-only", "origin", "main"]).await;
+        }
+        for (path, content) in files {
+            let file = work.join(path);
+            if let Some(folder) = file.parent() {
+                std::fs::create_dir_all(folder).unwrap();
+            }
+            std::fs::write(file, content).unwrap();
+        }
+        git(work, &["add", "--all"]).await;
+        git(work, &["commit", "--quiet", "--message", message]).await;
+        git(work, &["push", "--quiet", &self.push_url(), "HEAD:main"]).await;
+        self.tip().await.unwrap()
+    }
+
+    /// The commit at `main`.
+    pub async fn tip(&self) -> Option<String> {
+        let tip = try_git(&self.bare, &["rev-parse", "--verify", "--quiet", "main"])
+            .await
+            .ok()?;
+        Some(tip.trim().to_owned())
+    }
+
+    /// A file at a commit.
+    pub async fn file(&self, commit: &str, path: &str) -> String {
+        git(&self.bare, &["show", &format!("{commit}:{path}")]).await
+    }
+
+    /// The files below a folder at a commit.
+    pub async fn files(&self, commit: &str, folder: &str) -> Vec<String> {
+        let names = git(
+            &self.bare,
+            &["ls-tree", "-r", "--name-only", commit, "--", folder],
+        )
+        .await;
+        names.lines().map(str::to_owned).collect()
+    }
+
+    /// The message of a commit.
+    pub async fn message(&self, commit: &str) -> String {
+        git(&self.bare, &["log", "-1", "--format=%B", commit]).await
+    }
+
+    /// Whether somebody with this URL may push; nothing is changed.
+    pub async fn may_push(&self, with_password: bool) -> bool {
+        let url = if with_password {
+            self.push_url()
+        } else {
+            self.url.clone()
+        };
+        try_git(
+            &self.work,
+            &["push", "--quiet", "--dry-run", &url, "HEAD:main"],
+        )
+        .await
+        .is_ok()
+    }
+}
+
+async fn git(folder: &Path, arguments: &[&str]) -> String {
+    match try_git(folder, arguments).await {
+        Ok(output) => output,
+        Err(error) => panic!("git {}: {error}", arguments.join(" ")),
+    }
+}
+
+/// Runs git without the configuration of whoever runs the tests.
+async fn try_git(folder: &Path, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(folder)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .envs([
+            ("GIT_AUTHOR_NAME", "Dana"),
+            ("GIT_AUTHOR_EMAIL", "dana@example.com"),
+        ])
+        .envs([
+            ("GIT_COMMITTER_NAME", "Dana"),
+            ("GIT_COMMITTER_EMAIL", "dana@example.com"),
+        ])
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
