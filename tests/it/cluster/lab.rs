@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// The name under which the test itself owns fields.
-const MANAGER: &str = "lab";
+pub const MANAGER: &str = "lab";
 
 /// The Custom Resource Definitions of others that the scenarios use.
 const FOREIGN_CRDS: &[&str] = &["gateway.networking.k8s.io_httproutes.yaml"];
@@ -53,8 +53,13 @@ impl Lab {
             let file = tools.join("gateway-api-crds").join(name);
             let text = std::fs::read_to_string(&file)
                 .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-            install_crds(&client, &text).await;
+            install_crds(&client, objects(&text).unwrap()).await;
         }
+        let own = tidegate::api::crds();
+        let own = own
+            .iter()
+            .map(|crd| serde_json::from_value(json!(crd)).unwrap());
+        install_crds(&client, own.collect()).await;
         let kubelet = Kubelet::start(&client).await;
         let gateway = Gateway::start(&client);
         let traffic = Traffic::start(&client, gateway.routes());
@@ -113,11 +118,14 @@ pub fn objects(manifests: &str) -> Result<Vec<DynamicObject>, String> {
 }
 
 /// Applies Custom Resource Definitions and waits until the API server serves them.
-pub async fn install_crds(client: &Client, manifests: &str) {
+async fn install_crds(client: &Client, crds: Vec<DynamicObject>) {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for object in objects(manifests).unwrap() {
+    for object in &crds {
+        let applied = apply(client, "", object, MANAGER).await;
+        applied.unwrap_or_else(|error| panic!("{} is refused: {error}", object.name_any()));
+    }
+    for object in &crds {
         let name = object.name_any();
-        apply(client, "", &object, MANAGER).await.unwrap();
         wait::until(&format!("{name} is established"), async || {
             let stored = definitions.get(&name).await.unwrap();
             let conditions = stored

@@ -18,6 +18,7 @@ mod lab;
 mod process;
 mod prometheus;
 mod repository;
+mod resources;
 mod self_test;
 mod table;
 mod traffic;
@@ -45,6 +46,9 @@ const SCENARIOS: &[Scenario] = scenarios! {
     "harness: pods" => self_test::pods,
     "harness: traffic" => self_test::traffic,
     "harness: gitops" => self_test::gitops,
+    "resources: definitions" => resources::definitions,
+    "resources: bad input" => resources::bad_input,
+    "resources: transitions" => resources::transitions,
 };
 
 #[test]
