@@ -1,0 +1,123 @@
+//! What happens to an object between the wire and the store: metadata rules, unknown fields,
+//! defaults and validation.
+//!
+//! No preconditions and no storage here; those are the verbs'.
+
+use serde_json::Value;
+
+use super::{
+    builtin_rules, metadata, object,
+    registry::Resource,
+    schema::{self, cel_rules},
+    status_errors::{ApiError, FieldError},
+};
+
+/// What to do about fields that the kind does not know (`fieldValidation=`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnknownFields {
+    /// Drop them.
+    Ignore,
+    /// Drop them and say so in a `Warning` header; the default of the API.
+    Warn,
+    /// Refuse the request.
+    Strict,
+}
+
+impl UnknownFields {
+    /// Reads the query parameter.
+    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
+        match text {
+            "" | "Warn" => Ok(UnknownFields::Warn),
+            "Ignore" => Ok(UnknownFields::Ignore),
+            "Strict" => Ok(UnknownFields::Strict),
+            other => Err(ApiError::bad_request(format!(
+                "fieldValidation: Unsupported value: \"{other}\": supported values: \"Ignore\", \
+                 \"Strict\", \"Warn\""
+            ))),
+        }
+    }
+}
+
+/// Drops unknown fields and fills in defaults. Returns the warnings to send along.
+pub(super) fn decode(
+    resource: &Resource,
+    version: &str,
+    object: &mut Value,
+    unknown_fields: UnknownFields,
+) -> Result<Vec<String>, ApiError> {
+    let mut unknown = metadata::prune(object);
+    if let Some(schema) = resource.schema(version) {
+        let root = resource.definitions().map_or(&**schema, |d| &**d);
+        if resource.builtin {
+            if let Some(problem) = schema::type_problem(object, schema, root, "") {
+                let kind = &resource.kind;
+                return Err(ApiError::bad_request(format!(
+                    "{kind} in version \"{version}\" cannot be handled as a {kind}: {problem}"
+                )));
+            }
+            drop_nulls(object);
+        }
+        unknown.extend(schema::prune(object, schema, root));
+        if !resource.builtin {
+            schema::fill_defaults(object, schema);
+        }
+    }
+    if resource.builtin {
+        builtin_rules::fill_defaults(resource, object);
+    }
+    let warnings: Vec<String> = unknown.iter().map(|f| format!("unknown field \"{f}\"")).collect();
+    match unknown_fields {
+        UnknownFields::Strict if !warnings.is_empty() => {
+            let kind = &resource.kind;
+            let list = warnings.join(", ");
+            let text = format!(
+                "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding \
+                 error: {list}"
+            );
+            Err(ApiError::bad_request(text))
+        }
+        UnknownFields::Ignore => Ok(Vec::new()),
+        _ => Ok(warnings),
+    }
+}
+
+/// Checks an object about to be stored; `old` is what it replaces.
+pub(super) fn validate(
+    resource: &Resource,
+    version: &str,
+    new: &Value,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
+    let mut errors = metadata::problems(resource, new);
+    if let Some(old) = old {
+        errors.extend(metadata::immutable(new, old));
+    }
+    if resource.builtin {
+        builtin_rules::validate(resource, new, old, &mut errors);
+    } else if let Some(schema) = resource.schema(version) {
+        schema::validate(new, schema, "", &mut errors);
+        if errors.is_empty() {
+            errors.extend(cel_rules::check(new, old, schema));
+        }
+    }
+    refuse(resource, object::meta(new, "name"), &errors)
+}
+
+fn refuse(resource: &Resource, name: &str, errors: &[FieldError]) -> Result<(), ApiError> {
+    match errors {
+        [] => Ok(()),
+        some => Err(ApiError::invalid(resource, name, some)),
+    }
+}
+
+/// A null in a built-in kind is an absent field (a nil pointer in the Go type).
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, v| !v.is_null());
+            map.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}

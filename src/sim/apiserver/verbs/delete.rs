@@ -1,0 +1,472 @@
+//! Deletion, finalizers and garbage collection.
+//!
+//! The real server only marks and a controller collects afterwards; here dependents go in the same
+//! step. Watchers see the same events in the same order, only sooner.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{Body, Call, Reply, State, present, read::Filter, storage_id, success};
+use crate::sim::apiserver::{
+    object, patch,
+    status_errors::{ApiError, FieldError},
+    store::ObjectKey,
+};
+
+const FOREGROUND: &str = "foregroundDeletion";
+const ORPHAN: &str = "orphan";
+
+/// What happens to the objects that the deleted one owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Propagation {
+    /// They go after it.
+    Background,
+    /// They go before it.
+    Foreground,
+    /// They stay and forget their owner.
+    Orphan,
+}
+
+/// `metav1.DeleteOptions`, from the body or the query.
+#[derive(Debug, Clone)]
+struct Options {
+    uid: Option<String>,
+    version: Option<String>,
+    grace_s: Option<i64>,
+    propagation: Propagation,
+    dry_run: bool,
+}
+
+impl Options {
+    fn read(call: &Call<'_>) -> Result<Self, ApiError> {
+        let body = match call.body.iter().all(u8::is_ascii_whitespace) {
+            true => json!({}),
+            false => patch::read_object(call.body)?,
+        };
+        let text = |path: &str| object::at_path(&body, path).and_then(Value::as_str);
+        let query = |name: &str| Some(call.info.param(name)).filter(|t| !t.is_empty());
+        let orphan = object::at_path(&body, "orphanDependents").and_then(Value::as_bool);
+        let policy = text("propagationPolicy").or_else(|| query("propagationPolicy"));
+        let propagation = match (policy, orphan) {
+            (Some("Background"), _) | (None, Some(false) | None) => Propagation::Background,
+            (Some("Foreground"), _) => Propagation::Foreground,
+            (Some("Orphan"), _) | (None, Some(true)) => Propagation::Orphan,
+            (Some(other), _) => {
+                let field = FieldError {
+                    field: "propagationPolicy".to_owned(),
+                    reason: "FieldValueNotSupported",
+                    message: format!(
+                        "Unsupported value: \"{other}\": supported values: \"Foreground\", \
+                         \"Background\", \"Orphan\", \"nil\""
+                    ),
+                };
+                return Err(ApiError::bad_request(format!("{}: {}", field.field, field.message)));
+            }
+        };
+        let grace = object::at_path(&body, "gracePeriodSeconds").and_then(Value::as_i64);
+        Ok(Options {
+            uid: text("preconditions.uid").map(str::to_owned),
+            version: text("preconditions.resourceVersion").map(str::to_owned),
+            grace_s: grace.or_else(|| query("gracePeriodSeconds")?.parse().ok()),
+            propagation,
+            dry_run: call.dry_run()? || object::at_path(&body, "dryRun").is_some(),
+        })
+    }
+}
+
+/// DELETE of one object.
+pub(in crate::sim::apiserver) fn delete(
+    state: &mut State,
+    call: &Call<'_>,
+) -> Result<Reply, ApiError> {
+    let options = Options::read(call)?;
+    let old = call.find(state)?;
+    check(call, &options, &old)?;
+    let key = call.key();
+    if options.dry_run {
+        return Ok(Reply::object(200, call.present(&old), Vec::new()));
+    }
+    let outcome = begin(state, &key, &old, &options, call.now);
+    Ok(match outcome {
+        Outcome::Gone(last) if call.resource.returns_deleted() => {
+            Reply::object(200, call.present(&last), Vec::new())
+        }
+        Outcome::Gone(last) => Reply::plain(200, success(&call.resource, &last)),
+        Outcome::Marked(marked) => Reply::object(200, call.present(&marked), Vec::new()),
+    })
+}
+
+/// DELETE of a collection: every object that matches the selectors.
+pub(in crate::sim::apiserver) fn delete_collection(
+    state: &mut State,
+    call: &Call<'_>,
+) -> Result<Reply, ApiError> {
+    let options = Options::read(call)?;
+    let filter = Filter::of(call)?;
+    let id = storage_id(&call.resource);
+    let doomed: Vec<(ObjectKey, Arc<Value>)> = state
+        .store
+        .list(&id, &call.info.namespace)
+        .filter(|(key, object)| filter.matches(key, object))
+        .map(|(k, v)| (k.clone(), Arc::clone(v)))
+        .collect();
+    let mut items = Vec::new();
+    for (key, old) in doomed {
+        items.push(call.present(&old));
+        if !options.dry_run && state.store.get(&key).is_some() {
+            begin(state, &key, &old, &options, call.now);
+        }
+    }
+    let metadata = json!({"resourceVersion": state.store.version().to_string()});
+    Ok(Reply { code: 200, body: Body::List(metadata, items), warnings: Vec::new() })
+}
+
+fn check(call: &Call<'_>, options: &Options, old: &Value) -> Result<(), ApiError> {
+    let has = |field: &str| object::meta(old, field).to_owned();
+    let name = &call.info.name;
+    if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != has("uid")) {
+        let why = format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object \
+             might have been deleted and then recreated",
+            has("uid")
+        );
+        return Err(ApiError::conflict(&call.resource, name, &why));
+    }
+    let version = options.version.as_deref().filter(|v| *v != has("resourceVersion"));
+    if let Some(version) = version {
+        let why = format!(
+            "the ResourceVersion in the precondition ({version}) does not match the \
+             ResourceVersion in record ({}). The object might have been modified",
+            has("resourceVersion")
+        );
+        return Err(ApiError::conflict(&call.resource, name, &why));
+    }
+    Ok(())
+}
+
+/// How far a deletion came.
+enum Outcome {
+    /// The object is gone; its last state.
+    Gone(Arc<Value>),
+    /// The object waits for finalizers or its grace period; its state now.
+    Marked(Arc<Value>),
+}
+
+/// Starts the deletion of an object and finishes it when nothing holds it.
+fn begin(
+    state: &mut State,
+    key: &ObjectKey,
+    old: &Arc<Value>,
+    options: &Options,
+    now: Timestamp,
+) -> Outcome {
+    let grace_s = grace_seconds(key, old, options.grace_s);
+    let mut finalizers = object::meta_strings(old, "finalizers");
+    let already = object::is_terminating(old);
+    let own = match options.propagation {
+        Propagation::Foreground => Some(FOREGROUND),
+        Propagation::Orphan => Some(ORPHAN),
+        Propagation::Background => None,
+    };
+    if let Some(own) = own.filter(|own| !already && !finalizers.iter().any(|f| f == own)) {
+        finalizers.push(own.to_owned());
+    }
+    if finalizers.is_empty() && grace_s == 0 && key.resource != "namespaces" {
+        return gone(state, key, old, now);
+    }
+    let had_s = object::meta_value(old, "deletionGracePeriodSeconds").and_then(Value::as_i64);
+    let shorter = had_s.is_none_or(|had| grace_s < had);
+    let mut marked = (**old).clone();
+    if !already {
+        bump_generation(&mut marked);
+        object::set_meta(&mut marked, "finalizers", finalizers);
+        crate::sim::apiserver::metadata::prune(&mut marked);
+    }
+    if !already || shorter {
+        let at = now.saturating_add(SignedDuration::from_secs(grace_s)).unwrap_or(now);
+        object::set_meta(&mut marked, "deletionTimestamp", object::time(at));
+        object::set_meta(&mut marked, "deletionGracePeriodSeconds", grace_s);
+    }
+    if key.resource == "namespaces" {
+        object::set_path(&mut marked, ".status.phase", json!("Terminating"));
+    }
+    if marked == **old {
+        return Outcome::Marked(Arc::clone(old));
+    }
+    let marked = state.store.put(key, marked);
+    match options.propagation {
+        Propagation::Foreground => delete_dependents(state, &marked, now),
+        Propagation::Orphan => orphan_dependents(state, key, &marked, now),
+        Propagation::Background => {}
+    }
+    if key.resource == "namespaces" {
+        empty_namespace(state, key, now);
+    }
+    release_foreground(state, key, now);
+    Outcome::Marked(marked)
+}
+
+fn gone(state: &mut State, key: &ObjectKey, old: &Arc<Value>, now: Timestamp) -> Outcome {
+    Outcome::Gone(remove(state, key, now).unwrap_or_else(|| Arc::clone(old)))
+}
+
+/// Pods that run somewhere get their grace period; everything else goes at once.
+fn grace_seconds(key: &ObjectKey, old: &Value, asked_s: Option<i64>) -> i64 {
+    if key.resource != "pods" {
+        return 0;
+    }
+    let text = |path: &str| object::at_path(old, path).and_then(Value::as_str).unwrap_or_default();
+    let finished = matches!(text("status.phase"), "Succeeded" | "Failed");
+    if text("spec.nodeName").is_empty() || finished {
+        return 0;
+    }
+    let own = object::at_path(old, "spec.terminationGracePeriodSeconds").and_then(Value::as_i64);
+    asked_s.or(own).unwrap_or(30).max(0)
+}
+
+fn bump_generation(object: &mut Value) {
+    if let Some(generation) = object::meta_value(object, "generation").and_then(Value::as_i64) {
+        object::set_meta(object, "generation", generation + 1);
+    }
+}
+
+/// Whether a terminating object has nothing left to wait for.
+pub(super) fn may_go(object: &Value) -> bool {
+    let grace_s = object::meta_value(object, "deletionGracePeriodSeconds").and_then(Value::as_i64);
+    object::is_terminating(object)
+        && object::meta_strings(object, "finalizers").is_empty()
+        && grace_s.unwrap_or(0) == 0
+        && object::field(object, "kind") != "Namespace"
+}
+
+/// Takes an object away and lets go of everything that hung on it.
+pub(in crate::sim::apiserver) fn remove(
+    state: &mut State,
+    key: &ObjectKey,
+    now: Timestamp,
+) -> Option<Arc<Value>> {
+    let last = state.store.remove(key)?;
+    if key.resource == "customresourcedefinitions.apiextensions.k8s.io" {
+        drop_kind(state, &key.name, now);
+    }
+    collect(state, &last, now);
+    for owner in object::owner_uids(&last) {
+        if let Some(owner) = state.store.find_uid(&owner).cloned() {
+            release_foreground(state, &owner, now);
+        }
+    }
+    if !key.namespace.is_empty() {
+        finish_namespace(state, &key.namespace, now);
+    }
+    Some(last)
+}
+
+/// A CRD was deleted: its objects go, then the kind is no longer served.
+fn drop_kind(state: &mut State, id: &str, now: Timestamp) {
+    let objects: Vec<ObjectKey> = state.store.list(id, "").map(|(k, _)| k.clone()).collect();
+    for key in objects {
+        remove(state, &key, now);
+    }
+    state.registry.remove(id);
+}
+
+/// Deletes (in the background) what has lost its last owner.
+fn collect(state: &mut State, gone: &Value, now: Timestamp) {
+    for key in state.store.dependents(object::meta(gone, "uid")) {
+        collect_if_orphaned(state, &key, now);
+    }
+}
+
+/// Deletes an object all of whose owners are gone; takes out references to those that are gone
+/// when others live. What never had an owner stays.
+pub(super) fn collect_if_orphaned(state: &mut State, key: &ObjectKey, now: Timestamp) {
+    let Some(object) = state.store.get(key).cloned() else { return };
+    let owners = object::owner_uids(&object);
+    let alive: Vec<String> =
+        owners.iter().filter(|uid| owner_lives(state, key, uid)).cloned().collect();
+    if owners.is_empty() || alive.len() == owners.len() || object::is_terminating(&object) {
+        return;
+    }
+    if alive.is_empty() {
+        background(state, key, &object, now);
+    } else {
+        keep_owners(state, key, &object, |uid| alive.iter().any(|a| a == uid));
+    }
+}
+
+/// Owners live in the same namespace or outside all of them.
+fn owner_lives(state: &State, dependent: &ObjectKey, uid: &str) -> bool {
+    let owner = state.store.find_uid(uid);
+    owner.is_some_and(|o| o.namespace.is_empty() || o.namespace == dependent.namespace)
+}
+
+fn background(state: &mut State, key: &ObjectKey, object: &Arc<Value>, now: Timestamp) {
+    let options = Options {
+        uid: None,
+        version: None,
+        grace_s: None,
+        propagation: Propagation::Background,
+        dry_run: false,
+    };
+    begin(state, key, object, &options, now);
+}
+
+fn keep_owners(
+    state: &mut State,
+    key: &ObjectKey,
+    object: &Value,
+    keep: impl Fn(&str) -> bool,
+) {
+    let kept: Vec<Value> = object::meta_value(object, "ownerReferences")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|o| o.get("uid").and_then(Value::as_str).is_some_and(&keep))
+        .cloned()
+        .collect();
+    let mut changed = object.clone();
+    if kept.is_empty() {
+        object::meta_mut(&mut changed).remove("ownerReferences");
+    } else {
+        object::set_meta(&mut changed, "ownerReferences", kept);
+    }
+    state.store.put(key, changed);
+}
+
+fn delete_dependents(state: &mut State, owner: &Value, now: Timestamp) {
+    for key in state.store.dependents(object::meta(owner, "uid")) {
+        if let Some(object) = state.store.get(&key).cloned() {
+            let options = Options {
+                uid: None,
+                version: None,
+                grace_s: None,
+                propagation: Propagation::Foreground,
+                dry_run: false,
+            };
+            begin(state, &key, &object, &options, now);
+        }
+    }
+}
+
+fn orphan_dependents(state: &mut State, key: &ObjectKey, owner: &Value, now: Timestamp) {
+    let uid = object::meta(owner, "uid").to_owned();
+    for dependent in state.store.dependents(&uid) {
+        if let Some(object) = state.store.get(&dependent).cloned() {
+            keep_owners(state, &dependent, &object, |other| other != uid);
+        }
+    }
+    drop_finalizer(state, key, ORPHAN, now);
+}
+
+/// Ends a foreground deletion whose blocking dependents are all gone.
+pub(super) fn release_foreground(state: &mut State, key: &ObjectKey, now: Timestamp) {
+    let Some(owner) = state.store.get(key).cloned() else { return };
+    let waits = object::is_terminating(&owner)
+        && object::meta_strings(&owner, "finalizers").iter().any(|f| f == FOREGROUND);
+    if !waits {
+        return;
+    }
+    let uid = object::meta(&owner, "uid");
+    let blocked = state.store.dependents(uid).iter().any(|dependent| {
+        state.store.get(dependent).is_some_and(|object| blocks(object, uid))
+    });
+    if !blocked {
+        drop_finalizer(state, key, FOREGROUND, now);
+    }
+}
+
+fn blocks(dependent: &Value, owner_uid: &str) -> bool {
+    let owners = object::meta_value(dependent, "ownerReferences").and_then(Value::as_array);
+    owners.into_iter().flatten().any(|o| {
+        o.get("uid").and_then(Value::as_str) == Some(owner_uid)
+            && o.get("blockOwnerDeletion") == Some(&Value::Bool(true))
+    })
+}
+
+fn drop_finalizer(state: &mut State, key: &ObjectKey, finalizer: &str, now: Timestamp) {
+    let Some(object) = state.store.get(key) else { return };
+    let mut changed = (**object).clone();
+    let mut finalizers = object::meta_strings(&changed, "finalizers");
+    finalizers.retain(|f| f != finalizer);
+    if finalizers.is_empty() {
+        object::meta_mut(&mut changed).remove("finalizers");
+    } else {
+        object::set_meta(&mut changed, "finalizers", finalizers);
+    }
+    if may_go(&changed) {
+        remove(state, key, now);
+    } else {
+        state.store.put(key, changed);
+    }
+}
+
+/// Deletes everything in a namespace that is going.
+fn empty_namespace(state: &mut State, key: &ObjectKey, now: Timestamp) {
+    let kinds: Vec<String> =
+        state.registry.all().filter(|r| r.namespaced).map(|r| storage_id(r)).collect();
+    for id in kinds {
+        let inside: Vec<(ObjectKey, Arc<Value>)> =
+            state.store.list(&id, &key.name).map(|(k, v)| (k.clone(), Arc::clone(v))).collect();
+        for (inner, object) in inside {
+            // No kubelet will answer for these pods once their namespace goes.
+            let options = Options {
+                uid: None,
+                version: None,
+                grace_s: Some(0),
+                propagation: Propagation::Background,
+                dry_run: false,
+            };
+            if state.store.get(&inner).is_some() {
+                begin(state, &inner, &object, &options, now);
+            }
+        }
+    }
+    finish_namespace(state, &key.name, now);
+}
+
+/// Removes a terminating namespace in which nothing is left.
+fn finish_namespace(state: &mut State, name: &str, now: Timestamp) {
+    let key = ObjectKey::new("namespaces", "", name);
+    let terminating = state.store.get(&key).is_some_and(|n| object::is_terminating(n));
+    if !terminating {
+        return;
+    }
+    let empty = state
+        .registry
+        .all()
+        .filter(|r| r.namespaced)
+        .all(|r| state.store.list(&storage_id(r), name).next().is_none());
+    let held = state.store.get(&key).is_some_and(|n| !object::meta_strings(n, "finalizers").is_empty());
+    if empty && !held {
+        remove(state, &key, now);
+    }
+}
+
+/// Deletes an object for the server itself, as a controller's background deletion would.
+/// Answers whether it is gone (rather than terminating).
+pub(in crate::sim::apiserver) fn delete_internal(
+    state: &mut State,
+    key: &ObjectKey,
+    grace_s: Option<i64>,
+    now: Timestamp,
+) -> bool {
+    let Some(object) = state.store.get(key).cloned() else { return true };
+    let options = Options {
+        uid: None,
+        version: None,
+        grace_s,
+        propagation: Propagation::Background,
+        dry_run: false,
+    };
+    matches!(begin(state, key, &object, &options, now), Outcome::Gone(_))
+}
+
+/// An object in the version that its key's resource prefers.
+pub(in crate::sim::apiserver) fn shown(state: &State, key: &ObjectKey, object: &Value) -> Value {
+    match state.registry.get(&key.resource) {
+        Some(resource) => present(resource, resource.version(), object),
+        None => object.clone(),
+    }
+}
