@@ -3,5 +3,6 @@
 // A test fails by panicking, in its helper functions too.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod apiserver;
 mod cluster;
 mod git_http;

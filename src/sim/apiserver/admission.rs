@@ -65,7 +65,10 @@ pub(super) fn decode(
     if resource.builtin {
         builtin_rules::fill_defaults(resource, object);
     }
-    let warnings: Vec<String> = unknown.iter().map(|f| format!("unknown field \"{f}\"")).collect();
+    let warnings: Vec<String> = unknown
+        .iter()
+        .map(|f| format!("unknown field \"{f}\""))
+        .collect();
     match unknown_fields {
         UnknownFields::Strict if !warnings.is_empty() => {
             let kind = &resource.kind;

@@ -37,8 +37,10 @@ pub(super) fn apply(state: &mut State, call: &Call<'_>, part: Part) -> Result<Re
 }
 
 fn patch_options(errors: &[FieldError]) -> ApiError {
-    let text: Vec<String> =
-        errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect();
+    let text: Vec<String> = errors
+        .iter()
+        .map(|e| format!("{}: {}", e.field, e.message))
+        .collect();
     let causes: Vec<Value> = errors
         .iter()
         .map(|e| json!({"reason": e.reason, "message": e.message, "field": e.field}))
@@ -46,7 +48,10 @@ fn patch_options(errors: &[FieldError]) -> ApiError {
     ApiError {
         code: 422,
         reason: "Invalid",
-        message: format!("PatchOptions.meta.k8s.io \"\" is invalid: {}", text.join(", ")),
+        message: format!(
+            "PatchOptions.meta.k8s.io \"\" is invalid: {}",
+            text.join(", ")
+        ),
         details: json!({"group": "meta.k8s.io", "kind": "PatchOptions", "causes": causes}),
     }
 }
@@ -78,11 +83,7 @@ fn writer(call: &Call<'_>, part: Part) -> Writer {
 }
 
 /// The object did not exist: the configuration becomes it.
-fn create_applied(
-    state: &mut State,
-    call: &Call<'_>,
-    config: Value,
-) -> Result<Reply, ApiError> {
+fn create_applied(state: &mut State, call: &Call<'_>, config: Value) -> Result<Reply, ApiError> {
     if !object::meta(&config, "uid").is_empty() {
         let why = "uid mismatch: the provided object specified uid ".to_owned()
             + object::meta(&config, "uid")
@@ -91,7 +92,9 @@ fn create_applied(
     }
     let owned = Fields::of(&config, typed(&call.resource, &call.info.version));
     let mut writers = Writers::default();
-    writers.0.insert(writer(call, Part::Main), (owned, object::time(call.now)));
+    writers
+        .0
+        .insert(writer(call, Part::Main), (owned, object::time(call.now)));
     let (stored, warnings) = create::create_applied(state, call, config, &writers)?;
     Ok(Reply::object(201, call.present(&stored), warnings))
 }
@@ -101,10 +104,16 @@ fn merged(call: &Call<'_>, live: &Value, config: &Value, part: Part) -> Result<V
     let typed = typed(&call.resource, &call.info.version);
     let writer = writer(call, part);
     let mut writers = Writers::read(live);
-    let before = writers.0.get(&writer).map(|(fields, _)| fields.clone()).unwrap_or_default();
+    let before = writers
+        .0
+        .get(&writer)
+        .map(|(fields, _)| fields.clone())
+        .unwrap_or_default();
     let owned = Fields::of(config, typed);
     let mut new = merge(live, config, typed, true);
-    writers.0.insert(writer.clone(), (owned.clone(), object::time(call.now)));
+    writers
+        .0
+        .insert(writer.clone(), (owned.clone(), object::time(call.now)));
     let still_owned = writers.all();
     let dropped = before.minus(&still_owned);
     // Deepest first, so that a list's item goes after its fields.

@@ -30,9 +30,14 @@ pub(super) fn fill_defaults(resource: &Resource, object: &mut Value) {
                 ("replicas", json!(1)),
                 ("revisionHistoryLimit", json!(10)),
                 ("podManagementPolicy", json!("OrderedReady")),
-                ("updateStrategy", json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})),
-                ("persistentVolumeClaimRetentionPolicy",
-                 json!({"whenDeleted": "Retain", "whenScaled": "Retain"})),
+                (
+                    "updateStrategy",
+                    json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}),
+                ),
+                (
+                    "persistentVolumeClaimRetentionPolicy",
+                    json!({"whenDeleted": "Retain", "whenScaled": "Retain"}),
+                ),
             ],
         ),
         "secrets" => {
@@ -42,10 +47,14 @@ pub(super) fn fill_defaults(resource: &Resource, object: &mut Value) {
         "namespaces" => {
             let name = object::meta(object, "name").to_owned();
             if !name.is_empty() {
-                let labels = object::meta_mut(object).entry("labels").or_insert_with(|| json!({}));
+                let labels = object::meta_mut(object)
+                    .entry("labels")
+                    .or_insert_with(|| json!({}));
                 as_map_mut(labels).insert("kubernetes.io/metadata.name".to_owned(), name.into());
             }
-            let spec = as_map_mut(object).entry("spec").or_insert_with(|| json!({}));
+            let spec = as_map_mut(object)
+                .entry("spec")
+                .or_insert_with(|| json!({}));
             default(as_map_mut(spec), "finalizers", json!(["kubernetes"]));
         }
         "ingresses.networking.k8s.io" => ingress(object),
@@ -59,8 +68,12 @@ fn default(map: &mut Map<String, Value>, field: &str, value: Value) {
 }
 
 fn string_data(secret: &mut Value) {
-    let Some(Value::Object(plain)) = as_map_mut(secret).remove("stringData") else { return };
-    let data = as_map_mut(secret).entry("data").or_insert_with(|| json!({}));
+    let Some(Value::Object(plain)) = as_map_mut(secret).remove("stringData") else {
+        return;
+    };
+    let data = as_map_mut(secret)
+        .entry("data")
+        .or_insert_with(|| json!({}));
     for (key, value) in plain {
         let text = value.as_str().unwrap_or_default();
         as_map_mut(data).insert(key, base64(text.as_bytes()).into());
@@ -87,7 +100,11 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn workload(object: &mut Value, defaults: &[(&str, Value)]) {
-    let spec = as_map_mut(as_map_mut(object).entry("spec").or_insert_with(|| json!({})));
+    let spec = as_map_mut(
+        as_map_mut(object)
+            .entry("spec")
+            .or_insert_with(|| json!({})),
+    );
     for (field, value) in defaults {
         default(spec, field, value.clone());
     }
@@ -107,7 +124,9 @@ fn deployment(object: &mut Value) {
         ],
     );
     let strategy = object.get_mut("spec").and_then(|s| s.get_mut("strategy"));
-    let Some(strategy) = strategy.map(as_map_mut) else { return };
+    let Some(strategy) = strategy.map(as_map_mut) else {
+        return;
+    };
     default(strategy, "type", json!("RollingUpdate"));
     if strategy.get("type") == Some(&json!("RollingUpdate")) {
         let rolling = strategy.entry("rollingUpdate").or_insert_with(|| json!({}));
@@ -128,7 +147,12 @@ fn pod_spec(spec: &mut Value) {
         default(map, "serviceAccount", account);
     }
     for list in ["containers", "initContainers"] {
-        for one in map.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+        for one in map
+            .get_mut(list)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             container(as_map_mut(one));
         }
     }
@@ -138,13 +162,20 @@ fn container(map: &mut Map<String, Value>) {
     let image = map.get("image").and_then(Value::as_str).unwrap_or_default();
     let name = image.rsplit('/').next().unwrap_or_default();
     let latest = !image.contains('@')
-        && name.split_once(':').is_none_or(|(_, tag)| tag.is_empty() || tag == "latest");
+        && name
+            .split_once(':')
+            .is_none_or(|(_, tag)| tag.is_empty() || tag == "latest");
     let policy = if latest { "Always" } else { "IfNotPresent" };
     default(map, "imagePullPolicy", json!(policy));
     default(map, "terminationMessagePath", json!("/dev/termination-log"));
     default(map, "terminationMessagePolicy", json!("File"));
     default(map, "resources", json!({}));
-    for port in map.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+    for port in map
+        .get_mut("ports")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         default(as_map_mut(port), "protocol", json!("TCP"));
     }
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -162,10 +193,19 @@ fn container(map: &mut Map<String, Value>) {
 }
 
 fn service(object: &mut Value) {
-    let spec = as_map_mut(as_map_mut(object).entry("spec").or_insert_with(|| json!({})));
+    let spec = as_map_mut(
+        as_map_mut(object)
+            .entry("spec")
+            .or_insert_with(|| json!({})),
+    );
     default(spec, "type", json!("ClusterIP"));
     default(spec, "sessionAffinity", json!("None"));
-    for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+    for port in spec
+        .get_mut("ports")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         let port = as_map_mut(port);
         default(port, "protocol", json!("TCP"));
         if let Some(number) = port.get("port").cloned() {
@@ -184,13 +224,22 @@ fn ingress(object: &mut Value) {
     for rule in rules.and_then(Value::as_array_mut).into_iter().flatten() {
         let paths = rule.get_mut("http").and_then(|h| h.get_mut("paths"));
         for path in paths.and_then(Value::as_array_mut).into_iter().flatten() {
-            default(as_map_mut(path), "pathType", json!("ImplementationSpecific"));
+            default(
+                as_map_mut(path),
+                "pathType",
+                json!("ImplementationSpecific"),
+            );
         }
     }
 }
 
 fn endpoint_slice(object: &mut Value) {
-    for port in object.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+    for port in object
+        .get_mut("ports")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         default(as_map_mut(port), "protocol", json!("TCP"));
         default(as_map_mut(port), "name", json!(""));
     }
@@ -216,7 +265,10 @@ fn qos_class(pod: &Value) -> &'static str {
     let (mut any, mut guaranteed) = (false, true);
     for container in containers.into_iter().flatten() {
         let of = |list: &str, name: &str| {
-            container.get("resources").and_then(|r| r.get(list)).and_then(|l| l.get(name))
+            container
+                .get("resources")
+                .and_then(|r| r.get(list))
+                .and_then(|l| l.get(name))
         };
         for name in ["cpu", "memory"] {
             let (request, limit) = (of("requests", name), of("limits", name));
@@ -245,8 +297,7 @@ pub(super) fn validate(
         "pods" => pod_spec_problems(object::field(new, "spec"), "spec", errors),
         "services" => service_problems(new, errors),
         "configmaps" | "secrets" => {
-            let was_immutable =
-                old.is_some_and(|o| o.get("immutable") == Some(&Value::Bool(true)));
+            let was_immutable = old.is_some_and(|o| o.get("immutable") == Some(&Value::Bool(true)));
             if was_immutable && old.is_some_and(|o| o.get("data") != new.get("data")) {
                 let detail = "field is immutable when `immutable` is set";
                 errors.push(FieldError::forbidden("data", detail));
@@ -283,12 +334,19 @@ fn workload_problems(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldErr
         let (was, is) = (at_path(old, "spec.selector"), selector);
         if was != is {
             let shown = is.cloned().unwrap_or(Value::Null);
-            errors.push(FieldError::invalid("spec.selector", &shown, "field is immutable"));
+            errors.push(FieldError::invalid(
+                "spec.selector",
+                &shown,
+                "field is immutable",
+            ));
         }
     }
     let template = at_path(new, "spec.template.spec").unwrap_or(&Value::Null);
     pod_spec_problems(template, "spec.template.spec", errors);
-    let policy = template.get("restartPolicy").and_then(Value::as_str).unwrap_or("Always");
+    let policy = template
+        .get("restartPolicy")
+        .and_then(Value::as_str)
+        .unwrap_or("Always");
     if policy != "Always" {
         errors.push(FieldError {
             field: "spec.template.spec.restartPolicy".to_owned(),
@@ -305,7 +363,12 @@ fn pod_spec_problems(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
     }
     let mut seen: Vec<&str> = Vec::new();
     for (at, container) in containers.into_iter().flatten().enumerate() {
-        let text = |field: &str| container.get(field).and_then(Value::as_str).unwrap_or_default();
+        let text = |field: &str| {
+            container
+                .get(field)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
         let here = |field: &str| format!("{path}.containers[{at}].{field}");
         let name = text("name");
         if name.is_empty() {
@@ -343,7 +406,13 @@ fn service_problems(service: &Value, errors: &mut Vec<FieldError>) {
                 "must be between 1 and 65535, inclusive",
             ));
         }
-        if several && port.get("name").and_then(Value::as_str).unwrap_or_default().is_empty() {
+        if several
+            && port
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .is_empty()
+        {
             errors.push(FieldError::required(format!("spec.ports[{at}].name"), ""));
         }
     }

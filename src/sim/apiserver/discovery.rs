@@ -7,8 +7,16 @@ use serde_json::{Value, json};
 
 use super::registry::{Registry, Resource};
 
-const READ_WRITE: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const READ_WRITE: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 
 /// Media type of the aggregated form.
 pub(super) const AGGREGATED: &str =
@@ -18,7 +26,9 @@ pub(super) const AGGREGATED: &str =
 pub(super) fn answer(registry: &Registry, path: &str) -> Option<Value> {
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
     match parts.as_slice() {
-        [] => Some(json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/readyz", "/version"]})),
+        [] => Some(
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/readyz", "/version"]}),
+        ),
         ["version"] => Some(version()),
         ["api"] => Some(json!({
             "kind": "APIVersions",
@@ -27,12 +37,16 @@ pub(super) fn answer(registry: &Registry, path: &str) -> Option<Value> {
         })),
         ["apis"] => Some(groups(registry)),
         ["api", version] => resources(registry, "", version),
-        ["apis", name] => groups(registry).get("groups")?.as_array()?.iter().find_map(|g| {
-            let mut group = (g.get("name")? == name).then(|| g.clone())?;
-            group["kind"] = "APIGroup".into();
-            group["apiVersion"] = "v1".into();
-            Some(group)
-        }),
+        ["apis", name] => groups(registry)
+            .get("groups")?
+            .as_array()?
+            .iter()
+            .find_map(|g| {
+                let mut group = (g.get("name")? == name).then(|| g.clone())?;
+                group["kind"] = "APIGroup".into();
+                group["apiVersion"] = "v1".into();
+                Some(group)
+            }),
         ["apis", group, version] => resources(registry, group, version),
         _ => None,
     }
@@ -69,19 +83,23 @@ fn aggregated_group(group: &str, versions: &Versions<'_>) -> Value {
     let versions: Vec<Value> = ordered(versions)
         .into_iter()
         .map(|(version, resources)| {
-            let list: Vec<Value> =
-                resources.iter().map(|r| aggregated_resource(r, version)).collect();
+            let list: Vec<Value> = resources
+                .iter()
+                .map(|r| aggregated_resource(r, version))
+                .collect();
             json!({"version": version, "freshness": "Current", "resources": list})
         })
         .collect();
-    let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
+    let metadata = if group.is_empty() {
+        json!({})
+    } else {
+        json!({"name": group})
+    };
     json!({"metadata": metadata, "versions": versions})
 }
 
 fn aggregated_resource(resource: &Resource, version: &str) -> Value {
-    let kind = |group: &str, version: &str, kind: &str| {
-        json!({"group": group, "version": version, "kind": kind})
-    };
+    let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
     let own = kind(&resource.group, version, &resource.kind);
     let mut subresources = Vec::new();
     if resource.scale.is_some() {
@@ -98,7 +116,11 @@ fn aggregated_resource(resource: &Resource, version: &str) -> Value {
             "verbs": ["get", "patch", "update"],
         }));
     }
-    let scope = if resource.namespaced { "Namespaced" } else { "Cluster" };
+    let scope = if resource.namespaced {
+        "Namespaced"
+    } else {
+        "Cluster"
+    };
     let mut entry = json!({
         "resource": resource.plural,
         "responseKind": own,
@@ -134,8 +156,10 @@ fn by_group(registry: &Registry) -> BTreeMap<String, Versions<'_>> {
 
 /// Stable versions before beta before alpha, higher before lower.
 fn ordered<'a, 'r>(versions: &'a Versions<'r>) -> Vec<(&'a str, &'a [&'r Resource])> {
-    let mut list: Vec<(&str, &[&Resource])> =
-        versions.iter().map(|(v, r)| (v.as_str(), r.as_slice())).collect();
+    let mut list: Vec<(&str, &[&Resource])> = versions
+        .iter()
+        .map(|(v, r)| (v.as_str(), r.as_slice()))
+        .collect();
     let rank = |version: &str| match version {
         v if v.contains("alpha") => 2,
         v if v.contains("beta") => 1,
@@ -163,9 +187,8 @@ fn groups(registry: &Registry) -> Value {
 
 fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     let mut list = Vec::new();
-    let served = |r: &&std::sync::Arc<Resource>| {
-        r.group == group && r.versions.iter().any(|v| v == version)
-    };
+    let served =
+        |r: &&std::sync::Arc<Resource>| r.group == group && r.versions.iter().any(|v| v == version);
     for resource in registry.all().filter(served) {
         let mut entry = json!({
             "name": resource.plural,
@@ -186,7 +209,11 @@ fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     if list.is_empty() {
         return None;
     }
-    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let group_version = if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    };
     Some(json!({
         "kind": "APIResourceList",
         "apiVersion": "v1",

@@ -29,7 +29,10 @@ enum ListKind<'a> {
 impl<'a> Typed<'a> {
     /// The root of a schema.
     pub(super) fn new(schema: Option<&'a Value>, root: &'a Value) -> Self {
-        Typed { schema: schema.map(|s| resolve(s, root)), root }
+        Typed {
+            schema: schema.map(|s| resolve(s, root)),
+            root,
+        }
     }
 
     /// The type of a field, and whether the schema names it (a struct's field, not a map's key).
@@ -37,9 +40,16 @@ impl<'a> Typed<'a> {
         if at_top && name == "metadata" {
             return (object_meta(), true);
         }
-        let Some(schema) = self.schema else { return (self, false) };
-        let named = schema.get("properties").is_some_and(|p| p.get(name).is_some());
-        (Typed::new(field_schema(schema, name), self.root), named || at_top)
+        let Some(schema) = self.schema else {
+            return (self, false);
+        };
+        let named = schema
+            .get("properties")
+            .is_some_and(|p| p.get(name).is_some());
+        (
+            Typed::new(field_schema(schema, name), self.root),
+            named || at_top,
+        )
     }
 
     fn items(self) -> Typed<'a> {
@@ -58,7 +68,9 @@ impl<'a> Typed<'a> {
         match self.text("x-kubernetes-list-type") {
             Some("set") => ListKind::Set,
             Some("map") => {
-                let keys = self.schema.and_then(|s| s.get("x-kubernetes-list-map-keys"));
+                let keys = self
+                    .schema
+                    .and_then(|s| s.get("x-kubernetes-list-map-keys"));
                 let keys = keys.and_then(Value::as_array).into_iter().flatten();
                 ListKind::Map(keys.filter_map(Value::as_str).collect())
             }
@@ -113,8 +125,16 @@ impl Fields {
     /// Fields that the API machinery owns and nobody is recorded for.
     fn without_bookkeeping(mut self) -> Self {
         const TOP: &[&str] = &["f:apiVersion", "f:kind"];
-        const META: &[&str] = &["f:name", "f:namespace", "f:creationTimestamp", "f:selfLink",
-            "f:uid", "f:generation", "f:managedFields", "f:resourceVersion"];
+        const META: &[&str] = &[
+            "f:name",
+            "f:namespace",
+            "f:creationTimestamp",
+            "f:selfLink",
+            "f:uid",
+            "f:generation",
+            "f:managedFields",
+            "f:resourceVersion",
+        ];
         self.0.retain(|path| match path.as_slice() {
             [top] => !TOP.contains(&top.as_str()) && top != "f:metadata",
             [top, field, ..] => top != "f:metadata" || !META.contains(&field.as_str()),
@@ -162,7 +182,10 @@ impl Fields {
 
     /// Whether some path is or begins with `prefix`.
     pub(super) fn any_under(&self, prefix: &[String]) -> bool {
-        self.0.range(prefix.to_vec()..).next().is_some_and(|path| path.starts_with(prefix))
+        self.0
+            .range(prefix.to_vec()..)
+            .next()
+            .is_some_and(|path| path.starts_with(prefix))
     }
 }
 
@@ -184,7 +207,9 @@ fn read_v1(value: &Value, path: &mut Path, fields: &mut BTreeSet<Path>) {
 
 /// `{".": {}}` alone is written `{}`.
 fn drop_lone_dots(value: &mut Value) {
-    let Some(map) = value.as_object_mut() else { return };
+    let Some(map) = value.as_object_mut() else {
+        return;
+    };
     if map.len() == 1 {
         map.remove(".");
     }
@@ -207,7 +232,9 @@ fn collect(value: &Value, typed: Typed<'_>, path: &mut Path, fields: &mut BTreeS
         }
         Value::Array(items) if !matches!(typed.list_kind(), ListKind::Atomic) => {
             for item in items {
-                let Some(element) = typed.element(item) else { continue };
+                let Some(element) = typed.element(item) else {
+                    continue;
+                };
                 path.push(element);
                 collect(item, typed.items(), path, fields);
                 fields.insert(path.clone());
@@ -240,7 +267,13 @@ impl Difference {
         }
     }
 
-    fn walk(&mut self, old: Option<&Value>, new: Option<&Value>, typed: Typed<'_>, path: &mut Path) {
+    fn walk(
+        &mut self,
+        old: Option<&Value>,
+        new: Option<&Value>,
+        typed: Typed<'_>,
+        path: &mut Path,
+    ) {
         if old == new {
             return;
         }
@@ -253,8 +286,7 @@ impl Difference {
             self.maps(old, new, typed, path);
         } else if is_list(old) && is_list(new) {
             self.lists(old, new, typed, path);
-        }
-        else if old.is_some() && new.is_some() {
+        } else if old.is_some() && new.is_some() {
             self.changed_kind(old, new, typed, path);
             return;
         }
@@ -281,32 +313,61 @@ impl Difference {
         self.modified.0.insert(path.clone());
     }
 
-    fn maps(&mut self, old: Option<&Value>, new: Option<&Value>, typed: Typed<'_>, path: &mut Path) {
+    fn maps(
+        &mut self,
+        old: Option<&Value>,
+        new: Option<&Value>,
+        typed: Typed<'_>,
+        path: &mut Path,
+    ) {
         let names = |v: Option<&Value>| -> Vec<String> {
-            v.and_then(Value::as_object).into_iter().flatten().map(|(n, _)| n.clone()).collect()
+            v.and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .map(|(n, _)| n.clone())
+                .collect()
         };
         let all: BTreeSet<String> = names(old).into_iter().chain(names(new)).collect();
         for name in all {
             let (inner, _) = typed.field(&name, path.is_empty());
             path.push(format!("f:{name}"));
-            self.walk(old.and_then(|v| v.get(&name)), new.and_then(|v| v.get(&name)), inner, path);
+            self.walk(
+                old.and_then(|v| v.get(&name)),
+                new.and_then(|v| v.get(&name)),
+                inner,
+                path,
+            );
             path.pop();
         }
     }
 
-    fn lists(&mut self, old: Option<&Value>, new: Option<&Value>, typed: Typed<'_>, path: &mut Path) {
+    fn lists(
+        &mut self,
+        old: Option<&Value>,
+        new: Option<&Value>,
+        typed: Typed<'_>,
+        path: &mut Path,
+    ) {
         let items = |v: Option<&Value>| -> Vec<(String, Value)> {
             let list = v.and_then(Value::as_array).into_iter().flatten();
-            list.filter_map(|item| Some((typed.element(item)?, item.clone()))).collect()
+            list.filter_map(|item| Some((typed.element(item)?, item.clone())))
+                .collect()
         };
         let (old, new) = (items(old), items(new));
         let all: BTreeSet<&String> = old.iter().chain(&new).map(|(e, _)| e).collect();
         for element in all {
             let find = |list: &'_ [(String, Value)]| {
-                list.iter().find(|(e, _)| e == element).map(|(_, v)| v.clone())
+                list.iter()
+                    .find(|(e, _)| e == element)
+                    .map(|(_, v)| v.clone())
             };
             path.push(element.clone());
-            self.walk(find(&old).as_ref(), find(&new).as_ref(), typed.items(), path);
+            self.walk(
+                find(&old).as_ref(),
+                find(&new).as_ref(),
+                typed.items(),
+                path,
+            );
             path.pop();
         }
     }
@@ -338,8 +399,10 @@ pub(super) fn merge(live: &Value, config: &Value, typed: Typed<'_>, at_top: bool
 /// Items of both lists: the live order, changed where the configuration names the same item, then
 /// the configuration's new items.
 fn merge_lists(live: &[Value], config: &[Value], typed: Typed<'_>) -> Vec<Value> {
-    let mut merged: Vec<(Option<String>, Value)> =
-        live.iter().map(|item| (typed.element(item), item.clone())).collect();
+    let mut merged: Vec<(Option<String>, Value)> = live
+        .iter()
+        .map(|item| (typed.element(item), item.clone()))
+        .collect();
     for wanted in config {
         let element = typed.element(wanted);
         match merged.iter_mut().find(|(e, _)| *e == element) {
@@ -359,7 +422,9 @@ pub(super) fn remove_path(
     keep: &Fields,
     done: &mut Path,
 ) {
-    let Some((first, rest)) = path.split_first() else { return };
+    let Some((first, rest)) = path.split_first() else {
+        return;
+    };
     done.push(first.clone());
     match (value, first.strip_prefix("f:")) {
         (Value::Object(map), Some(name)) => {
@@ -374,7 +439,9 @@ pub(super) fn remove_path(
             }
         }
         (Value::Array(items), None) => {
-            let at = items.iter().position(|item| typed.element(item).as_ref() == Some(first));
+            let at = items
+                .iter()
+                .position(|item| typed.element(item).as_ref() == Some(first));
             if let Some(at) = at {
                 if rest.is_empty() {
                     items.remove(at);

@@ -15,11 +15,39 @@ const GROUP: &str = "gateway.networking.k8s.io";
 /// GatewayClass, Gateway, HTTPRoute, GRPCRoute and ReferenceGrant.
 pub(super) fn resources() -> Vec<Resource> {
     vec![
-        kind("gatewayclasses", "GatewayClass", "gc", &["v1"], false, open()),
+        kind(
+            "gatewayclasses",
+            "GatewayClass",
+            "gc",
+            &["v1"],
+            false,
+            open(),
+        ),
         kind("gateways", "Gateway", "gtw", &["v1"], true, open()),
-        kind("httproutes", "HTTPRoute", "", &["v1", "v1beta1"], true, route("matches", http_match())),
-        kind("grpcroutes", "GRPCRoute", "", &["v1"], true, route("matches", open())),
-        kind("referencegrants", "ReferenceGrant", "refgrant", &["v1beta1"], true, open()),
+        kind(
+            "httproutes",
+            "HTTPRoute",
+            "",
+            &["v1", "v1beta1"],
+            true,
+            route("matches", http_match()),
+        ),
+        kind(
+            "grpcroutes",
+            "GRPCRoute",
+            "",
+            &["v1"],
+            true,
+            route("matches", open()),
+        ),
+        kind(
+            "referencegrants",
+            "ReferenceGrant",
+            "refgrant",
+            &["v1beta1"],
+            true,
+            open(),
+        ),
     ]
 }
 
@@ -69,7 +97,10 @@ fn kind(
         scale: None,
         generation: true,
         builtin: false,
-        schemas: versions.iter().map(|v| ((*v).to_owned(), Arc::clone(&schema))).collect(),
+        schemas: versions
+            .iter()
+            .map(|v| ((*v).to_owned(), Arc::clone(&schema)))
+            .collect(),
         columns: versions
             .iter()
             .map(|v| ((*v).to_owned(), columns.clone()))
@@ -102,7 +133,11 @@ fn route(matches: &str, one_match: Value) -> Value {
         },
     });
     rule["properties"][matches] = json!({"type": "array", "items": one_match});
-    if matches == "matches" && rule["properties"]["matches"]["items"].get("properties").is_some() {
+    if matches == "matches"
+        && rule["properties"]["matches"]["items"]
+            .get("properties")
+            .is_some()
+    {
         rule["properties"]["matches"]["default"] =
             json!([{"path": {"type": "PathPrefix", "value": "/"}}]);
     }

@@ -52,8 +52,13 @@ impl Writers {
         let entries = object::meta_value(object, "managedFields").and_then(Value::as_array);
         let mut writers = BTreeMap::new();
         for entry in entries.into_iter().flatten() {
-            let text =
-                |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let text = |name: &str| {
+                entry
+                    .get(name)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
             let writer = Writer {
                 operation: text("operation"),
                 name: text("manager"),
@@ -97,7 +102,9 @@ impl Writers {
 
     /// All fields that any writer owns.
     pub(super) fn all(&self) -> Fields {
-        self.0.values().fold(Fields::default(), |sum, (fields, _)| sum.union(fields))
+        self.0
+            .values()
+            .fold(Fields::default(), |sum, (fields, _)| sum.union(fields))
     }
 
     fn cap(&mut self) {
@@ -136,7 +143,11 @@ impl Writers {
 /// The schema of a resource's version as field paths see it.
 pub(super) fn typed<'a>(resource: &'a Resource, version: &str) -> Typed<'a> {
     let schema = resource.schema(version).map(|s| &**s);
-    let root = resource.definitions().map(|d| &**d).or(schema).unwrap_or(&Value::Null);
+    let root = resource
+        .definitions()
+        .map(|d| &**d)
+        .or(schema)
+        .unwrap_or(&Value::Null);
     Typed::new(schema, root)
 }
 
@@ -163,7 +174,11 @@ pub(super) fn record_update(
     };
     let taken = difference.modified.union(&difference.added);
     for (other, (fields, _)) in &mut writers.0 {
-        let lost = if *other == writer { Fields::default() } else { taken.clone() };
+        let lost = if *other == writer {
+            Fields::default()
+        } else {
+            taken.clone()
+        };
         *fields = fields.minus(&difference.removed).minus(&lost);
     }
     if !taken.0.is_empty() {
@@ -178,7 +193,11 @@ pub(super) fn record_update(
 /// Whether two objects have the same owners of fields, whatever the times.
 pub(super) fn same_but_times(old: &Value, new: &Value) -> bool {
     let fields = |object: &Value| -> BTreeMap<Writer, Fields> {
-        Writers::read(object).0.into_iter().map(|(w, (fields, _))| (w, fields)).collect()
+        Writers::read(object)
+            .0
+            .into_iter()
+            .map(|(w, (fields, _))| (w, fields))
+            .collect()
     };
     fields(old) == fields(new)
 }

@@ -31,7 +31,11 @@ const ANNOTATIONS_MAX_BYTES: usize = 256 * 1024;
 pub(super) fn prune(value: &mut Value) -> Vec<String> {
     let map = object::meta_mut(value);
     let known = |name: &str| FIELDS.contains(&name);
-    let unknown = map.keys().filter(|k| !known(k)).map(|k| format!("metadata.{k}")).collect();
+    let unknown = map
+        .keys()
+        .filter(|k| !known(k))
+        .map(|k| format!("metadata.{k}"))
+        .collect();
     map.retain(|name, value| {
         let empty = match value {
             Value::Null => true,
@@ -153,7 +157,9 @@ fn is_qualified_part(text: &str) -> bool {
     let edge = |c: char| c.is_ascii_alphanumeric();
     text.starts_with(edge)
         && text.ends_with(edge)
-        && text.chars().all(|c| edge(c) || matches!(c, '-' | '_' | '.'))
+        && text
+            .chars()
+            .all(|c| edge(c) || matches!(c, '-' | '_' | '.'))
 }
 
 /// Why a label or annotation key is not valid; none when it is.
@@ -200,7 +206,11 @@ fn annotations(object: &Value, errors: &mut Vec<FieldError>) {
     for (key, value) in annotations.into_iter().flatten() {
         size += key.len() + value.as_str().map_or(0, str::len);
         if let Some(detail) = key_problem(&key.to_lowercase()) {
-            errors.push(FieldError::invalid("metadata.annotations", &json!(key), detail));
+            errors.push(FieldError::invalid(
+                "metadata.annotations",
+                &json!(key),
+                detail,
+            ));
         }
     }
     if size > ANNOTATIONS_MAX_BYTES {
@@ -217,7 +227,12 @@ fn owners(object: &Value, errors: &mut Vec<FieldError>) {
     let mut controllers = 0;
     for (at, owner) in owners.into_iter().flatten().enumerate() {
         for field in ["apiVersion", "kind", "name", "uid"] {
-            if owner.get(field).and_then(Value::as_str).unwrap_or_default().is_empty() {
+            if owner
+                .get(field)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .is_empty()
+            {
                 let path = format!("metadata.ownerReferences[{at}].{field}");
                 let detail = match field {
                     "apiVersion" => "version must not be empty".to_owned(),
@@ -231,6 +246,10 @@ fn owners(object: &Value, errors: &mut Vec<FieldError>) {
     if controllers > 1 {
         let shown = owners.map(|o| Value::Array(o.clone())).unwrap_or_default();
         let detail = "Only one reference can have Controller set to true";
-        errors.push(FieldError::invalid("metadata.ownerReferences", &shown, detail));
+        errors.push(FieldError::invalid(
+            "metadata.ownerReferences",
+            &shown,
+            detail,
+        ));
     }
 }

@@ -36,6 +36,7 @@ mod watch;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
 pub use audit::{Audit, AuditKey};
@@ -76,6 +77,16 @@ impl Default for ApiServerConfig {
     }
 }
 
+impl ApiServerConfig {
+    /// Serves these kinds too.
+    #[must_use]
+    pub fn with_crds(mut self, crds: &[CustomResourceDefinition]) -> Self {
+        let documents = crds.iter().filter_map(|crd| serde_json::to_value(crd).ok());
+        self.crds.extend(documents);
+        self
+    }
+}
+
 /// A server. Clones share everything.
 #[derive(Clone)]
 pub struct ApiServer {
@@ -104,7 +115,10 @@ impl Shared {
     }
 
     fn fault_hook(&self) -> Option<FaultHook> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -127,7 +141,9 @@ impl ApiServer {
             faults: Mutex::new(None),
             audit: Mutex::new(Audit::default()),
         };
-        let server = ApiServer { shared: Arc::new(shared) };
+        let server = ApiServer {
+            shared: Arc::new(shared),
+        };
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             server.add(json!({
                 "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name},
@@ -156,7 +172,9 @@ impl ApiServer {
 
     /// Looks into the objects without a request.
     pub fn store(&self) -> Objects<'_> {
-        Objects { shared: &self.shared }
+        Objects {
+            shared: &self.shared,
+        }
     }
 
     /// Counts of requests so far.
@@ -169,9 +187,26 @@ impl ApiServer {
         *self.shared.audit() = Audit::default();
     }
 
+    /// Validation rules of the served CRDs that this server cannot read and therefore skips.
+    pub fn skipped_rules(&self) -> Vec<String> {
+        let state = self.shared.lock();
+        let schemas = state
+            .registry
+            .all()
+            .filter(|r| !r.builtin)
+            .flat_map(|r| r.schemas.values());
+        schemas
+            .flat_map(|schema| schema::cel_rules::broken(schema))
+            .collect()
+    }
+
     /// Decides about every request from now on; none ends the faults.
     pub fn set_faults(&self, hook: Option<FaultHook>) {
-        *self.shared.faults.lock().unwrap_or_else(PoisonError::into_inner) = hook;
+        *self
+            .shared
+            .faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = hook;
     }
 
     /// Ends all watches now, as a restarting server does.
@@ -193,7 +228,12 @@ impl ApiServer {
     /// # Errors
     /// The reason why the API refused it.
     pub fn add(&self, object: Value) -> Result<Value, String> {
-        let text = |v: &Value, f: &str| v.get(f).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |v: &Value, f: &str| {
+            v.get(f)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let (api_version, kind) = (text(&object, "apiVersion"), text(&object, "kind"));
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
         let mut state = self.shared.lock();
@@ -218,7 +258,12 @@ impl ApiServer {
             accept: String::new(),
         };
         let now = (self.shared.clock)();
-        let call = verbs::Call { info: &info, resource, body: &[], now };
+        let call = verbs::Call {
+            info: &info,
+            resource,
+            body: &[],
+            now,
+        };
         let created = verbs::create::create_internal(&mut state, &call, object);
         let version = state.store.version();
         drop(state);
@@ -246,7 +291,9 @@ impl Objects<'_> {
     pub fn list(&self, resource: &str, namespace: &str) -> Vec<Value> {
         let state = self.shared.lock();
         let found = state.store.list(resource, namespace);
-        found.map(|(key, object)| verbs::delete::shown(&state, key, object)).collect()
+        found
+            .map(|(key, object)| verbs::delete::shown(&state, key, object))
+            .collect()
     }
 
     /// The newest resourceVersion.
@@ -257,6 +304,9 @@ impl Objects<'_> {
     /// Everything that happened after a version, in order; none when that is forgotten.
     pub fn events_after(&self, resource: &str, version: u64) -> Option<Vec<store::Event>> {
         let state = self.shared.lock();
-        state.store.events_after(resource, version, usize::MAX).map(|(events, _)| events)
+        state
+            .store
+            .events_after(resource, version, usize::MAX)
+            .map(|(events, _)| events)
     }
 }

@@ -7,18 +7,27 @@ use serde_json::{Map, Value};
 
 /// `metadata.<field>` as a string; empty when absent or of another type.
 pub(super) fn meta<'a>(object: &'a Value, field: &str) -> &'a str {
-    object.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or_default()
+    object
+        .get("metadata")
+        .and_then(|m| m.get(field))
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// `metadata.<field>` whatever its type.
 pub(super) fn meta_value<'a>(object: &'a Value, field: &str) -> Option<&'a Value> {
-    object.get("metadata").and_then(|m| m.get(field)).filter(|v| !v.is_null())
+    object
+        .get("metadata")
+        .and_then(|m| m.get(field))
+        .filter(|v| !v.is_null())
 }
 
 /// The metadata map, created when the object has none.
 pub(super) fn meta_mut(object: &mut Value) -> &mut Map<String, Value> {
     let map = as_map_mut(object);
-    let slot = map.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    let slot = map
+        .entry("metadata")
+        .or_insert_with(|| Value::Object(Map::new()));
     as_map_mut(slot)
 }
 
@@ -80,7 +89,9 @@ pub(super) fn at_path<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
 pub(super) fn set_path(object: &mut Value, path: &str, value: Value) {
     let mut here = object;
     for part in path.split('.').filter(|p| !p.is_empty()) {
-        here = as_map_mut(here).entry(part.to_owned()).or_insert(Value::Null);
+        here = as_map_mut(here)
+            .entry(part.to_owned())
+            .or_insert(Value::Null);
     }
     *here = value;
 }
@@ -89,7 +100,12 @@ pub(super) fn set_path(object: &mut Value, path: &str, value: Value) {
 pub(super) fn meta_strings(object: &Value, field: &str) -> Vec<String> {
     meta_value(object, field)
         .and_then(Value::as_array)
-        .map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        .map(|list| {
+            list.iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect()
+        })
         .unwrap_or_default()
 }
 

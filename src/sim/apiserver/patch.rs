@@ -14,7 +14,10 @@ pub(super) fn read_object(body: &[u8]) -> Result<Value, ApiError> {
     match read_any(body)? {
         object @ Value::Object(_) => Ok(object),
         other => {
-            let text = format!("json: cannot unmarshal {} into an object", type_name(&other));
+            let text = format!(
+                "json: cannot unmarshal {} into an object",
+                type_name(&other)
+            );
             Err(ApiError::bad_request(text))
         }
     }
@@ -31,7 +34,8 @@ fn read_any(body: &[u8]) -> Result<Value, ApiError> {
         let why = format!("couldn't get version/kind; json parse error: {json_error}");
         return Err(ApiError::bad_request(why));
     }
-    serde_saphyr::from_str(text).map_err(|e| ApiError::bad_request(format!("error parsing YAML: {e}")))
+    serde_saphyr::from_str(text)
+        .map_err(|e| ApiError::bad_request(format!("error parsing YAML: {e}")))
 }
 
 fn type_name(value: &Value) -> &'static str {
@@ -77,8 +81,13 @@ pub(super) fn merge_patch(object: &Value, body: &[u8]) -> Result<Value, ApiError
     let patch: Value = serde_json::from_slice(body)
         .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
     if !patch.is_object() {
-        let text = format!("json: cannot unmarshal {} into an object", type_name(&patch));
-        return Err(ApiError::bad_request(format!("error decoding patch: {text}")));
+        let text = format!(
+            "json: cannot unmarshal {} into an object",
+            type_name(&patch)
+        );
+        return Err(ApiError::bad_request(format!(
+            "error decoding patch: {text}"
+        )));
     }
     let mut patched = object.clone();
     json_patch::merge(&mut patched, &patch);

@@ -221,24 +221,36 @@ fn resource_from_crd(crd: &Value) -> Result<Resource, String> {
     }
     let versions = object::at_path(crd, "spec.versions").and_then(Value::as_array);
     for version in versions.into_iter().flatten() {
-        let served = version.get("served").and_then(Value::as_bool).unwrap_or(false);
-        let Some(version_name) = version.get("name").and_then(Value::as_str) else { continue };
+        let served = version
+            .get("served")
+            .and_then(Value::as_bool)
+            .unwrap_or(false);
+        let Some(version_name) = version.get("name").and_then(Value::as_str) else {
+            continue;
+        };
         if served {
             add_version(&mut resource, version_name, version);
         }
     }
     match resource.versions.is_empty() {
-        true => Err(format!("CustomResourceDefinition {name}: spec.versions serves no version")),
+        true => Err(format!(
+            "CustomResourceDefinition {name}: spec.versions serves no version"
+        )),
         false => Ok(resource),
     }
 }
 
 fn add_version(resource: &mut Resource, name: &str, version: &Value) {
-    let storage = version.get("storage").and_then(Value::as_bool).unwrap_or(false);
+    let storage = version
+        .get("storage")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
     let at = if storage { 0 } else { resource.versions.len() };
     resource.versions.insert(at, name.to_owned());
     if let Some(schema) = object::at_path(version, "schema.openAPIV3Schema") {
-        resource.schemas.insert(name.to_owned(), Arc::new(schema.clone()));
+        resource
+            .schemas
+            .insert(name.to_owned(), Arc::new(schema.clone()));
     }
     let subresources = version.get("subresources").unwrap_or(&Value::Null);
     resource.status |= subresources.get("status").is_some_and(|s| !s.is_null());
@@ -250,16 +262,33 @@ fn add_version(resource: &mut Resource, name: &str, version: &Value) {
             selector: path("labelSelectorPath"),
         });
     }
-    let columns = version.get("additionalPrinterColumns").and_then(Value::as_array);
-    resource.columns.insert(name.to_owned(), columns.into_iter().flatten().map(column).collect());
+    let columns = version
+        .get("additionalPrinterColumns")
+        .and_then(Value::as_array);
+    resource.columns.insert(
+        name.to_owned(),
+        columns.into_iter().flatten().map(column).collect(),
+    );
     let fields = version.get("selectableFields").and_then(Value::as_array);
-    for path in fields.into_iter().flatten().filter_map(|f| f.get("jsonPath")?.as_str()) {
-        resource.selectable.push(path.trim_start_matches('.').to_owned());
+    for path in fields
+        .into_iter()
+        .flatten()
+        .filter_map(|f| f.get("jsonPath")?.as_str())
+    {
+        resource
+            .selectable
+            .push(path.trim_start_matches('.').to_owned());
     }
 }
 
 fn column(value: &Value) -> Column {
-    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |field: &str| {
+        value
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     Column {
         name: text("name"),
         kind: text("type"),
@@ -286,8 +315,15 @@ struct Row {
 
 impl Row {
     fn resource(&self) -> Resource {
-        let list = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let in_all = matches!(self.plural, "pods" | "services" | "replicasets" | "deployments");
+        let list = |text: &str| {
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let in_all = matches!(
+            self.plural,
+            "pods" | "services" | "replicasets" | "deployments"
+        );
         Resource {
             group: self.group.to_owned(),
             versions: vec![self.version.to_owned()],
@@ -295,7 +331,11 @@ impl Row {
             singular: self.kind.to_lowercase(),
             kind: self.kind.to_owned(),
             short_names: list(self.short),
-            categories: if in_all { vec!["all".to_owned()] } else { Vec::new() },
+            categories: if in_all {
+                vec!["all".to_owned()]
+            } else {
+                Vec::new()
+            },
             namespaced: self.namespaced,
             status: self.status,
             scale: self.scale.then(|| ScalePaths {
@@ -359,34 +399,178 @@ const POD_FIELDS: &str = "spec.nodeName spec.restartPolicy spec.schedulerName \
 
 /// What a progressive-delivery engine and its tests touch, and what `kubectl` asks for beside it.
 const BUILTIN: &[Row] = &[
-    row("", "v1", "namespaces", "Namespace", "ns", "s", "status.phase"),
+    row(
+        "",
+        "v1",
+        "namespaces",
+        "Namespace",
+        "ns",
+        "s",
+        "status.phase",
+    ),
     row("", "v1", "nodes", "Node", "no", "s", "spec.unschedulable"),
     row("", "v1", "pods", "Pod", "po", "nsg", POD_FIELDS),
-    row("", "v1", "services", "Service", "svc", "ns", "spec.clusterIP spec.type"),
+    row(
+        "",
+        "v1",
+        "services",
+        "Service",
+        "svc",
+        "ns",
+        "spec.clusterIP spec.type",
+    ),
     row("", "v1", "configmaps", "ConfigMap", "cm", "n", ""),
     row("", "v1", "secrets", "Secret", "", "n", "type"),
     row("", "v1", "serviceaccounts", "ServiceAccount", "sa", "n", ""),
     row("", "v1", "endpoints", "Endpoints", "ep", "n", ""),
     row("", "v1", "events", "Event", "ev", "n", EVENT_FIELDS),
-    row("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", "pvc", "ns", ""),
-    row("events.k8s.io", "v1", "events", "Event", "ev", "n", EVENT_FIELDS),
-    row("apps", "v1", "replicasets", "ReplicaSet", "rs", "nsxg", "status.replicas"),
-    row("apps", "v1", "deployments", "Deployment", "deploy", "nsxg", ""),
-    row("apps", "v1", "statefulsets", "StatefulSet", "sts", "nsxg", ""),
+    row(
+        "",
+        "v1",
+        "persistentvolumeclaims",
+        "PersistentVolumeClaim",
+        "pvc",
+        "ns",
+        "",
+    ),
+    row(
+        "events.k8s.io",
+        "v1",
+        "events",
+        "Event",
+        "ev",
+        "n",
+        EVENT_FIELDS,
+    ),
+    row(
+        "apps",
+        "v1",
+        "replicasets",
+        "ReplicaSet",
+        "rs",
+        "nsxg",
+        "status.replicas",
+    ),
+    row(
+        "apps",
+        "v1",
+        "deployments",
+        "Deployment",
+        "deploy",
+        "nsxg",
+        "",
+    ),
+    row(
+        "apps",
+        "v1",
+        "statefulsets",
+        "StatefulSet",
+        "sts",
+        "nsxg",
+        "",
+    ),
     row("apps", "v1", "daemonsets", "DaemonSet", "ds", "nsg", ""),
-    row("apps", "v1", "controllerrevisions", "ControllerRevision", "", "n", ""),
+    row(
+        "apps",
+        "v1",
+        "controllerrevisions",
+        "ControllerRevision",
+        "",
+        "n",
+        "",
+    ),
     row("batch", "v1", "jobs", "Job", "", "nsg", "status.successful"),
     row("coordination.k8s.io", "v1", "leases", "Lease", "", "n", ""),
-    row("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", "", "ng", ""),
-    row("networking.k8s.io", "v1", "ingresses", "Ingress", "ing", "nsg", ""),
-    row("networking.k8s.io", "v1", "ingressclasses", "IngressClass", "", "g", ""),
-    row("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", "netpol", "ng", ""),
-    row("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", "hpa", "ns", ""),
-    row("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", "pdb", "nsg", ""),
-    row("rbac.authorization.k8s.io", "v1", "roles", "Role", "", "n", ""),
-    row("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", "", "n", ""),
-    row("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", "", "", ""),
-    row("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", "", "", ""),
+    row(
+        "discovery.k8s.io",
+        "v1",
+        "endpointslices",
+        "EndpointSlice",
+        "",
+        "ng",
+        "",
+    ),
+    row(
+        "networking.k8s.io",
+        "v1",
+        "ingresses",
+        "Ingress",
+        "ing",
+        "nsg",
+        "",
+    ),
+    row(
+        "networking.k8s.io",
+        "v1",
+        "ingressclasses",
+        "IngressClass",
+        "",
+        "g",
+        "",
+    ),
+    row(
+        "networking.k8s.io",
+        "v1",
+        "networkpolicies",
+        "NetworkPolicy",
+        "netpol",
+        "ng",
+        "",
+    ),
+    row(
+        "autoscaling",
+        "v2",
+        "horizontalpodautoscalers",
+        "HorizontalPodAutoscaler",
+        "hpa",
+        "ns",
+        "",
+    ),
+    row(
+        "policy",
+        "v1",
+        "poddisruptionbudgets",
+        "PodDisruptionBudget",
+        "pdb",
+        "nsg",
+        "",
+    ),
+    row(
+        "rbac.authorization.k8s.io",
+        "v1",
+        "roles",
+        "Role",
+        "",
+        "n",
+        "",
+    ),
+    row(
+        "rbac.authorization.k8s.io",
+        "v1",
+        "rolebindings",
+        "RoleBinding",
+        "",
+        "n",
+        "",
+    ),
+    row(
+        "rbac.authorization.k8s.io",
+        "v1",
+        "clusterroles",
+        "ClusterRole",
+        "",
+        "",
+        "",
+    ),
+    row(
+        "rbac.authorization.k8s.io",
+        "v1",
+        "clusterrolebindings",
+        "ClusterRoleBinding",
+        "",
+        "",
+        "",
+    ),
     row(
         "apiextensions.k8s.io",
         "v1",

@@ -72,7 +72,15 @@ impl Representation {
             (Representation::Metadata, Body::Object(object)) => partial(object),
             (Representation::Table(include), Body::Object(object)) => {
                 let metadata = list_metadata(&object);
-                table::table(resource, version, vec![object], metadata, include, true, now)
+                table::table(
+                    resource,
+                    version,
+                    vec![object],
+                    metadata,
+                    include,
+                    true,
+                    now,
+                )
             }
             (Representation::Objects, Body::List(metadata, items)) => {
                 list(resource, version, metadata, items)
@@ -103,7 +111,15 @@ impl Representation {
             Representation::Metadata => partial(object),
             Representation::Table(include) => {
                 let metadata = list_metadata(&object);
-                table::table(resource, version, vec![object], metadata, include, first, now)
+                table::table(
+                    resource,
+                    version,
+                    vec![object],
+                    metadata,
+                    include,
+                    first,
+                    now,
+                )
             }
         }
     }

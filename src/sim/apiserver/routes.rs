@@ -41,7 +41,11 @@ impl RequestInfo {
     /// Reads method, URI and headers.
     pub fn parse(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
         let header = |name: &str| {
-            headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
+            headers
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default()
+                .to_owned()
         };
         let content_type = header("content-type");
         let mut info = RequestInfo {
@@ -55,7 +59,12 @@ impl RequestInfo {
             user_agent: header("user-agent"),
             path: uri.path().to_owned(),
             query: parse_query(uri.query().unwrap_or_default()),
-            content_type: content_type.split(';').next().unwrap_or_default().trim().to_owned(),
+            content_type: content_type
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
             accept: header("accept"),
         };
         info.read_path();
@@ -77,14 +86,20 @@ impl RequestInfo {
 
     /// Whether the request may change something.
     pub fn is_write(&self) -> bool {
-        !matches!(self.verb.as_str(), "get" | "list" | "watch" | "head" | "options")
+        !matches!(
+            self.verb.as_str(),
+            "get" | "list" | "watch" | "head" | "options"
+        )
     }
 
     /// `replicasets.apps/scale`, as the audit counts it.
     pub fn resource_id(&self) -> String {
         let dot = if self.group.is_empty() { "" } else { "." };
         let slash = if self.subresource.is_empty() { "" } else { "/" };
-        format!("{}{dot}{}{slash}{}", self.resource, self.group, self.subresource)
+        format!(
+            "{}{dot}{}{slash}{}",
+            self.resource, self.group, self.subresource
+        )
     }
 
     /// Who writes, as `managedFields` names it: the parameter, else the first word of the agent.
@@ -99,8 +114,12 @@ impl RequestInfo {
     }
 
     fn read_path(&mut self) {
-        let decoded: Vec<String> =
-            self.path.split('/').filter(|s| !s.is_empty()).map(percent_decode).collect();
+        let decoded: Vec<String> = self
+            .path
+            .split('/')
+            .filter(|s| !s.is_empty())
+            .map(percent_decode)
+            .collect();
         let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
         let rest = match parts.as_slice() {
             ["api", version, rest @ ..] if !rest.is_empty() => {
@@ -182,5 +201,7 @@ fn percent_decode(text: &str) -> String {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|d| u8::try_from(d).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|d| u8::try_from(d).ok())
 }

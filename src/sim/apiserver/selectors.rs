@@ -40,9 +40,16 @@ impl LabelSelector {
         let map = selector.as_object()?;
         let structured = map.contains_key("matchLabels") || map.contains_key("matchExpressions");
         let mut requirements = Vec::new();
-        let labels = if structured { map.get("matchLabels") } else { Some(selector) };
+        let labels = if structured {
+            map.get("matchLabels")
+        } else {
+            Some(selector)
+        };
         for (key, value) in labels.and_then(Value::as_object).into_iter().flatten() {
-            requirements.push(Requirement::In(key.clone(), vec![value.as_str()?.to_owned()]));
+            requirements.push(Requirement::In(
+                key.clone(),
+                vec![value.as_str()?.to_owned()],
+            ));
         }
         let expressions = map.get("matchExpressions").and_then(Value::as_array);
         for expression in expressions.filter(|_| structured).into_iter().flatten() {
@@ -146,7 +153,9 @@ fn requirement(part: &str) -> Option<Requirement> {
 
 fn value(text: &str) -> Option<String> {
     let text = text.trim();
-    let ok = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    let ok = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     ok.then(|| text.to_owned())
 }
 
@@ -188,7 +197,9 @@ impl FieldSelector {
             };
             if !resource.selectable(path) {
                 let why = if resource.builtin {
-                    format!("\"{path}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+                    format!(
+                        "\"{path}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                    )
                 } else {
                     format!("field label not supported: {path}")
                 };

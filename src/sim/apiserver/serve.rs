@@ -11,8 +11,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
 use super::{
-    ApiServer, Shared,
-    discovery,
+    ApiServer, Shared, discovery,
     represent::Representation,
     routes::RequestInfo,
     status_errors::ApiError,
@@ -50,7 +49,10 @@ pub struct InProcess {
 
 impl InProcess {
     pub(super) fn new(server: ApiServer, user_agent: &str) -> Self {
-        InProcess { server, user_agent: HeaderValue::from_str(user_agent).ok() }
+        InProcess {
+            server,
+            user_agent: HeaderValue::from_str(user_agent).ok(),
+        }
     }
 }
 
@@ -69,7 +71,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if let Some(agent) = self.user_agent.clone() {
-            request.headers_mut().entry(http::header::USER_AGENT).or_insert(agent);
+            request
+                .headers_mut()
+                .entry(http::header::USER_AGENT)
+                .or_insert(agent);
         }
         let server = self.server.clone();
         Box::pin(async move { Ok(server.handle(request).await) })
@@ -137,7 +142,9 @@ impl ApiServer {
             if let Some(value) = discovery::aggregated(&state.registry, path) {
                 let mut response = json(200, &value);
                 let media = HeaderValue::from_static(discovery::AGGREGATED);
-                response.headers_mut().insert(http::header::CONTENT_TYPE, media);
+                response
+                    .headers_mut()
+                    .insert(http::header::CONTENT_TYPE, media);
                 return response;
             }
         }
@@ -153,12 +160,22 @@ impl ApiServer {
         body: &[u8],
     ) -> Result<Response<ResponseBody>, ApiError> {
         let mut state = self.shared.lock();
-        let found = state.registry.find(&info.group, &info.version, &info.resource).cloned();
-        let Some(resource) = found else { return Ok(text(404, "404 page not found\n")) };
+        let found = state
+            .registry
+            .find(&info.group, &info.version, &info.resource)
+            .cloned();
+        let Some(resource) = found else {
+            return Ok(text(404, "404 page not found\n"));
+        };
         let representation = Representation::choose(&info.accept, info.param("includeObject"))
             .ok_or_else(ApiError::not_acceptable)?;
         let now = (self.shared.clock)();
-        let call = Call { info, resource, body, now };
+        let call = Call {
+            info,
+            resource,
+            body,
+            now,
+        };
         if info.verb == "watch" {
             let watch = Watch::open(&self.shared, &state, &call, representation)?;
             return Ok(stream(watch));
@@ -205,7 +222,11 @@ fn failure(error: &ApiError) -> Response<ResponseBody> {
 }
 
 fn json(code: u16, value: &Value) -> Response<ResponseBody> {
-    respond(code, "application/json", ResponseBody::from(value.to_string()))
+    respond(
+        code,
+        "application/json",
+        ResponseBody::from(value.to_string()),
+    )
 }
 
 fn text(code: u16, text: &'static str) -> Response<ResponseBody> {
@@ -213,7 +234,11 @@ fn text(code: u16, text: &'static str) -> Response<ResponseBody> {
 }
 
 fn stream(watch: Watch) -> Response<ResponseBody> {
-    respond(200, "application/json", ResponseBody::from_stream(watch.into_stream()))
+    respond(
+        200,
+        "application/json",
+        ResponseBody::from_stream(watch.into_stream()),
+    )
 }
 
 fn respond(code: u16, media: &'static str, body: ResponseBody) -> Response<ResponseBody> {
@@ -222,6 +247,9 @@ fn respond(code: u16, media: &'static str, body: ResponseBody) -> Response<Respo
         http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(media));
-    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.insert(
+        http::header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, private"),
+    );
     response
 }

@@ -35,7 +35,11 @@ impl FieldError {
     /// A value that is not allowed; `shown` is the value as JSON.
     pub fn invalid(field: impl Into<String>, shown: &Value, detail: impl AsRef<str>) -> Self {
         let message = format!("Invalid value: {shown}: {}", detail.as_ref());
-        FieldError { field: field.into(), reason: "FieldValueInvalid", message }
+        FieldError {
+            field: field.into(),
+            reason: "FieldValueInvalid",
+            message,
+        }
     }
 
     /// A value that must be there and is not.
@@ -44,19 +48,32 @@ impl FieldError {
             "" => "Required value".to_owned(),
             _ => format!("Required value: {detail}"),
         };
-        FieldError { field: field.into(), reason: "FieldValueRequired", message }
+        FieldError {
+            field: field.into(),
+            reason: "FieldValueRequired",
+            message,
+        }
     }
 
     /// A value that may not be set or changed here.
     pub fn forbidden(field: impl Into<String>, detail: &str) -> Self {
         let message = format!("Forbidden: {detail}");
-        FieldError { field: field.into(), reason: "FieldValueForbidden", message }
+        FieldError {
+            field: field.into(),
+            reason: "FieldValueForbidden",
+            message,
+        }
     }
 }
 
 impl ApiError {
     fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        ApiError { code, reason, message: message.into(), details: Value::Null }
+        ApiError {
+            code,
+            reason,
+            message: message.into(),
+            details: Value::Null,
+        }
     }
 
     fn about(mut self, resource: &Resource, name: &str) -> Self {
@@ -85,8 +102,10 @@ impl ApiError {
 
     /// 409 for another reason.
     pub fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
-        let message =
-            format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.id());
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            resource.id()
+        );
         Self::new(409, "Conflict", message).about(resource, name)
     }
 
@@ -113,7 +132,10 @@ impl ApiError {
                 many => format!("conflicts with {manager}:\n- {}", many.join("\n- ")),
             })
             .collect();
-        let message = format!("Apply failed with {n} conflict{plural}: {}", text.join("\n"));
+        let message = format!(
+            "Apply failed with {n} conflict{plural}: {}",
+            text.join("\n")
+        );
         let mut error = Self::new(409, "Conflict", message);
         error.details = json!({"causes": causes});
         error
@@ -121,8 +143,10 @@ impl ApiError {
 
     /// 422 with the fields that are wrong.
     pub fn invalid(resource: &Resource, name: &str, errors: &[FieldError]) -> Self {
-        let text: Vec<String> =
-            errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect();
+        let text: Vec<String> = errors
+            .iter()
+            .map(|e| format!("{}: {}", e.field, e.message))
+            .collect();
         let listed = match text.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -131,8 +155,11 @@ impl ApiError {
             "" => resource.kind.clone(),
             group => format!("{}.{group}", resource.kind),
         };
-        let mut error =
-            Self::new(422, "Invalid", format!("{kind} \"{name}\" is invalid: {listed}"));
+        let mut error = Self::new(
+            422,
+            "Invalid",
+            format!("{kind} \"{name}\" is invalid: {listed}"),
+        );
         let causes: Vec<Value> = errors
             .iter()
             .map(|e| json!({"reason": e.reason, "message": e.message, "field": e.field}))
@@ -157,8 +184,11 @@ impl ApiError {
 
     /// 404 for a subresource or path below a known resource.
     pub fn no_such_resource() -> Self {
-        let mut error =
-            Self::new(404, "NotFound", "the server could not find the requested resource");
+        let mut error = Self::new(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        );
         error.details = json!({});
         error
     }
@@ -185,8 +215,7 @@ impl ApiError {
 
     /// 504 for a resourceVersion from the future.
     pub fn version_too_large(wanted: u64, current: u64) -> Self {
-        let message =
-            format!("Timeout: Too large resource version: {wanted}, current: {current}");
+        let message = format!("Timeout: Too large resource version: {wanted}, current: {current}");
         let mut error = Self::new(504, "Timeout", message);
         error.details = json!({
             "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],

@@ -118,7 +118,12 @@ impl Store {
 
     /// Objects whose owner references name this uid.
     pub fn dependents(&self, uid: &str) -> Vec<ObjectKey> {
-        self.dependents.get(uid).into_iter().flatten().cloned().collect()
+        self.dependents
+            .get(uid)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// Objects of a resource, in one namespace or (empty) in all.
@@ -144,9 +149,15 @@ impl Store {
         if version < self.compacted {
             return None;
         }
-        let mut then: BTreeMap<ObjectKey, Arc<Value>> =
-            self.list(resource, namespace).map(|(k, v)| (k.clone(), Arc::clone(v))).collect();
-        let undone = self.history.iter().rev().take_while(|e| e.version > version);
+        let mut then: BTreeMap<ObjectKey, Arc<Value>> = self
+            .list(resource, namespace)
+            .map(|(k, v)| (k.clone(), Arc::clone(v)))
+            .collect();
+        let undone = self
+            .history
+            .iter()
+            .rev()
+            .take_while(|e| e.version > version);
         for event in undone.filter(|e| e.key.resource == resource) {
             if !namespace.is_empty() && event.key.namespace != namespace {
                 continue;
@@ -173,7 +184,12 @@ impl Store {
         let from = self.history.partition_point(|e| e.version <= version);
         let mut found = Vec::new();
         let mut reached = self.version.max(version);
-        for event in self.history.iter().skip(from).filter(|e| e.key.resource == resource) {
+        for event in self
+            .history
+            .iter()
+            .skip(from)
+            .filter(|e| e.key.resource == resource)
+        {
             if found.len() == limit {
                 reached = found.last().map_or(version, |e: &Event| e.version);
                 break;
@@ -192,11 +208,19 @@ impl Store {
         if let Some(previous) = &previous {
             self.unlink(key, previous);
         }
-        self.by_uid.insert(object::meta(&new, "uid").to_owned(), key.clone());
+        self.by_uid
+            .insert(object::meta(&new, "uid").to_owned(), key.clone());
         for owner in object::owner_uids(&new) {
-            self.dependents.entry(owner).or_default().insert(key.clone());
+            self.dependents
+                .entry(owner)
+                .or_default()
+                .insert(key.clone());
         }
-        let change = if previous.is_some() { Change::Modified } else { Change::Added };
+        let change = if previous.is_some() {
+            Change::Modified
+        } else {
+            Change::Added
+        };
         self.remember(change, key, Arc::clone(&new), previous);
         new
     }
@@ -227,16 +251,27 @@ impl Store {
         hex.replace_range(12..13, "4");
         hex.replace_range(16..17, "a");
         let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
-        format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
+        format!(
+            "{}-{}-{}-{}-{}",
+            part(0..8),
+            part(8..12),
+            part(12..16),
+            part(16..20),
+            part(20..32)
+        )
     }
 
     /// The five characters that `generateName` appends, from the alphabet of the real server.
     pub fn name_suffix(&mut self) -> String {
         const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
         let letter = |b: u8| ALPHABET.get(usize::from(b) % ALPHABET.len()).copied();
-        self.draw().bytes().zip(self.draw().bytes()).take(5).filter_map(|(a, b)| {
-            letter(a.wrapping_mul(31).wrapping_add(b))
-        }).map(char::from).collect()
+        self.draw()
+            .bytes()
+            .zip(self.draw().bytes())
+            .take(5)
+            .filter_map(|(a, b)| letter(a.wrapping_mul(31).wrapping_add(b)))
+            .map(char::from)
+            .collect()
     }
 
     fn draw(&mut self) -> String {
@@ -265,7 +300,13 @@ impl Store {
         previous: Option<Arc<Value>>,
     ) {
         let version = self.version;
-        self.history.push_back(Event { version, change, key: key.clone(), object, previous });
+        self.history.push_back(Event {
+            version,
+            change,
+            key: key.clone(),
+            object,
+            previous,
+        });
         while self.history.len() > self.history_limit {
             if let Some(gone) = self.history.pop_front() {
                 self.compacted = gone.version;

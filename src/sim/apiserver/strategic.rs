@@ -18,15 +18,24 @@ pub(super) fn merge(object: &Value, body: &[u8]) -> Result<Value, ApiError> {
             merge_maps(&mut merged, &patch);
             Ok(Value::Object(merged))
         }
-        _ => Err(ApiError::bad_request("error decoding patch: the patch must be a JSON object")),
+        _ => Err(ApiError::bad_request(
+            "error decoding patch: the patch must be a JSON object",
+        )),
     }
 }
 
 /// The merge key of a list field; ports are told apart by what their items hold.
 fn merge_key(field: &str, items: &[Value]) -> Option<&'static str> {
     match field {
-        "containers" | "initContainers" | "ephemeralContainers" | "volumes" | "env"
-        | "imagePullSecrets" | "resourceClaims" | "schedulingGates" | "secrets" => Some("name"),
+        "containers"
+        | "initContainers"
+        | "ephemeralContainers"
+        | "volumes"
+        | "env"
+        | "imagePullSecrets"
+        | "resourceClaims"
+        | "schedulingGates"
+        | "secrets" => Some("name"),
         "volumeMounts" => Some("mountPath"),
         "volumeDevices" => Some("devicePath"),
         "hostAliases" | "podIPs" | "hostIPs" => Some("ip"),
@@ -110,8 +119,11 @@ fn merge_lists(present: &mut Vec<Value>, wanted: &[Value], name: &str) {
     let Some(key) = merge_key(name, &all) else {
         // `finalizers` merge as a set; every other list of values is replaced whole.
         if name == "finalizers" {
-            let fresh: Vec<Value> =
-                wanted.iter().filter(|w| !present.contains(w)).cloned().collect();
+            let fresh: Vec<Value> = wanted
+                .iter()
+                .filter(|w| !present.contains(w))
+                .cloned()
+                .collect();
             present.extend(fresh);
         } else {
             *present = wanted.to_vec();
@@ -144,7 +156,9 @@ fn merge_lists(present: &mut Vec<Value>, wanted: &[Value], name: &str) {
 
 /// Sorts a list into the order that the patch names; items it does not name stay behind.
 fn set_order(object: &mut Map<String, Value>, field: &str, order: &Value) {
-    let Some(Value::Array(items)) = object.get_mut(field) else { return };
+    let Some(Value::Array(items)) = object.get_mut(field) else {
+        return;
+    };
     let wanted = order.as_array().cloned().unwrap_or_default();
     let key = merge_key(field, items);
     let place = |item: &Value| {

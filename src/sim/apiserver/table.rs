@@ -84,7 +84,12 @@ impl Column {
             _ => Cell::Path(path.to_owned()),
         };
         let kind = if kind == "date" { "string" } else { kind };
-        Column { name: name.to_owned(), kind: kind.to_owned(), priority: 0, cell }
+        Column {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            priority: 0,
+            cell,
+        }
     }
 
     fn value(&self, object: &Value, now: Timestamp) -> Value {
@@ -133,7 +138,11 @@ fn columns(resource: &Resource, version: &str) -> Vec<Column> {
         }
         _ if resource.builtin => {}
         _ => {
-            let printed = resource.columns.get(version).map(Vec::as_slice).unwrap_or_default();
+            let printed = resource
+                .columns
+                .get(version)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
             columns.extend(printed.iter().map(|c| {
                 let mut column = Column::path(&c.name, &c.kind, &c.json_path);
                 column.priority = c.priority;
@@ -158,8 +167,12 @@ fn simple_json_path(object: &Value, path: &str) -> Value {
     let mut rest = path.trim_start_matches('$');
     while !rest.is_empty() {
         if let Some(inner) = rest.strip_prefix('[') {
-            let Some((selector, tail)) = inner.split_once(']') else { return Value::Null };
-            let Some(found) = pick(here, selector) else { return Value::Null };
+            let Some((selector, tail)) = inner.split_once(']') else {
+                return Value::Null;
+            };
+            let Some(found) = pick(here, selector) else {
+                return Value::Null;
+            };
             here = found;
             rest = tail;
         } else {
@@ -167,7 +180,9 @@ fn simple_json_path(object: &Value, path: &str) -> Value {
             let end = next_stop(field);
             let (name, tail) = field.split_at(end);
             if !name.is_empty() {
-                let Some(found) = here.get(name.replace("\\.", ".")) else { return Value::Null };
+                let Some(found) = here.get(name.replace("\\.", ".")) else {
+                    return Value::Null;
+                };
                 here = found;
             } else if tail == rest {
                 return Value::Null;
@@ -207,7 +222,9 @@ fn pick<'a>(list: &'a Value, selector: &str) -> Option<&'a Value> {
 
 /// How long ago, in the short form of kubectl.
 fn age(text: &str, now: Timestamp) -> Value {
-    let Ok(then) = text.parse::<Timestamp>() else { return Value::from("<invalid>") };
+    let Ok(then) = text.parse::<Timestamp>() else {
+        return Value::from("<invalid>");
+    };
     let seconds = now.duration_since(then).as_secs();
     let short = match seconds {
         ..0 => "0s".to_owned(),
@@ -225,12 +242,18 @@ fn number(object: &Value, path: &str) -> Value {
 }
 
 fn containers(pod: &Value) -> &[Value] {
-    at_path(pod, "status.containerStatuses").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    at_path(pod, "status.containerStatuses")
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 fn ready_containers(pod: &Value) -> Value {
-    let ready = containers(pod).iter().filter(|c| c.get("ready") == Some(&Value::Bool(true)));
-    let wanted = at_path(pod, "spec.containers").and_then(Value::as_array).map_or(0, Vec::len);
+    let ready = containers(pod)
+        .iter()
+        .filter(|c| c.get("ready") == Some(&Value::Bool(true)));
+    let wanted = at_path(pod, "spec.containers")
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len);
     json!(format!("{}/{wanted}", ready.count()))
 }
 
@@ -238,12 +261,22 @@ fn pod_status(pod: &Value) -> Value {
     if object::is_terminating(pod) {
         return json!("Terminating");
     }
-    let waiting = containers(pod).iter().find_map(|c| at_path(c, "state.waiting.reason"));
-    waiting.or_else(|| at_path(pod, "status.phase")).cloned().unwrap_or_else(|| json!("Unknown"))
+    let waiting = containers(pod)
+        .iter()
+        .find_map(|c| at_path(c, "state.waiting.reason"));
+    waiting
+        .or_else(|| at_path(pod, "status.phase"))
+        .cloned()
+        .unwrap_or_else(|| json!("Unknown"))
 }
 
 fn restarts(pod: &Value) -> Value {
-    json!(containers(pod).iter().filter_map(|c| c.get("restartCount")?.as_i64()).sum::<i64>())
+    json!(
+        containers(pod)
+            .iter()
+            .filter_map(|c| c.get("restartCount")?.as_i64())
+            .sum::<i64>()
+    )
 }
 
 fn selector_text(service: &Value) -> Value {
@@ -253,17 +286,31 @@ fn selector_text(service: &Value) -> Value {
         .flatten()
         .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
         .collect();
-    if parts.is_empty() { json!("<none>") } else { json!(parts.join(",")) }
+    if parts.is_empty() {
+        json!("<none>")
+    } else {
+        json!(parts.join(","))
+    }
 }
 
 fn event_object(event: &Value) -> Value {
-    let about = event.get("involvedObject").or_else(|| event.get("regarding"));
+    let about = event
+        .get("involvedObject")
+        .or_else(|| event.get("regarding"));
     let text = |field: &str| {
-        about.and_then(|a| a.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()
+        about
+            .and_then(|a| a.get(field))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     };
     json!(format!("{}/{}", text("kind").to_lowercase(), text("name")))
 }
 
 fn event_message(event: &Value) -> Value {
-    event.get("message").or_else(|| event.get("note")).cloned().unwrap_or(Value::Null)
+    event
+        .get("message")
+        .or_else(|| event.get("note"))
+        .cloned()
+        .unwrap_or(Value::Null)
 }

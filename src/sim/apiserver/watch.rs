@@ -226,7 +226,8 @@ impl Watch {
         let first = !self.columns_sent;
         self.columns_sent = true;
         let body =
-            self.representation.event_object(&self.resource, &self.version, shown, first, now);
+            self.representation
+                .event_object(&self.resource, &self.version, shown, first, now);
         self.raw(kind, &body);
     }
 

@@ -20,7 +20,11 @@ pub(in crate::sim::apiserver) fn definitions() -> &'static Arc<Value> {
 }
 
 /// The schema of a built-in kind: a reference into [`definitions`].
-pub(in crate::sim::apiserver) fn reference(group: &str, version: &str, kind: &str) -> Option<Value> {
+pub(in crate::sim::apiserver) fn reference(
+    group: &str,
+    version: &str,
+    kind: &str,
+) -> Option<Value> {
     let group = match group {
         "" => "core",
         other => other.split('.').next().unwrap_or_default(),
@@ -80,17 +84,37 @@ fn complete(name: &str, definition: &mut Value) {
     let open = definition.get("type").and_then(Value::as_str) == Some("object")
         && definition.get("properties").is_none()
         && definition.get("additionalProperties").is_none();
-    let Some(map) = definition.as_object_mut() else { return };
+    let Some(map) = definition.as_object_mut() else {
+        return;
+    };
     if open {
-        map.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
+        map.insert(
+            "x-kubernetes-preserve-unknown-fields".to_owned(),
+            true.into(),
+        );
     }
-    let atomic = ["LabelSelector", "ObjectFieldSelector", "ResourceFieldSelector", "SecretKeySelector",
-        "ConfigMapKeySelector", "NodeSelector", "NodeSelectorTerm", "TypedLocalObjectReference",
-        "LocalObjectReference", "ObjectReference", "ScopedResourceSelectorRequirement"];
-    if atomic.iter().any(|kind| name.ends_with(&format!(".{kind}"))) {
+    let atomic = [
+        "LabelSelector",
+        "ObjectFieldSelector",
+        "ResourceFieldSelector",
+        "SecretKeySelector",
+        "ConfigMapKeySelector",
+        "NodeSelector",
+        "NodeSelectorTerm",
+        "TypedLocalObjectReference",
+        "LocalObjectReference",
+        "ObjectReference",
+        "ScopedResourceSelectorRequirement",
+    ];
+    if atomic
+        .iter()
+        .any(|kind| name.ends_with(&format!(".{kind}")))
+    {
         map.insert("x-kubernetes-map-type".to_owned(), "atomic".into());
     }
-    let Some(properties) = map.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    let Some(properties) = map.get_mut("properties").and_then(Value::as_object_mut) else {
+        return;
+    };
     for (field, schema) in properties {
         if let Some(list) = schema.as_object_mut().filter(|s| s.get("items").is_some()) {
             list_semantics(name, field, list);
@@ -104,7 +128,9 @@ fn complete(name: &str, definition: &mut Value) {
 fn list_semantics(definition: &str, field: &str, list: &mut Map<String, Value>) {
     let short = definition.rsplit('.').next().unwrap_or_default();
     let keys: &[&str] = match (short, field) {
-        ("PodSpec", "containers" | "initContainers" | "ephemeralContainers" | "volumes") => &["name"],
+        ("PodSpec", "containers" | "initContainers" | "ephemeralContainers" | "volumes") => {
+            &["name"]
+        }
         ("PodSpec", "imagePullSecrets" | "resourceClaims" | "schedulingGates") => &["name"],
         ("PodSpec", "hostAliases") => &["ip"],
         ("PodSpec", "topologySpreadConstraints") => &["topologyKey", "whenUnsatisfiable"],

@@ -36,7 +36,9 @@ pub(in crate::sim::apiserver) fn broken(schema: &Value) -> Vec<String> {
 }
 
 fn collect_broken(schema: &Value, found: &mut Vec<String>) {
-    let Some(map) = schema.as_object() else { return };
+    let Some(map) = schema.as_object() else {
+        return;
+    };
     for rule in rules(schema) {
         let text = rule.get("rule").and_then(Value::as_str).unwrap_or_default();
         if program(text).is_none() {
@@ -49,11 +51,18 @@ fn collect_broken(schema: &Value, found: &mut Vec<String>) {
         }
     }
     let properties = map.get("properties").and_then(Value::as_object);
-    properties.into_iter().flatten().for_each(|(_, inner)| collect_broken(inner, found));
+    properties
+        .into_iter()
+        .flatten()
+        .for_each(|(_, inner)| collect_broken(inner, found));
 }
 
 fn rules(schema: &Value) -> impl Iterator<Item = &Value> {
-    schema.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten()
+    schema
+        .get("x-kubernetes-validations")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 fn walk(
@@ -82,7 +91,9 @@ fn walk(
             }
         }
         Value::Array(items) => {
-            let Some(inner) = schema.get("items") else { return };
+            let Some(inner) = schema.get("items") else {
+                return;
+            };
             for (at, item) in items.iter().enumerate() {
                 let before = old.and_then(|o| same_item(o, item, schema));
                 walk(item, before, inner, &format!("{path}[{at}]"), errors);
@@ -96,7 +107,9 @@ fn walk(
 fn same_item<'a>(old: &'a Value, item: &Value, schema: &Value) -> Option<&'a Value> {
     let keys = schema.get("x-kubernetes-list-map-keys")?.as_array()?;
     let same = |candidate: &&Value| {
-        keys.iter().filter_map(Value::as_str).all(|key| candidate.get(key) == item.get(key))
+        keys.iter()
+            .filter_map(Value::as_str)
+            .all(|key| candidate.get(key) == item.get(key))
     };
     old.as_array()?.iter().find(same)
 }
@@ -127,13 +140,20 @@ fn evaluate(
             Ok(CelValue::String(text)) if !text.trim().is_empty() => Some(text.to_string()),
             _ => None,
         })
-        .or_else(|| rule.get("message").and_then(Value::as_str).map(str::to_owned))
+        .or_else(|| {
+            rule.get("message")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        })
         .unwrap_or_else(|| format!("failed rule: {text}"));
     Some(failure(rule, new, path, &message))
 }
 
 fn failure(rule: &Value, new: &Value, path: &str, message: &str) -> FieldError {
-    let sub_path = rule.get("fieldPath").and_then(Value::as_str).unwrap_or_default();
+    let sub_path = rule
+        .get("fieldPath")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let field = match path {
         "" => sub_path.trim_start_matches('.').to_owned(),
         _ => format!("{path}{sub_path}"),
@@ -194,21 +214,46 @@ fn to_cel(value: &Value, schema: &Value) -> CelValue {
 
 fn object_to_cel(map: &Map<String, Value>, schema: &Value) -> CelValue {
     let properties = schema.get("properties").and_then(Value::as_object);
-    let entries = map.iter().filter(|(_, v)| !v.is_null()).map(|(name, value)| {
-        let named = properties.is_some_and(|p| p.contains_key(name));
-        let key = if named { escaped(name) } else { name.clone() };
-        let inner = super::field_schema(schema, name).unwrap_or(&Value::Null);
-        (Key::String(Arc::new(key)), to_cel(value, inner))
-    });
-    CelValue::Map(cel::objects::Map { map: Arc::new(entries.collect()) })
+    let entries = map
+        .iter()
+        .filter(|(_, v)| !v.is_null())
+        .map(|(name, value)| {
+            let named = properties.is_some_and(|p| p.contains_key(name));
+            let key = if named { escaped(name) } else { name.clone() };
+            let inner = super::field_schema(schema, name).unwrap_or(&Value::Null);
+            (Key::String(Arc::new(key)), to_cel(value, inner))
+        });
+    CelValue::Map(cel::objects::Map {
+        map: Arc::new(entries.collect()),
+    })
 }
 
 /// Field names that are no CEL identifiers are escaped
 /// (<https://kubernetes.io/docs/reference/using-api/cel/>).
 fn escaped(name: &str) -> String {
-    const KEYWORDS: &[&str] = &["true", "false", "null", "in", "as", "break", "const", "continue",
-        "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return",
-        "void", "while", "var"];
+    const KEYWORDS: &[&str] = &[
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "void",
+        "while",
+        "var",
+    ];
     if KEYWORDS.contains(&name) {
         return format!("__{name}__");
     }
@@ -237,7 +282,10 @@ mod tests {
             }},
         });
         let errors = check(&new, old.as_ref(), &schema);
-        errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect()
+        errors
+            .iter()
+            .map(|e| format!("{}: {}", e.field, e.message))
+            .collect()
     }
 
     #[test]
@@ -246,12 +294,21 @@ mod tests {
         let spec = json!({"spec": {"min": 3, "max": 2}});
         assert_eq!(messages(spec, None, "self.min <= self.max"), refused);
         let spec = json!({"spec": {"min": 1, "max": 2}});
-        assert_eq!(messages(spec.clone(), None, "self.min <= self.max"), [""; 0]);
-        assert_eq!(messages(spec, None, "!has(self.share) || self.share < 1.0"), [""; 0]);
+        assert_eq!(
+            messages(spec.clone(), None, "self.min <= self.max"),
+            [""; 0]
+        );
+        assert_eq!(
+            messages(spec, None, "!has(self.share) || self.share < 1.0"),
+            [""; 0]
+        );
         let spec = json!({"spec": {"share": 1}});
         assert_eq!(messages(spec, None, "self.share < 1.0"), refused);
         let spec = json!({"spec": {"namespace": "shop"}});
-        assert_eq!(messages(spec, None, "self.__namespace__ == 'other'"), refused);
+        assert_eq!(
+            messages(spec, None, "self.__namespace__ == 'other'"),
+            refused
+        );
     }
 
     #[test]
@@ -266,6 +323,9 @@ mod tests {
     #[test]
     fn a_rule_that_cannot_be_evaluated_refuses_nothing() {
         let spec = json!({"spec": {"min": 1}});
-        assert_eq!(messages(spec, None, "quantity(self.min).isLessThan(quantity('1'))"), [""; 0]);
+        assert_eq!(
+            messages(spec, None, "quantity(self.min).isLessThan(quantity('1'))"),
+            [""; 0]
+        );
     }
 }

@@ -14,8 +14,13 @@ pub(super) use validate::validate;
 
 /// Follows `$ref: "#/$defs/Name"` or `"#/components/schemas/Name"` in the document `root`.
 pub(super) fn resolve<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
-    let Some(pointer) = schema.get("$ref").and_then(Value::as_str) else { return schema };
-    pointer.strip_prefix('#').and_then(|p| root.pointer(p)).unwrap_or(schema)
+    let Some(pointer) = schema.get("$ref").and_then(Value::as_str) else {
+        return schema;
+    };
+    pointer
+        .strip_prefix('#')
+        .and_then(|p| root.pointer(p))
+        .unwrap_or(schema)
 }
 
 fn flag(schema: &Value, name: &str) -> bool {
@@ -34,7 +39,10 @@ pub(super) fn map_values(schema: &Value) -> Option<&Value> {
 
 /// The schema of a named field, from `properties`, else from `additionalProperties`.
 pub(super) fn field_schema<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
-    schema.get("properties").and_then(|p| p.get(name)).or_else(|| map_values(schema))
+    schema
+        .get("properties")
+        .and_then(|p| p.get(name))
+        .or_else(|| map_values(schema))
 }
 
 /// Removes the fields that the schema does not know and returns their paths.
@@ -61,16 +69,27 @@ pub(super) fn type_problem(
     match value {
         Value::Null => None,
         _ if !validate::type_matches(value, schema) => {
-            let wanted = schema.get("type").and_then(Value::as_str).unwrap_or("int or string");
-            Some(format!("cannot unmarshal {value} into field {path} of type {wanted}"))
+            let wanted = schema
+                .get("type")
+                .and_then(Value::as_str)
+                .unwrap_or("int or string");
+            Some(format!(
+                "cannot unmarshal {value} into field {path} of type {wanted}"
+            ))
         }
         Value::Object(map) => map.iter().find_map(|(name, inner)| {
-            let here = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let here = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
             type_problem(inner, field_schema(schema, name)?, root, &here)
         }),
         Value::Array(items) => {
             let item_schema = schema.get("items")?;
-            items.iter().find_map(|item| type_problem(item, item_schema, root, path))
+            items
+                .iter()
+                .find_map(|item| type_problem(item, item_schema, root, path))
         }
         _ => None,
     }
@@ -88,10 +107,19 @@ fn prune_at(
     match value {
         Value::Object(map) => prune_map(map, schema, root, path, is_resource, unknown),
         Value::Array(items) => {
-            let Some(item_schema) = schema.get("items") else { return };
+            let Some(item_schema) = schema.get("items") else {
+                return;
+            };
             for (at, item) in items.iter_mut().enumerate() {
                 let embedded = flag(resolve(item_schema, root), "x-kubernetes-embedded-resource");
-                prune_at(item, item_schema, root, &format!("{path}[{at}]"), embedded, unknown);
+                prune_at(
+                    item,
+                    item_schema,
+                    root,
+                    &format!("{path}[{at}]"),
+                    embedded,
+                    unknown,
+                );
             }
         }
         _ => {}
@@ -112,7 +140,11 @@ fn prune_map(
         if is_resource && matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
             continue;
         }
-        let here = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let here = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
         match field_schema(schema, &name) {
             Some(inner) => {
                 if let Some(value) = map.get_mut(&name) {
@@ -131,7 +163,10 @@ fn prune_map(
 
 /// A schema that says nothing about fields: `{}` in built-in schemas stands for any JSON.
 fn open_map(schema: &Value) -> bool {
-    schema.get("additionalProperties").and_then(Value::as_bool).unwrap_or(false)
+    schema
+        .get("additionalProperties")
+        .and_then(Value::as_bool)
+        .unwrap_or(false)
         || (schema.get("properties").is_none()
             && schema.get("additionalProperties").is_none()
             && schema.get("type").is_none())

@@ -20,7 +20,12 @@ pub(in crate::sim::apiserver) fn validate(
     path: &str,
     errors: &mut Vec<FieldError>,
 ) {
-    if value.is_null() && schema.get("nullable").and_then(Value::as_bool).unwrap_or(false) {
+    if value.is_null()
+        && schema
+            .get("nullable")
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
+    {
         return;
     }
     if !type_matches(value, schema) {
@@ -39,7 +44,9 @@ pub(in crate::sim::apiserver) fn validate(
 }
 
 pub(super) fn type_matches(value: &Value, schema: &Value) -> bool {
-    let int_or_string = schema.get("x-kubernetes-int-or-string").and_then(Value::as_bool);
+    let int_or_string = schema
+        .get("x-kubernetes-int-or-string")
+        .and_then(Value::as_bool);
     if int_or_string.unwrap_or(false) {
         return value.is_i64() || value.is_u64() || value.is_string();
     }
@@ -79,7 +86,9 @@ fn wrong_type(value: &Value, schema: &Value, path: &str) -> FieldError {
 }
 
 fn enumeration(value: &Value, schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let Some(allowed) = schema.get("enum").and_then(Value::as_array) else { return };
+    let Some(allowed) = schema.get("enum").and_then(Value::as_array) else {
+        return;
+    };
     if allowed.contains(value) {
         return;
     }
@@ -87,7 +96,10 @@ fn enumeration(value: &Value, schema: &Value, path: &str, errors: &mut Vec<Field
     errors.push(FieldError {
         field: path.to_owned(),
         reason: "FieldValueNotSupported",
-        message: format!("Unsupported value: {value}: supported values: {}", names.join(", ")),
+        message: format!(
+            "Unsupported value: {value}: supported values: {}",
+            names.join(", ")
+        ),
     });
 }
 
@@ -128,7 +140,10 @@ fn numbers(value: &Value, schema: &Value, path: &str, errors: &mut Vec<FieldErro
 }
 
 fn limit(schema: &Value, name: &str) -> Option<usize> {
-    schema.get(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok())
+    schema
+        .get(name)
+        .and_then(Value::as_u64)
+        .and_then(|n| usize::try_from(n).ok())
 }
 
 fn strings(text: &str, schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
@@ -164,8 +179,12 @@ fn strings(text: &str, schema: &Value, path: &str, errors: &mut Vec<FieldError>)
 fn pattern_matches(pattern: &str, text: &str) -> bool {
     static COMPILED: OnceLock<Mutex<BTreeMap<String, Option<Regex>>>> = OnceLock::new();
     let cache = COMPILED.get_or_init(Mutex::default);
-    let mut cache = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let compiled = cache.entry(pattern.to_owned()).or_insert_with(|| Regex::new(pattern).ok());
+    let mut cache = cache
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let compiled = cache
+        .entry(pattern.to_owned())
+        .or_insert_with(|| Regex::new(pattern).ok());
     compiled.as_ref().is_none_or(|regex| regex.is_match(text))
 }
 
@@ -217,7 +236,9 @@ fn duplicates(items: &[Value], schema: &Value, path: &str, errors: &mut Vec<Fiel
     };
     let mut seen: Vec<Value> = Vec::new();
     for (at, item) in items.iter().enumerate() {
-        let Some(identity) = identity(item) else { continue };
+        let Some(identity) = identity(item) else {
+            continue;
+        };
         if seen.contains(&identity) {
             errors.push(FieldError {
                 field: format!("{path}[{at}]"),
@@ -285,12 +306,16 @@ fn combinations(value: &Value, schema: &Value, path: &str, errors: &mut Vec<Fiel
     };
     if let Some(all) = parts("allOf") {
         if !all.iter().all(holds) {
-            fail(format!("{path} in body must validate all the schemas (allOf)"));
+            fail(format!(
+                "{path} in body must validate all the schemas (allOf)"
+            ));
         }
     }
     if let Some(any) = parts("anyOf") {
         if !any.iter().any(holds) {
-            fail(format!("{path} in body must validate at least one schema (anyOf)"));
+            fail(format!(
+                "{path} in body must validate at least one schema (anyOf)"
+            ));
         }
     }
     if let Some(one) = parts("oneOf") {

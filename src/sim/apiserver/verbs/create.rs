@@ -84,8 +84,16 @@ fn create_with(
 }
 
 /// Refuses a body of another kind or version than the URL's.
-pub(in crate::sim::apiserver) fn check_type(call: &Call<'_>, object: &Value) -> Result<(), ApiError> {
-    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+pub(in crate::sim::apiserver) fn check_type(
+    call: &Call<'_>,
+    object: &Value,
+) -> Result<(), ApiError> {
+    let text = |field: &str| {
+        object
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let wanted = call.resource.api_version(&call.info.version);
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     // Built-in kinds may leave out their type: the URL names it.
@@ -94,7 +102,9 @@ pub(in crate::sim::apiserver) fn check_type(call: &Call<'_>, object: &Value) -> 
     }
     if kind.is_empty() {
         let shown = object.to_string();
-        return Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{shown}'")));
+        return Err(ApiError::bad_request(format!(
+            "Object 'Kind' is missing in '{shown}'"
+        )));
     }
     if api_version != wanted {
         return Err(ApiError::bad_request(format!(
@@ -112,9 +122,15 @@ pub(in crate::sim::apiserver) fn check_type(call: &Call<'_>, object: &Value) -> 
 }
 
 /// Writes the URL's namespace into the object, or refuses another one there.
-pub(in crate::sim::apiserver) fn settle_namespace(call: &Call<'_>, object: &mut Value) -> Result<(), ApiError> {
+pub(in crate::sim::apiserver) fn settle_namespace(
+    call: &Call<'_>,
+    object: &mut Value,
+) -> Result<(), ApiError> {
     let map = object::as_map_mut(object);
-    map.insert("apiVersion".to_owned(), call.resource.api_version(&call.info.version).into());
+    map.insert(
+        "apiVersion".to_owned(),
+        call.resource.api_version(&call.info.version).into(),
+    );
     map.insert("kind".to_owned(), call.resource.kind.clone().into());
     let given = object::meta(object, "namespace").to_owned();
     let namespace = call.info.namespace.as_str();
@@ -154,7 +170,12 @@ fn name_it(state: &mut State, call: &Call<'_>, object: &mut Value) -> Result<(),
 
 /// The fields that the server alone writes.
 fn prepare(state: &mut State, call: &Call<'_>, object: &mut Value) {
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "managedFields"] {
+    for field in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "managedFields",
+    ] {
         object::meta_mut(object).remove(field);
     }
     object::set_meta(object, "uid", state.store.new_uid());
@@ -191,7 +212,10 @@ pub(super) fn complete(state: &mut State, key: &ObjectKey, object: &mut Value, c
 /// 198.18.0.0/15 (benchmarking) when that is used up. Nothing listens there.
 fn cluster_ip(state: &State, service: &mut Value) {
     let spec = object::field(service, "spec");
-    let given = spec.get("clusterIP").and_then(Value::as_str).unwrap_or_default();
+    let given = spec
+        .get("clusterIP")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if !given.is_empty() || spec.get("type") == Some(&json!("ExternalName")) {
         if !given.is_empty() && spec.get("clusterIPs").is_none() {
             let list = json!([given]);
@@ -202,7 +226,11 @@ fn cluster_ip(state: &State, service: &mut Value) {
     let used: std::collections::BTreeSet<String> = state
         .store
         .list("services", "")
-        .filter_map(|(_, s)| object::at_path(s, "spec.clusterIP")?.as_str().map(str::to_owned))
+        .filter_map(|(_, s)| {
+            object::at_path(s, "spec.clusterIP")?
+                .as_str()
+                .map(str::to_owned)
+        })
         .collect();
     let candidates = (1..255u32)
         .map(|n| format!("203.0.113.{n}"))

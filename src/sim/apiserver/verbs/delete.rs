@@ -62,7 +62,10 @@ impl Options {
                          \"Background\", \"Orphan\", \"nil\""
                     ),
                 };
-                return Err(ApiError::bad_request(format!("{}: {}", field.field, field.message)));
+                return Err(ApiError::bad_request(format!(
+                    "{}: {}",
+                    field.field, field.message
+                )));
             }
         };
         let grace = object::at_path(&body, "gracePeriodSeconds").and_then(Value::as_i64);
@@ -120,7 +123,11 @@ pub(in crate::sim::apiserver) fn delete_collection(
         }
     }
     let metadata = json!({"resourceVersion": state.store.version().to_string()});
-    Ok(Reply { code: 200, body: Body::List(metadata, items), warnings: Vec::new() })
+    Ok(Reply {
+        code: 200,
+        body: Body::List(metadata, items),
+        warnings: Vec::new(),
+    })
 }
 
 fn check(call: &Call<'_>, options: &Options, old: &Value) -> Result<(), ApiError> {
@@ -134,7 +141,10 @@ fn check(call: &Call<'_>, options: &Options, old: &Value) -> Result<(), ApiError
         );
         return Err(ApiError::conflict(&call.resource, name, &why));
     }
-    let version = options.version.as_deref().filter(|v| *v != has("resourceVersion"));
+    let version = options
+        .version
+        .as_deref()
+        .filter(|v| *v != has("resourceVersion"));
     if let Some(version) = version {
         let why = format!(
             "the ResourceVersion in the precondition ({version}) does not match the \
@@ -185,7 +195,9 @@ fn begin(
         crate::sim::apiserver::metadata::prune(&mut marked);
     }
     if !already || shorter {
-        let at = now.saturating_add(SignedDuration::from_secs(grace_s)).unwrap_or(now);
+        let at = now
+            .saturating_add(SignedDuration::from_secs(grace_s))
+            .unwrap_or(now);
         object::set_meta(&mut marked, "deletionTimestamp", object::time(at));
         object::set_meta(&mut marked, "deletionGracePeriodSeconds", grace_s);
     }
@@ -217,7 +229,11 @@ fn grace_seconds(key: &ObjectKey, old: &Value, asked_s: Option<i64>) -> i64 {
     if key.resource != "pods" {
         return 0;
     }
-    let text = |path: &str| object::at_path(old, path).and_then(Value::as_str).unwrap_or_default();
+    let text = |path: &str| {
+        object::at_path(old, path)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let finished = matches!(text("status.phase"), "Succeeded" | "Failed");
     if text("spec.nodeName").is_empty() || finished {
         return 0;
@@ -282,10 +298,15 @@ fn collect(state: &mut State, gone: &Value, now: Timestamp) {
 /// Deletes an object all of whose owners are gone; takes out references to those that are gone
 /// when others live. What never had an owner stays.
 pub(super) fn collect_if_orphaned(state: &mut State, key: &ObjectKey, now: Timestamp) {
-    let Some(object) = state.store.get(key).cloned() else { return };
+    let Some(object) = state.store.get(key).cloned() else {
+        return;
+    };
     let owners = object::owner_uids(&object);
-    let alive: Vec<String> =
-        owners.iter().filter(|uid| owner_lives(state, key, uid)).cloned().collect();
+    let alive: Vec<String> = owners
+        .iter()
+        .filter(|uid| owner_lives(state, key, uid))
+        .cloned()
+        .collect();
     if owners.is_empty() || alive.len() == owners.len() || object::is_terminating(&object) {
         return;
     }
@@ -313,12 +334,7 @@ fn background(state: &mut State, key: &ObjectKey, object: &Arc<Value>, now: Time
     begin(state, key, object, &options, now);
 }
 
-fn keep_owners(
-    state: &mut State,
-    key: &ObjectKey,
-    object: &Value,
-    keep: impl Fn(&str) -> bool,
-) {
+fn keep_owners(state: &mut State, key: &ObjectKey, object: &Value, keep: impl Fn(&str) -> bool) {
     let kept: Vec<Value> = object::meta_value(object, "ownerReferences")
         .and_then(Value::as_array)
         .into_iter()
@@ -362,15 +378,22 @@ fn orphan_dependents(state: &mut State, key: &ObjectKey, owner: &Value, now: Tim
 
 /// Ends a foreground deletion whose blocking dependents are all gone.
 pub(super) fn release_foreground(state: &mut State, key: &ObjectKey, now: Timestamp) {
-    let Some(owner) = state.store.get(key).cloned() else { return };
+    let Some(owner) = state.store.get(key).cloned() else {
+        return;
+    };
     let waits = object::is_terminating(&owner)
-        && object::meta_strings(&owner, "finalizers").iter().any(|f| f == FOREGROUND);
+        && object::meta_strings(&owner, "finalizers")
+            .iter()
+            .any(|f| f == FOREGROUND);
     if !waits {
         return;
     }
     let uid = object::meta(&owner, "uid");
     let blocked = state.store.dependents(uid).iter().any(|dependent| {
-        state.store.get(dependent).is_some_and(|object| blocks(object, uid))
+        state
+            .store
+            .get(dependent)
+            .is_some_and(|object| blocks(object, uid))
     });
     if !blocked {
         drop_finalizer(state, key, FOREGROUND, now);
@@ -386,7 +409,9 @@ fn blocks(dependent: &Value, owner_uid: &str) -> bool {
 }
 
 fn drop_finalizer(state: &mut State, key: &ObjectKey, finalizer: &str, now: Timestamp) {
-    let Some(object) = state.store.get(key) else { return };
+    let Some(object) = state.store.get(key) else {
+        return;
+    };
     let mut changed = (**object).clone();
     let mut finalizers = object::meta_strings(&changed, "finalizers");
     finalizers.retain(|f| f != finalizer);
@@ -404,11 +429,18 @@ fn drop_finalizer(state: &mut State, key: &ObjectKey, finalizer: &str, now: Time
 
 /// Deletes everything in a namespace that is going.
 fn empty_namespace(state: &mut State, key: &ObjectKey, now: Timestamp) {
-    let kinds: Vec<String> =
-        state.registry.all().filter(|r| r.namespaced).map(|r| storage_id(r)).collect();
+    let kinds: Vec<String> = state
+        .registry
+        .all()
+        .filter(|r| r.namespaced)
+        .map(|r| storage_id(r))
+        .collect();
     for id in kinds {
-        let inside: Vec<(ObjectKey, Arc<Value>)> =
-            state.store.list(&id, &key.name).map(|(k, v)| (k.clone(), Arc::clone(v))).collect();
+        let inside: Vec<(ObjectKey, Arc<Value>)> = state
+            .store
+            .list(&id, &key.name)
+            .map(|(k, v)| (k.clone(), Arc::clone(v)))
+            .collect();
         for (inner, object) in inside {
             // No kubelet will answer for these pods once their namespace goes.
             let options = Options {
@@ -429,7 +461,10 @@ fn empty_namespace(state: &mut State, key: &ObjectKey, now: Timestamp) {
 /// Removes a terminating namespace in which nothing is left.
 fn finish_namespace(state: &mut State, name: &str, now: Timestamp) {
     let key = ObjectKey::new("namespaces", "", name);
-    let terminating = state.store.get(&key).is_some_and(|n| object::is_terminating(n));
+    let terminating = state
+        .store
+        .get(&key)
+        .is_some_and(|n| object::is_terminating(n));
     if !terminating {
         return;
     }
@@ -438,7 +473,10 @@ fn finish_namespace(state: &mut State, name: &str, now: Timestamp) {
         .all()
         .filter(|r| r.namespaced)
         .all(|r| state.store.list(&storage_id(r), name).next().is_none());
-    let held = state.store.get(&key).is_some_and(|n| !object::meta_strings(n, "finalizers").is_empty());
+    let held = state
+        .store
+        .get(&key)
+        .is_some_and(|n| !object::meta_strings(n, "finalizers").is_empty());
     if empty && !held {
         remove(state, &key, now);
     }
@@ -452,7 +490,9 @@ pub(in crate::sim::apiserver) fn delete_internal(
     grace_s: Option<i64>,
     now: Timestamp,
 ) -> bool {
-    let Some(object) = state.store.get(key).cloned() else { return true };
+    let Some(object) = state.store.get(key).cloned() else {
+        return true;
+    };
     let options = Options {
         uid: None,
         version: None,

@@ -44,7 +44,11 @@ impl Call<'_> {
 
     /// The storage key of a name in the URL's namespace.
     pub(super) fn key_of(&self, name: &str) -> ObjectKey {
-        let namespace = if self.resource.namespaced { self.info.namespace.as_str() } else { "" };
+        let namespace = if self.resource.namespaced {
+            self.info.namespace.as_str()
+        } else {
+            ""
+        };
         ObjectKey::new(&storage_id(&self.resource), namespace, name)
     }
 
@@ -94,12 +98,20 @@ pub(super) enum Body {
 impl Reply {
     /// One object of the resource.
     pub(super) fn object(code: u16, value: Value, warnings: Vec<String>) -> Self {
-        Reply { code, body: Body::Object(value), warnings }
+        Reply {
+            code,
+            body: Body::Object(value),
+            warnings,
+        }
     }
 
     /// A value of another kind.
     pub(super) fn plain(code: u16, value: Value) -> Self {
-        Reply { code, body: Body::Plain(value), warnings: Vec::new() }
+        Reply {
+            code,
+            body: Body::Plain(value),
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -140,7 +152,10 @@ pub(super) fn present(resource: &Resource, version: &str, object: &Value) -> Val
         _ => object.clone(),
     };
     let map = object::as_map_mut(&mut shown);
-    map.insert("apiVersion".to_owned(), resource.api_version(version).into());
+    map.insert(
+        "apiVersion".to_owned(),
+        resource.api_version(version).into(),
+    );
     map.insert("kind".to_owned(), resource.kind.clone().into());
     shown
 }

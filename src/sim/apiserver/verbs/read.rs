@@ -75,13 +75,21 @@ pub(in crate::sim::apiserver) fn list(state: &State, call: &Call<'_>) -> Result<
         if let Some((last, _)) = matching.last() {
             metadata["continue"] = write_token(version, last).into();
         }
-        if call.info.param("labelSelector").is_empty() && call.info.param("fieldSelector").is_empty()
+        if call.info.param("labelSelector").is_empty()
+            && call.info.param("fieldSelector").is_empty()
         {
             metadata["remainingItemCount"] = remaining.into();
         }
     }
-    let items = matching.iter().map(|(_, object)| call.present(object)).collect();
-    Ok(Reply { code: 200, body: Body::List(metadata, items), warnings: Vec::new() })
+    let items = matching
+        .iter()
+        .map(|(_, object)| call.present(object))
+        .collect();
+    Ok(Reply {
+        code: 200,
+        body: Body::List(metadata, items),
+        warnings: Vec::new(),
+    })
 }
 
 /// Refuses a version from the future; returns the one asked for.
@@ -91,7 +99,9 @@ fn wanted_version(state: &State, call: &Call<'_>) -> Result<Option<u64>, ApiErro
         return Ok(None);
     }
     let wanted: u64 = text.parse().map_err(|_| {
-        ApiError::bad_request(format!("Invalid resourceVersion: \"{text}\": must be a number"))
+        ApiError::bad_request(format!(
+            "Invalid resourceVersion: \"{text}\": must be a number"
+        ))
     })?;
     match wanted > state.store.version() {
         true => Err(ApiError::version_too_large(wanted, state.store.version())),
@@ -141,7 +151,9 @@ fn read_token(token: &str) -> Result<(u64, ObjectKey), ApiError> {
         .step_by(2)
         .map(|at| u8::from_str_radix(token.get(at..at + 2)?, 16).ok())
         .collect();
-    let text = bytes.and_then(|b| String::from_utf8(b).ok()).unwrap_or_default();
+    let text = bytes
+        .and_then(|b| String::from_utf8(b).ok())
+        .unwrap_or_default();
     let mut parts = text.splitn(3, '/');
     let version = parts.next().and_then(|v| v.parse().ok());
     match (version, parts.next(), parts.next()) {

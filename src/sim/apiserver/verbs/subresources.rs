@@ -14,16 +14,10 @@ use crate::sim::apiserver::{
 };
 
 /// Carries out a verb on a subresource.
-pub(super) fn dispatch(
-    state: &mut State,
-    call: &Call<'_>,
-    verb: &str,
-) -> Result<Reply, ApiError> {
+pub(super) fn dispatch(state: &mut State, call: &Call<'_>, verb: &str) -> Result<Reply, ApiError> {
     match (call.info.subresource.as_str(), verb) {
         ("status", "get") if call.resource.status => super::read::get(state, call),
-        ("status", "update") if call.resource.status => {
-            update::put_part(state, call, Part::Status)
-        }
+        ("status", "update") if call.resource.status => update::put_part(state, call, Part::Status),
         ("status", "patch") if call.resource.status => {
             update::patch_part(state, call, Part::Status)
         }
@@ -52,7 +46,9 @@ fn scale(
         "patch" => update::patched(call, &current)?,
         _ => return Err(ApiError::method_not_allowed()),
     };
-    let replicas = object::at_path(&wanted, "spec.replicas").cloned().unwrap_or_else(|| json!(0));
+    let replicas = object::at_path(&wanted, "spec.replicas")
+        .cloned()
+        .unwrap_or_else(|| json!(0));
     if !replicas.as_i64().is_some_and(|n| n >= 0) {
         let error = FieldError::invalid(
             "spec.replicas",
@@ -81,7 +77,13 @@ fn scale(
 /// The `autoscaling/v1` Scale of an object.
 fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
     let mut metadata = json!({});
-    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+    ] {
         object::copy_field(&mut metadata, object::field(object, "metadata"), field);
     }
     let number = |path: &str| object::at_path(object, path).cloned();
@@ -90,7 +92,10 @@ fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
         spec["replicas"] = replicas;
     }
     let mut status = json!({"replicas": number(&paths.status).unwrap_or_else(|| json!(0))});
-    let selector = paths.selector.as_deref().and_then(|path| object::at_path(object, path));
+    let selector = paths
+        .selector
+        .as_deref()
+        .and_then(|path| object::at_path(object, path));
     let text = match selector {
         Some(Value::String(text)) => Some(text.clone()),
         Some(other) => LabelSelector::from_object(other).map(|s| s.text()),

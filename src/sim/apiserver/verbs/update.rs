@@ -41,16 +41,15 @@ pub(in crate::sim::apiserver) enum Owners {
 }
 
 /// PUT of an object.
-pub(in crate::sim::apiserver) fn put(state: &mut State, call: &Call<'_>) -> Result<Reply, ApiError> {
+pub(in crate::sim::apiserver) fn put(
+    state: &mut State,
+    call: &Call<'_>,
+) -> Result<Reply, ApiError> {
     put_part(state, call, Part::Main)
 }
 
 /// PUT of an object or its status.
-pub(super) fn put_part(
-    state: &mut State,
-    call: &Call<'_>,
-    part: Part,
-) -> Result<Reply, ApiError> {
+pub(super) fn put_part(state: &mut State, call: &Call<'_>, part: Part) -> Result<Reply, ApiError> {
     let mut new = patch::read_object(call.body)?;
     create::check_type(call, &new)?;
     create::settle_namespace(call, &mut new)?;
@@ -120,9 +119,9 @@ pub(super) fn patched(call: &Call<'_>, shown: &Value) -> Result<Value, ApiError>
         JSON => patch::json_patch(shown, call.body),
         MERGE => patch::merge_patch(shown, call.body),
         STRATEGIC if call.resource.builtin => strategic::merge(shown, call.body),
-        _ if call.resource.builtin => {
-            Err(ApiError::unsupported_media_type(&[JSON, MERGE, STRATEGIC, APPLY]))
-        }
+        _ if call.resource.builtin => Err(ApiError::unsupported_media_type(&[
+            JSON, MERGE, STRATEGIC, APPLY,
+        ])),
         _ => Err(ApiError::unsupported_media_type(&[JSON, MERGE, APPLY])),
     }
 }
@@ -271,7 +270,9 @@ fn spec_changed(has_status: bool, old: &Value, new: &Value) -> bool {
     };
     let part = |object: &Value| -> Vec<(String, Value)> {
         let map = object.as_object().into_iter().flatten();
-        map.filter(|(name, _)| relevant(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
+        map.filter(|(name, _)| relevant(name))
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect()
     };
     part(old) != part(new)
 }
@@ -289,7 +290,12 @@ fn same_but_bookkeeping(old: &Value, new: &Value) -> bool {
 }
 
 /// Records who wrote which field of a create, PUT or plain patch.
-pub(super) fn track_fields(call: &Call<'_>, new: &mut Value, old: Option<&Value>, subresource: &str) {
+pub(super) fn track_fields(
+    call: &Call<'_>,
+    new: &mut Value,
+    old: Option<&Value>,
+    subresource: &str,
+) {
     managed_fields::record_update(
         &call.resource,
         &call.info.version,
