@@ -1,0 +1,40 @@
+use json_patch::merge;
+use serde_json::json;
+
+use super::*;
+
+fn service() -> Value {
+    json!({
+        "metadata": {"name": "web", "uid": "s1", "resourceVersion": "9", "annotations": {"mine": "kept"}},
+        "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1", "selector": {"app": "web"}, "ports": [{"port": 80}]},
+    })
+}
+
+#[test]
+fn a_switch_there_and_back_leaves_the_service_as_it_was() {
+    let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let mut live = service();
+    merge(&mut live, &switch_patch("9", "checkout", Some("abc"), at));
+    let found = read(&live);
+    assert_eq!(found.hash.as_deref(), Some("abc"));
+    assert_eq!(found.switched_at, Some(at));
+    assert_eq!(found.managed_by.as_deref(), Some("checkout"));
+    assert_eq!(live["spec"]["selector"]["app"], "web");
+    merge(&mut live, &switch_patch("9", "checkout", None, at));
+    assert_eq!(live, service());
+}
+
+#[test]
+fn what_makes_a_service_unusable() {
+    let problem = |path: &str, value: Value| {
+        let mut service = service();
+        *service.pointer_mut(path).unwrap() = value;
+        read(&service).problem.unwrap_or_default()
+    };
+    assert_eq!(read(&service()).problem, None);
+    assert!(problem("/spec/type", "ExternalName".into()).contains("ExternalName"));
+    assert!(problem("/spec/clusterIP", "None".into()).contains("headless"));
+    assert!(problem("/spec/selector", json!({})).contains("no selector"));
+    assert!(problem("/spec/selector", Value::Null).contains("no selector"));
+    assert!(problem("/spec/selector", json!({HASH_LABEL: "abc"})).contains("no selector"));
+}
