@@ -1,21 +1,17 @@
-//! CEL conditions on one number. They are checked when a run is made, not after its fifth
-//! measurement: `result` is the only variable, the outcome is a boolean for every number, and it
-//! depends on the number.
+//! CEL conditions on one number: the part of CEL that speaks of numbers and booleans, with the same
+//! meaning (a test compares it with a CEL library). It is read here because a condition comes from
+//! anybody who may write a template: the general parsers recurse so deeply that ten nested
+//! parentheses fill a megabyte of stack. Nothing in here loops, so a condition costs its length.
+//!
+//! They are checked when a run is made, not after its fifth measurement: `result` is the only
+//! variable, the outcome is a boolean for every number, and it depends on the number.
 
-use cel::common::ast::{Expr, LiteralValue};
-use cel::parser::Parser;
-use cel::{Context, IdedExpr, Value};
+mod parser;
 
 /// Longest condition.
 pub const LENGTH_MAX: usize = 1024;
 /// Deepest nesting; beyond it nobody reads the condition any more.
-const DEPTH_MAX: u16 = 48;
-/// Operators and functions on numbers and booleans. None of them loops, so the cost of a condition
-/// is its length.
-const CALLS: [&str; 18] = [
-    "_?_:_", "_&&_", "_||_", "!_", "_-_", "_+_", "_*_", "_/_", "_==_", "_!=_", "_>=_", "_<=_",
-    "_>_", "_<_", "-_", "double", "int", "_%_",
-];
+pub const DEPTH_MAX: usize = 16;
 /// Numbers that every condition is tried on, beside those that it names itself.
 const PROBES: [f64; 13] = [
     0.5, 0.0, 1.0, -1.0, 2.0, -2.0, 1e-9, -1e-9, 100.0, 1e6, -1e6, 1e300, -1e300,
@@ -25,34 +21,56 @@ const PROBES: [f64; 13] = [
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConditionError {
     /// Too long.
-    #[error("longer than the {LENGTH_MAX} characters that are allowed")]
+    #[error("is longer than the {LENGTH_MAX} characters that are allowed")]
     TooLong,
-    /// Not CEL.
-    #[error("is not CEL: {0}")]
-    Syntax(String),
+    /// Too deep.
+    #[error(
+        "is more than {DEPTH_MAX} levels deep or has more than 64 operators, which is not allowed"
+    )]
+    TooDeep,
+    /// Not a condition in CEL.
+    #[error(
+        "is not a condition in CEL: expected {expected}, found {found}; write for example result < 0.95"
+    )]
+    Syntax {
+        /// What could stand there.
+        expected: &'static str,
+        /// What stands there.
+        found: String,
+    },
     /// A name that is not known.
-    #[error("names {0:?}; the only variable is result, a number, as in result < 0.95")]
-    Variable(String),
+    #[error("names {0:?}; there is only result, the number that the query returned")]
+    Name(String),
     /// Something that has no place in a condition on a number.
-    #[error("uses {0}; allowed are numbers, result, arithmetic, comparisons, &&, ||, ! and ?:")]
-    NotAllowed(String),
+    #[error(
+        "uses {0}; allowed are result, numbers, true, false, + - * /, comparisons, && || ! and ?:"
+    )]
+    NotAllowed(&'static str),
+    /// Numbers where booleans should be, or the other way round.
+    #[error("needs {needed} for {of}")]
+    Kind {
+        /// What is needed.
+        needed: &'static str,
+        /// The operator or place.
+        of: &'static str,
+    },
     /// It does not depend on the result.
-    #[error("is the same for every result ({0}), so it would decide without looking")]
+    #[error("is {0} for every result, so it would decide without looking")]
     Constant(bool),
-    /// It is no boolean, or cannot be computed.
-    #[error("cannot be held against the result {at}: {why}")]
+    /// It cannot be computed.
+    #[error("cannot be computed for the result {at}: {why}")]
     Fails {
         /// The number that was tried.
         at: String,
         /// What went wrong.
-        why: String,
+        why: &'static str,
     },
 }
 
 /// A condition that has been checked.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
-    program: IdedExpr,
+    root: Node,
 }
 
 impl Condition {
@@ -61,179 +79,242 @@ impl Condition {
     /// # Errors
     /// [`ConditionError`] for what is no condition on a number.
     pub fn compile(source: &str) -> Result<Self, ConditionError> {
-        if source.chars().count() > LENGTH_MAX {
-            return Err(ConditionError::TooLong);
+        let root = parser::parse(source)?;
+        if root.kind()? != Kind::Bool {
+            return Err(ConditionError::Kind {
+                needed: "a comparison",
+                of: "the whole condition",
+            });
         }
-        let program = Parser::new()
-            .max_recursion_depth(DEPTH_MAX)
-            .parse(source)
-            .map_err(|e| ConditionError::Syntax(first_line(&e.to_string())))?;
-        let mut literals = Vec::new();
-        let mut names_result = false;
-        inspect(&program, &mut literals, &mut names_result)?;
-        let condition = Self { program };
-        if !names_result {
-            return Err(ConditionError::Constant(condition.holds(0.0)?));
-        }
-        let around = literals.iter().flat_map(|n| {
-            [1.0, -1.0]
-                .map(|s| s * n)
-                .into_iter()
-                .flat_map(|n| [n, n * 0.999, n * 1.001, n - 1.0, n + 1.0])
-        });
-        let mut outcomes = [false; 2];
-        for probe in PROBES.into_iter().chain(around).filter(|n| n.is_finite()) {
-            if let Some(seen) = outcomes.get_mut(usize::from(condition.holds(probe)?)) {
+        let condition = Self { root };
+        let mut seen = [false; 2];
+        for probe in condition.probes() {
+            if let Some(seen) = seen.get_mut(usize::from(condition.holds(probe)?)) {
                 *seen = true;
             }
         }
-        match outcomes {
+        match seen {
             [true, true] => Ok(condition),
             [_, always] => Err(ConditionError::Constant(always)),
         }
     }
 
-    /// Holds the condition against `result`, which must be finite.
+    /// Numbers on both sides of everything that the condition names.
+    fn probes(&self) -> Vec<f64> {
+        let mut literals = Vec::new();
+        self.root.literals(&mut literals);
+        let near = |n: f64| [n, -n, n * 0.999, n * 1.001, n - 1.0, n + 1.0];
+        let named = literals.into_iter().flat_map(near);
+        PROBES
+            .into_iter()
+            .chain(named)
+            .filter(|n| n.is_finite())
+            .collect()
+    }
+
+    /// Holds the condition against `result`.
     ///
     /// # Errors
-    /// [`ConditionError::Fails`] where it cannot be computed (a division by zero of integers).
+    /// [`ConditionError::Fails`] where whole numbers overflow or are divided by zero, and for a
+    /// result that is not finite.
     pub fn holds(&self, result: f64) -> Result<bool, ConditionError> {
-        let fails = |why: String| ConditionError::Fails {
+        let fails = |why| ConditionError::Fails {
             at: format!("{result:?}"),
             why,
         };
-        let mut context = Context::default();
-        context.add_variable_from_value("result", result);
-        match Value::resolve(&self.program, &context) {
-            Ok(Value::Bool(holds)) => Ok(holds),
-            Ok(other) => Err(fails(format!(
-                "it is {}, not true or false",
-                other.type_of()
-            ))),
-            Err(error) => Err(fails(hint(&first_line(&error.to_string())))),
+        if !result.is_finite() {
+            return Err(fails("it is not a finite number"));
+        }
+        match self.root.value(result).map_err(fails)? {
+            Value::Bool(holds) => Ok(holds),
+            Value::Int(_) | Value::Double(_) => Err(fails("it is a number, not true or false")),
         }
     }
 }
 
-/// Users write `result * 100`; CEL does not mix its two kinds of numbers in arithmetic.
-fn hint(error: &str) -> String {
-    if error.contains("overload") || error.contains("binary operator") {
-        format!("{error}; result is a decimal number: write 100.0, not 100, in arithmetic with it")
-    } else {
-        error.to_owned()
+#[derive(Debug, Clone, PartialEq)]
+enum Node {
+    Result,
+    Literal(Value),
+    Negate(Box<Node>),
+    Not(Box<Node>),
+    Binary(Operator, Box<Node>, Box<Node>),
+    Choice(Box<Node>, Box<Node>, Box<Node>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Value {
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bool,
+    Int,
+    Double,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Or,
+    And,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    Equal,
+    NotEqual,
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+}
+
+impl Node {
+    /// What kind of value it has, whatever the result is.
+    fn kind(&self) -> Result<Kind, ConditionError> {
+        use Operator as O;
+        let wrong = |needed, of| Err(ConditionError::Kind { needed, of });
+        Ok(match self {
+            Node::Result => Kind::Double,
+            Node::Literal(Value::Bool(_)) => Kind::Bool,
+            Node::Literal(Value::Int(_)) => Kind::Int,
+            Node::Literal(Value::Double(_)) => Kind::Double,
+            Node::Negate(of) => match of.kind()? {
+                Kind::Bool => return wrong("a number", "-"),
+                number => number,
+            },
+            Node::Not(of) => match of.kind()? {
+                Kind::Bool => Kind::Bool,
+                _ => return wrong("a comparison", "!"),
+            },
+            Node::Binary(operator, left, right) => match (operator, left.kind()?, right.kind()?) {
+                (O::Or | O::And, Kind::Bool, Kind::Bool) => Kind::Bool,
+                (O::Or | O::And, ..) => return wrong("comparisons on both sides", "&& and ||"),
+                (O::Equal | O::NotEqual, Kind::Bool, Kind::Bool) => Kind::Bool,
+                (_, Kind::Bool, _) | (_, _, Kind::Bool) => {
+                    return wrong("numbers on both sides", "arithmetic and comparisons");
+                }
+                (O::Add | O::Subtract | O::Multiply | O::Divide, Kind::Int, Kind::Int) => Kind::Int,
+                (O::Add | O::Subtract | O::Multiply | O::Divide, ..) => Kind::Double,
+                _ => Kind::Bool,
+            },
+            Node::Choice(condition, yes, no) => {
+                match (condition.kind()?, yes.kind()?, no.kind()?) {
+                    (Kind::Bool, yes, no) if yes == no => yes,
+                    (Kind::Bool, Kind::Int | Kind::Double, Kind::Int | Kind::Double) => {
+                        Kind::Double
+                    }
+                    _ => return wrong("a comparison before ? and two of a kind after it", "?:"),
+                }
+            }
+        })
     }
-}
 
-fn first_line(text: &str) -> String {
-    text.lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(200)
-        .collect()
-}
-
-fn inspect(
-    node: &IdedExpr,
-    literals: &mut Vec<f64>,
-    names_result: &mut bool,
-) -> Result<(), ConditionError> {
-    let not = |what: &str| Err(ConditionError::NotAllowed(what.to_owned()));
-    match &node.expr {
-        Expr::Ident(name) if name == "result" => *names_result = true,
-        Expr::Ident(name) => return Err(ConditionError::Variable(name.clone())),
-        Expr::Literal(LiteralValue::Boolean(_)) => {}
-        #[expect(clippy::cast_precision_loss, reason = "only a number to try")]
-        Expr::Literal(LiteralValue::Int(n)) => literals.push(*n.inner() as f64),
-        #[expect(clippy::cast_precision_loss, reason = "only a number to try")]
-        Expr::Literal(LiteralValue::UInt(n)) => literals.push(*n.inner() as f64),
-        Expr::Literal(LiteralValue::Double(n)) => literals.push(*n.inner()),
-        Expr::Literal(_) => return not("a text or null"),
-        Expr::Call(call) => {
-            if !CALLS.contains(&call.func_name.as_str()) || call.target.is_some() {
-                let is_index = call.func_name == "_[_]";
-                let name = if is_index {
-                    "result[0]: result is a number here, not a list"
+    fn value(&self, result: f64) -> Result<Value, &'static str> {
+        const OVERFLOW: &str = "a whole number overflows";
+        Ok(match self {
+            Node::Result => Value::Double(result),
+            Node::Literal(value) => *value,
+            Node::Negate(of) => match of.value(result)? {
+                Value::Int(n) => Value::Int(n.checked_neg().ok_or(OVERFLOW)?),
+                value => Value::Double(-number(value)),
+            },
+            Node::Not(of) => Value::Bool(!truth(of.value(result)?)),
+            Node::Choice(condition, yes, no) => {
+                let chosen = if truth(condition.value(result)?) {
+                    yes
                 } else {
-                    &call.func_name
+                    no
                 };
-                return not(name);
+                chosen.value(result)?
             }
-            for argument in &call.args {
-                inspect(argument, literals, names_result)?;
+            // As CEL has it, an error on one side does not matter where the other side decides.
+            Node::Binary(operator @ (Operator::Or | Operator::And), left, right) => {
+                let decides = *operator == Operator::Or;
+                let left = left.value(result).map(truth);
+                if left == Ok(decides) {
+                    return Ok(Value::Bool(decides));
+                }
+                let right = truth(right.value(result)?);
+                Value::Bool(if right == decides { right } else { left? })
+            }
+            Node::Binary(operator, left, right) => {
+                binary(*operator, left.value(result)?, right.value(result)?)?
+            }
+        })
+    }
+
+    fn literals(&self, found: &mut Vec<f64>) {
+        match self {
+            Node::Result | Node::Literal(Value::Bool(_)) => {}
+            Node::Literal(value) => found.push(number(*value)),
+            Node::Negate(of) | Node::Not(of) => of.literals(found),
+            Node::Binary(_, left, right) => {
+                left.literals(found);
+                right.literals(found);
+            }
+            Node::Choice(condition, yes, no) => {
+                condition.literals(found);
+                yes.literals(found);
+                no.literals(found);
             }
         }
-        Expr::Comprehension(_) => return not("a macro such as all() or exists()"),
-        Expr::Select(_) => return not("a field"),
-        Expr::List(_) | Expr::Map(_) | Expr::Struct(_) => return not("a list or a map"),
-        Expr::Unspecified => return not("nothing"),
     }
-    Ok(())
+}
+
+fn binary(operator: Operator, left: Value, right: Value) -> Result<Value, &'static str> {
+    use Operator as O;
+    if let (Value::Bool(a), Value::Bool(b)) = (left, right) {
+        return Ok(Value::Bool((a == b) == (operator == O::Equal)));
+    }
+    if let (Value::Int(a), Value::Int(b)) = (left, right) {
+        let whole = match operator {
+            O::Add => Some(a.checked_add(b)),
+            O::Subtract => Some(a.checked_sub(b)),
+            O::Multiply => Some(a.checked_mul(b)),
+            O::Divide if b == 0 => return Err("a division by zero"),
+            O::Divide => Some(a.checked_div(b)),
+            _ => None,
+        };
+        if let Some(whole) = whole {
+            return whole.map(Value::Int).ok_or("a whole number overflows");
+        }
+    }
+    let (a, b) = (number(left), number(right));
+    #[expect(clippy::float_cmp, reason = "the user asks for equality")]
+    Ok(match operator {
+        O::Less => Value::Bool(a < b),
+        O::LessOrEqual => Value::Bool(a <= b),
+        O::Greater => Value::Bool(a > b),
+        O::GreaterOrEqual => Value::Bool(a >= b),
+        O::Equal => Value::Bool(a == b),
+        O::NotEqual => Value::Bool(a != b),
+        O::Add => Value::Double(a + b),
+        O::Subtract => Value::Double(a - b),
+        O::Multiply => Value::Double(a * b),
+        O::Divide => Value::Double(a / b),
+        O::Or | O::And => return Err("an operator has the wrong kind of operands"),
+    })
+}
+
+fn truth(value: Value) -> bool {
+    matches!(value, Value::Bool(true))
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "whole numbers beyond 2^53 are no thresholds"
+)]
+fn number(value: Value) -> f64 {
+    match value {
+        Value::Bool(b) => f64::from(u8::from(b)),
+        Value::Int(n) => n as f64,
+        Value::Double(n) => n,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn refused(source: &str, says: &str) {
-        let error = Condition::compile(source).expect_err(source).to_string();
-        assert!(error.contains(says), "{source}: {error}");
-    }
-
-    #[test]
-    fn a_condition_is_held_against_a_number() {
-        let holds = |source: &str, result: f64| Condition::compile(source).unwrap().holds(result);
-        assert_eq!(holds("result < 0.8", 0.5), Ok(true));
-        assert_eq!(holds("result < 1", 1.5), Ok(false));
-        assert_eq!(holds("result >= 0.9 && !(result > 1)", 0.95), Ok(true));
-        assert_eq!(holds("result != 7.0", 7.0), Ok(false));
-        assert_eq!(holds("result * 100.0 < 5.0", 0.04), Ok(true));
-        assert_eq!(holds("result == 1", 1.0), Ok(true));
-        assert_eq!(
-            holds("(result < 0.0 ? -result : result) <= 3.5", -3.0),
-            Ok(true)
-        );
-    }
-
-    #[test]
-    fn what_is_no_condition_is_refused() {
-        refused("result[0] >", "is not CEL");
-        refused("result[0] > 1.0", "a number here, not a list");
-        refused("", "is not CEL");
-        for constant in ["true", "1 == 1", "false", "1.0 < 2.0"] {
-            refused(constant, "the same for every result");
-        }
-        for constant in [
-            "result == result",
-            "result > 1.0 || true",
-            "result < 1.0 && result > 2.0",
-        ] {
-            refused(constant, "the same for every result");
-        }
-        refused("value < 1.0", "\"value\"");
-        refused("result", "not true or false");
-        refused("result * 100 < 5.0", "write 100.0");
-        refused("result < 'a'", "a text");
-        refused("[1,2].all(x, x < 3)", "macro");
-        refused("[result].exists(x, x > 1.0)", "macro");
-        refused("result.foo < 1", "a field");
-        refused("size('a') > 1", "size");
-        refused(
-            &format!("result < 1.0 {}", "|| result < 1.0".repeat(100)),
-            "longer",
-        );
-        refused(
-            &format!("{}result < 1.0{}", "(".repeat(200), ")".repeat(200)),
-            "is not CEL",
-        );
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn anything_is_read_without_a_panic(text in "([a-z0-9 ()<>=!&|?:.+*/%-]|result){0,60}") {
-            let _ = Condition::compile(&text);
-        }
-    }
-}
+mod tests;

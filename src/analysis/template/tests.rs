@@ -262,9 +262,9 @@ fn what_is_no_metric_is_refused() {
     check_refused(
         &threshold("success: 'true'"),
         &[],
-        &["threshold.success", "the same for every result"],
+        &["threshold.success", "for every result"],
     );
-    check_refused(&threshold("success: 'result[0] >'"), &[], &["is not CEL"]);
+    check_refused(&threshold("success: 'result[0] >'"), &[], &["a list"]);
     check_refused(
         &threshold("failure: 'result > 1.0', interval: 1s"),
         &[],
@@ -374,8 +374,8 @@ fn templates_are_merged() {
         &builtins(),
     );
     assert!(twice.unwrap_err()[0].to_string().contains("occurs twice"));
-    let mut other = second.clone();
-    other.provider = Some("other".into());
+    let other =
+        spec("provider: other\nmetrics: [{name: c, threshold: {query: y, failure: result > 1.0}}]");
     let differ = freeze(
         &[named("one", &first), named("two", &other)],
         &args(&[]),
