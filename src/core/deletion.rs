@@ -38,7 +38,7 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
         Some(canary) => Targets::back(draft, &stable, canary, since),
         None => Targets::only(draft, &stable),
     };
-    let waiting = if live.weight > 0 || !live.is_confirmed() {
+    let waiting = if live.weight > 0 {
         traffic::shift(draft, &live, &targets);
         Some(
             live.unconfirmed

@@ -22,4 +22,6 @@ pub mod spec;
 mod status;
 mod steps;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod traffic;

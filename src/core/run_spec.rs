@@ -4,7 +4,11 @@
 use super::draft::Draft;
 use super::spec::{AnalysisRequest, Means, Pause, Problem, Step};
 use super::targets::authorised_weight;
+use crate::analysis::template::{Builtins, NamedTemplate, freeze, share};
 use crate::api::analysis::{AnalysisRunSpec, PlanStep, RunMode, RunRollout};
+
+/// Retries that still halve the false abort rate; beyond, the share would be too small to write down.
+const RETRIES_SHARED_MAX: i32 = 10;
 
 /// Builds the spec of the run of `request`; `at` is the step that it is, from 0.
 pub(super) fn build(
@@ -39,9 +43,62 @@ pub(super) fn build(
     Ok(spec)
 }
 
+/// The templates' metrics with every placeholder resolved.
 fn frozen(draft: &Draft<'_>, request: &AnalysisRequest) -> Result<AnalysisRunSpec, Vec<Problem>> {
-    let _ = (draft, request);
-    Err(Vec::new())
+    let named: Vec<NamedTemplate<'_>> = request
+        .templates
+        .iter()
+        .filter_map(|key| {
+            let spec = draft.o.templates.get(key)?.as_ref()?;
+            Some(NamedTemplate {
+                name: &key.name,
+                spec,
+            })
+        })
+        .collect();
+    if named.len() < request.templates.len() {
+        return Err(vec![Problem::new(
+            format!("{}.templates", request.field),
+            "a template that does not exist",
+            "names of templates that exist",
+        )]);
+    }
+    let canary = draft.status.canary.as_ref();
+    let (stable_service, canary_service) = services(&draft.spec.means);
+    let builtins = Builtins {
+        namespace: draft.o.rollout.namespace.clone(),
+        rollout: draft.o.rollout.name.clone(),
+        canary_service: canary_service.to_owned(),
+        stable_service: stable_service.to_owned(),
+        canary_hash: canary.map(|c| c.hash.clone()).unwrap_or_default(),
+        stable_hash: draft
+            .status
+            .stable
+            .as_ref()
+            .map(|s| s.hash.clone())
+            .unwrap_or_default(),
+    };
+    let args = request.args.iter().cloned().collect();
+    let mut frozen = freeze(&named, &args, &builtins).map_err(|problems| {
+        problems
+            .into_iter()
+            .map(|p| Problem::new(format!("{}: {}", request.field, p.at), p.value, p.message))
+            .collect::<Vec<_>>()
+    })?;
+    // The false abort rate is the whole rollout's: its analyses share it, and each retry has half
+    // of what the attempt before had, so that all of them together stay below twice the rate.
+    let runs = u32::try_from(draft.spec.analyses().count()).unwrap_or(u32::MAX);
+    let retries = canary
+        .map_or(0, |c| c.attempt.saturating_sub(1))
+        .clamp(0, RETRIES_SHARED_MAX);
+    frozen.false_abort_rate = share(
+        &frozen.false_abort_rate,
+        runs.saturating_mul(1_u32 << retries.unsigned_abs()),
+    );
+    let mut spec = frozen.into_spec();
+    spec.canary_hash = builtins.canary_hash;
+    spec.stable_hash = builtins.stable_hash;
+    Ok(spec)
 }
 
 /// The weight that the first `setWeight` after `step` allows; 100 when there is none.
@@ -79,7 +136,7 @@ fn planned(steps: &[Step], step: usize) -> Vec<PlanStep> {
 }
 
 /// The Services between which the traffic is split, for the templates' built-in placeholders.
-pub(super) fn services(means: &Means) -> (&str, &str) {
+fn services(means: &Means) -> (&str, &str) {
     match means {
         Means::Routes {
             stable_service,

@@ -79,7 +79,10 @@ pub(super) fn traffic(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Optio
     let Some(targets) = targets else { return };
     let now = draft.now;
     let mut traffic = draft.status.traffic.clone().unwrap_or_default();
-    traffic.desired = targets.weight;
+    if traffic.desired != targets.weight {
+        traffic.desired = targets.weight;
+        traffic.reasserted_at = None;
+    }
     if live.is_confirmed() && live.exact {
         if traffic.accepted != live.weight || traffic.confirmed_at.is_none() {
             traffic.confirmed_at = Some(now);
@@ -170,7 +173,8 @@ fn phase(
         Situation::Aborted => {
             let reason =
                 draft.status.abort.as_ref().map(|a| a.message.clone()).unwrap_or_default();
-            let back = live.weight == 0 && live.exact && live.is_confirmed();
+            let before = draft.o.rollout.status.phase == Some(Phase::Aborted);
+            let back = live.weight == 0 && live.exact && (live.is_confirmed() || before);
             match &draft.spec.means {
                 _ if !back => (Phase::Aborting, format!("traffic goes back to stable: {reason}")),
                 Means::Pods { .. } if draft.available(desired) > 0 => {
@@ -184,7 +188,8 @@ fn phase(
 }
 
 fn settled(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> (Phase, String) {
-    if live.weight > 0 {
+    let settled_before = draft.o.rollout.status.phase == Some(Phase::Healthy);
+    if live.weight > 0 || !(live.is_confirmed() || settled_before) {
         return (
             Phase::Progressing,
             "the routes go over to the stable Service".to_owned(),
@@ -396,27 +401,24 @@ fn set(
     }
 }
 
-/// The pod counts. Counts that are still moving and come alone are written only now and then.
+/// The pod counts. Counts that are still moving, and words, are written only now and then when they
+/// come alone.
 pub(super) fn counts(draft: &mut Draft<'_>, desired: &str) {
     let o = draft.o;
     let before = &o.rollout.status;
-    let progress = |s: &RolloutStatus| {
-        let mut s = s.clone();
-        // These move with every pod; they are written along.
-        if let Some(canary) = &mut s.canary {
-            canary.best_available = 0;
-            canary.progress_at = None;
-            canary.available_since = None;
+    if substance(&draft.status) == substance(before) {
+        let resting = !matches!(
+            draft.status.phase,
+            Some(Phase::Progressing | Phase::Initializing | Phase::Aborting)
+        );
+        let counted = resting && counts_final(draft) && !counts_written(draft, desired);
+        let due = before
+            .counted_at
+            .is_none_or(|at| draft.elapsed(at, COUNT_INTERVAL));
+        if !counted && !due {
+            draft.status = before.clone();
+            return;
         }
-        s.conditions.retain(|c| c.type_ != "Available");
-        s
-    };
-    let only_counts = progress(&draft.status) == progress(before);
-    let last = before.counted_at;
-    let due = counts_final(draft) || last.is_none_or(|at| draft.elapsed(at, COUNT_INTERVAL));
-    if only_counts && !due {
-        draft.status = before.clone();
-        return;
     }
     let sum = |f: fn(&super::observed::ReplicaSetObserved) -> i32| -> i32 {
         o.replica_sets.iter().map(f).sum()
@@ -435,6 +437,37 @@ pub(super) fn counts(draft: &mut Draft<'_>, desired: &str) {
     if draft.status != *before {
         draft.status.counted_at = Some(draft.now);
     }
+}
+
+/// What of a status is worth a write of its own: all but what moves with every pod.
+fn substance(status: &RolloutStatus) -> RolloutStatus {
+    let mut status = status.clone();
+    if let Some(canary) = &mut status.canary {
+        canary.best_available = 0;
+        canary.progress_at = None;
+        canary.available_since = None;
+    }
+    status.conditions.retain(|c| c.type_ != "Available");
+    for condition in &mut status.conditions {
+        condition.message.clear();
+    }
+    status.message.clear();
+    status.counted_at = None;
+    (status.replicas, status.ready_replicas) = (0, 0);
+    (status.available_replicas, status.updated_replicas) = (0, 0);
+    status.selector.clear();
+    status
+}
+
+/// Whether the counts of the status are the present ones.
+fn counts_written(draft: &Draft<'_>, desired: &str) -> bool {
+    let before = &draft.o.rollout.status;
+    let available: i32 = draft.o.replica_sets.iter().map(|rs| rs.available).sum();
+    let current: i32 = draft.o.replica_sets.iter().map(|rs| rs.current).sum();
+    before.available_replicas == available
+        && before.replicas == current
+        && before.updated_replicas == draft.replica_set(desired).map_or(0, |rs| rs.current)
+        && before.counted_at.is_some()
 }
 
 /// Whether every ReplicaSet has what it was asked for.

@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(split_pods(25, 10), (2, 8));
         assert_eq!(split_pods(5, 10), (1, 9));
         assert_eq!(split_pods(50, 1), (1, 1));
-        assert_eq!(split_pods(99, i32::MAX).0, 2_126_008_811);
+        assert_eq!(split_pods(99, i32::MAX).0, 2_126_008_810);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::observed::{Acceptance, RouteId, RouteObserved, RouteState, ServiceObs
 use super::plan::Write;
 use super::spec::Means;
 use super::targets::Targets;
+use crate::api::rollout_status::RolloutStatus;
 
 /// How long an abort waits for a stable version that is short of pods before it sends it everything
 /// all the same: pods that do not come back are no reason to keep users on a version judged bad.
@@ -273,7 +274,7 @@ fn shift_weights(
     let to = if goal > live.weight {
         let ready = draft.available(targets.canary.as_deref().unwrap_or_default());
         let enough = ready > 0 && ready >= targets.canary_replicas;
-        if !enough || !settled(draft, canary) {
+        if !enough || !is_recorded(draft) || !settled(draft, canary) {
             return;
         }
         goal
@@ -354,15 +355,14 @@ fn weight_stable_can_take(
 }
 
 /// A weight that had been confirmed and is another one now was changed by somebody else. It is put
-/// back at a bounded rate, and said so.
+/// back at once, and then at a bounded rate, and said so.
 fn may_reassert(draft: &mut Draft<'_>, live: &LiveTraffic, changes: &[&RouteObserved]) -> bool {
     let before = draft.o.rollout.status.traffic.clone().unwrap_or_default();
     let ours = draft.status.traffic.clone().unwrap_or_default();
-    let foreign = before.confirmed_at.is_some()
-        && before.desired == before.accepted
-        && ours.desired == before.desired
-        && (live.weight != before.accepted || !live.exact);
-    if !foreign {
+    let same_goal = before.confirmed_at.is_some() && ours.desired == before.desired;
+    let drifted =
+        before.desired == before.accepted && (live.weight != before.accepted || !live.exact);
+    if !same_goal || (!drifted && before.reasserted_at.is_none()) {
         return true;
     }
     if before
@@ -380,19 +380,28 @@ fn may_reassert(draft: &mut Draft<'_>, live: &LiveTraffic, changes: &[&RouteObse
             true,
             "WeightReset",
             format!(
-                "{}: {writer} changed the canary's weight from {} to {}; put back. Leave the weights \
-                 out of Git, or let Tidegate own the route (gatewayAPI.managedRoute)",
-                route.id, before.accepted, was.weight
+                "{}: {writer} changed the canary's weight from {} to {}; put back. Leave the \
+                 weights out of Git, or let Tidegate own the route (gatewayAPI.managedRoute)",
+                route.id, ours.desired, was.weight
             ),
         );
     }
     let now = draft.now;
     if let Some(traffic) = &mut draft.status.traffic {
         traffic.reasserted_at = Some(now);
-        // The drain clock starts anew: traffic may have been elsewhere in between.
-        traffic.confirmed_at = None;
     }
     true
+}
+
+/// Whether the step that allows this weight stands in the status already: first the record, then
+/// the exposure.
+fn is_recorded(draft: &Draft<'_>) -> bool {
+    let key = |s: &RolloutStatus| {
+        s.canary
+            .as_ref()
+            .map(|c| (c.hash.clone(), c.attempt, c.step, c.full))
+    };
+    key(&draft.o.rollout.status) == key(&draft.status)
 }
 
 fn shift_active(
@@ -417,6 +426,9 @@ fn shift_active(
             .as_deref()
             .is_some_and(|h| draft.available(h) == 0)
             && available > 0;
+        if to_canary && !is_recorded(draft) {
+            return;
+        }
         // Back to stable: what is missing there is waited for only so long.
         let overdue = !to_canary
             && live.weight == 100

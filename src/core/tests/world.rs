@@ -1,0 +1,584 @@
+//! A small cluster for the planner's tests: it carries plans out, brings pods up, accepts routes
+//! after a while, and holds the planner to its invariants at every write.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::api::analysis::AnalysisTemplateSpec;
+use crate::api::analysis_status::{RunPhase, Verdict};
+use crate::api::rollout::{HASH_LABEL, RolloutSpec};
+use crate::api::rollout_status::{Phase, RolloutStatus};
+use crate::core::decide::decide;
+use crate::core::observed::*;
+use crate::core::plan::{Plan, Write};
+use crate::core::spec::{self, Means, Problem};
+
+/// How long the data plane may still use what a Service or route said before.
+const LAG_S: i64 = 3;
+
+/// A ReplicaSet and its pods.
+#[derive(Clone, Debug)]
+pub struct Rs {
+    pub hash: String,
+    pub revision: i64,
+    pub desired: i32,
+    pub available: i32,
+    pub created: Timestamp,
+    pub template: Value,
+    /// Pods become available at the next tick; false: never.
+    pub healthy: bool,
+    rv: u64,
+}
+
+/// What the data plane routes by: percent to the canary Service, and what both Services select.
+#[derive(Clone, Debug, PartialEq)]
+struct Config {
+    weight: i32,
+    stable: Option<String>,
+    canary: Option<String>,
+}
+
+pub struct World {
+    pub now: Timestamp,
+    pub spec: Value,
+    pub generation: i64,
+    pub status: RolloutStatus,
+    pub finalizer: bool,
+    pub deleted_at: Option<Timestamp>,
+    pub gone: bool,
+    pub annotations: BTreeMap<String, String>,
+    pub rs: BTreeMap<String, Rs>,
+    pub services: BTreeMap<String, ServiceObserved>,
+    pub weight: i32,
+    pub route_exists: bool,
+    pub route_accepted_at: Timestamp,
+    pub route_problem: Option<Problem>,
+    pub runs: BTreeMap<String, RunObserved>,
+    pub reverts: BTreeMap<String, RevertObserved>,
+    pub templates: BTreeMap<TemplateKey, Option<AnalysisTemplateSpec>>,
+    pub pods: Vec<PodObserved>,
+    /// Images whose pods never become available.
+    pub broken: BTreeSet<String>,
+    pub log: Vec<String>,
+    pub status_writes: usize,
+    pub events: Vec<&'static str>,
+    configs: Vec<(Timestamp, Config)>,
+    rv: u64,
+    /// Since when nobody but the planner has changed anything: invariants about capacity hold then.
+    pub users_own_pods_died: bool,
+}
+
+impl World {
+    pub fn new(strategy: Value) -> Self {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let spec = json!({
+            "replicas": 4,
+            "selector": {"matchLabels": {"app": "a"}},
+            "template": {"metadata": {"labels": {"app": "a"}},
+                         "spec": {"containers": [{"name": "app", "image": "r/a:v1"}]}},
+            "strategy": strategy,
+        });
+        let mut world = Self {
+            now,
+            spec,
+            generation: 1,
+            status: RolloutStatus::default(),
+            finalizer: false,
+            deleted_at: None,
+            gone: false,
+            annotations: BTreeMap::new(),
+            rs: BTreeMap::new(),
+            services: BTreeMap::new(),
+            weight: 0,
+            route_exists: true,
+            route_accepted_at: now,
+            route_problem: None,
+            runs: BTreeMap::new(),
+            reverts: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            pods: Vec::new(),
+            broken: BTreeSet::new(),
+            log: Vec::new(),
+            status_writes: 0,
+            events: Vec::new(),
+            configs: Vec::new(),
+            rv: 1,
+            users_own_pods_died: false,
+        };
+        let names: Vec<String> = world
+            .parsed()
+            .services()
+            .iter()
+            .map(|(_, n)| (*n).to_owned())
+            .collect();
+        for name in names {
+            world.services.insert(
+                name.clone(),
+                ServiceObserved {
+                    name,
+                    resource_version: "1".into(),
+                    uid: "s".into(),
+                    hash: None,
+                    switched_at: None,
+                    managed_by: None,
+                    problem: None,
+                },
+            );
+        }
+        let key = TemplateKey {
+            name: "errors".into(),
+            cluster_scope: false,
+        };
+        let template = json!({"metrics": [{"name": "errors", "ratio": {
+            "bad": "http_requests_total{code=~\"5..\",$(arm)}", "total": "http_requests_total{$(arm)}"}}]});
+        world
+            .templates
+            .insert(key, Some(serde_json::from_value(template).unwrap()));
+        world
+    }
+
+    pub fn parsed(&self) -> spec::Spec {
+        let spec: RolloutSpec = serde_json::from_value(self.spec.clone()).unwrap();
+        spec::parse(&spec).unwrap()
+    }
+
+    pub fn set_image(&mut self, image: &str) {
+        self.spec["template"]["spec"]["containers"][0]["image"] = image.into();
+        self.generation += 1;
+    }
+
+    pub fn set_replicas(&mut self, replicas: i32) {
+        self.spec["replicas"] = replicas.into();
+        self.generation += 1;
+    }
+
+    /// As the plugin does it.
+    pub fn command(&mut self, verb: &str) {
+        let (revision, step) = match (&self.status.canary, &self.status.stable) {
+            (Some(canary), _) => (canary.revision, canary.step),
+            (None, Some(stable)) => (stable.revision, 0),
+            (None, None) => (0, 0),
+        };
+        let value = format!("{revision}/{step} {} anna", self.now);
+        self.annotations
+            .insert(format!("tidegate.io/{verb}"), value);
+    }
+
+    pub fn verdict(&mut self, phase: RunPhase) {
+        for run in self.runs.values_mut() {
+            if matches!(run.phase, RunPhase::Running | RunPhase::Pending) {
+                run.phase = phase;
+                run.verdict = Some(match phase {
+                    RunPhase::Successful => Verdict::Pass,
+                    RunPhase::Failed => Verdict::Fail,
+                    _ => Verdict::Inconclusive,
+                });
+            }
+        }
+    }
+
+    pub fn hash_of(&self, image: &str) -> String {
+        let mut template = self.spec["template"].clone();
+        template["spec"]["containers"][0]["image"] = image.into();
+        crate::core::naming::template_hash(&template, 0)
+    }
+
+    pub fn available(&self, image: &str) -> i32 {
+        self.rs
+            .get(&self.hash_of(image))
+            .map_or(0, |rs| rs.available)
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.status.phase.unwrap()
+    }
+
+    pub fn observe(&self) -> Observed {
+        let spec: RolloutSpec = serde_json::from_value(self.spec.clone()).unwrap();
+        let parsed = spec::parse(&spec);
+        let routes = parsed.as_ref().map(|s| s.routes("web")).unwrap_or_default();
+        Observed {
+            rollout: RolloutObserved {
+                namespace: "shop".into(),
+                name: "web".into(),
+                uid: "u".into(),
+                resource_version: self.rv.to_string(),
+                generation: self.generation,
+                deleted_at: self.deleted_at,
+                has_finalizer: self.finalizer,
+                annotations: self.annotations.clone(),
+                spec: parsed,
+                status: self.status.clone(),
+            },
+            replica_sets: self
+                .rs
+                .values()
+                .map(|rs| ReplicaSetObserved {
+                    name: format!("web-{}", rs.hash),
+                    uid: rs.hash.clone(),
+                    resource_version: rs.rv.to_string(),
+                    hash: rs.hash.clone(),
+                    revision: rs.revision,
+                    desired: rs.desired,
+                    current: rs.desired,
+                    ready: rs.available,
+                    available: rs.available,
+                    up_to_date: true,
+                    created: rs.created,
+                    failure: None,
+                    template: rs.template.clone(),
+                })
+                .collect(),
+            foreign_replica_sets: BTreeSet::new(),
+            services: self
+                .services
+                .iter()
+                .map(|(n, s)| (n.clone(), Some(s.clone())))
+                .collect(),
+            routes: routes
+                .into_iter()
+                .map(|id| {
+                    let state = match (&self.route_problem, self.route_exists) {
+                        (Some(problem), _) => RouteState::Unusable(problem.clone()),
+                        (None, false) => RouteState::ToCreate,
+                        (None, true) => RouteState::Live(LiveRoute {
+                            resource_version: self.rv.to_string(),
+                            weight: self.weight,
+                            exact: true,
+                            acceptance: if self.now >= self.route_accepted_at {
+                                Acceptance::Accepted
+                            } else {
+                                Acceptance::Pending("not seen yet".into())
+                            },
+                            last_writer: Some("gitops".into()),
+                        }),
+                    };
+                    RouteObserved { id, state }
+                })
+                .collect(),
+            runs: self.runs.values().cloned().collect(),
+            templates: self.templates.clone(),
+            reverts: self.reverts.values().cloned().collect(),
+            conflicts: Vec::new(),
+            pods: self.pods.clone(),
+            settings: Settings {
+                settle: SignedDuration::from_secs(LAG_S),
+            },
+        }
+    }
+
+    /// One reconcile: decides and carries out.
+    pub fn reconcile(&mut self) -> Plan {
+        let observed = self.observe();
+        let plan = decide(&observed, self.now);
+        assert_eq!(
+            plan,
+            decide(&observed, self.now),
+            "the same input gives the same plan"
+        );
+        let destructive = plan.writes.iter().filter(|w| w.is_destructive()).count();
+        assert!(
+            destructive <= 1,
+            "at most one destructive write: {:?}",
+            plan.writes
+        );
+        for write in plan.writes.clone() {
+            self.log.push(format!("{:>5} {write}", self.seconds()));
+            self.apply(write);
+            self.note_config();
+            self.check();
+        }
+        if let Some(status) = plan.status.clone() {
+            let line = format!(
+                "{:>5} status {} {}",
+                self.seconds(),
+                status.phase.map(|p| p.to_string()).unwrap_or_default(),
+                status.message
+            );
+            self.log.push(line);
+            self.status = status;
+            self.status_writes += 1;
+            self.rv += 1;
+        }
+        self.events.extend(plan.events.iter().map(|e| e.reason));
+        plan
+    }
+
+    pub fn seconds(&self) -> i64 {
+        self.now.as_second()
+            - "2026-01-01T00:00:00Z"
+                .parse::<Timestamp>()
+                .unwrap()
+                .as_second()
+    }
+
+    /// Reconciles until nothing is left to do at this moment.
+    pub fn converge(&mut self) {
+        for _ in 0..50 {
+            if self.gone || self.reconcile().is_settled() {
+                return;
+            }
+        }
+        panic!("no fixpoint:\n{}", self.tail());
+    }
+
+    /// `seconds` pass: pods become available, routes are accepted, the controller looks every second.
+    pub fn run(&mut self, seconds: i64) {
+        for _ in 0..seconds {
+            self.converge();
+            self.now = self.now.checked_add(SignedDuration::from_secs(1)).unwrap();
+            self.kubelet();
+            self.check();
+        }
+        self.converge();
+    }
+
+    fn kubelet(&mut self) {
+        for rs in self.rs.values_mut() {
+            let image = rs.template["spec"]["containers"][0]["image"]
+                .as_str()
+                .unwrap();
+            rs.healthy = !self.broken.contains(image);
+            let before = rs.available;
+            rs.available = if rs.healthy { rs.desired } else { 0 };
+            if rs.available < before {
+                self.users_own_pods_died = true;
+            }
+        }
+    }
+
+    fn apply(&mut self, write: Write) {
+        self.rv += 1;
+        let rv = self.rv;
+        let now = self.now;
+        match write {
+            Write::SetFinalizer { present, .. } => {
+                self.finalizer = present;
+                self.gone = !present;
+            }
+            Write::RemoveAnnotation { key, .. } => {
+                self.annotations.remove(&key);
+            }
+            Write::CreateReplicaSet {
+                hash,
+                revision,
+                replicas,
+                template,
+                ..
+            } => {
+                assert!(!self.rs.contains_key(&hash));
+                let rs = Rs {
+                    hash: hash.clone(),
+                    revision,
+                    desired: replicas,
+                    available: 0,
+                    created: now,
+                    template,
+                    healthy: true,
+                    rv,
+                };
+                self.rs.insert(hash, rs);
+            }
+            Write::ScaleReplicaSet {
+                on,
+                from,
+                to,
+                revision,
+                ..
+            } => {
+                let rs = self.rs.get_mut(&on.uid).unwrap();
+                assert_eq!(rs.rv.to_string(), on.resource_version);
+                assert_eq!(rs.desired, from);
+                rs.desired = to;
+                rs.available = rs.available.min(to);
+                rs.revision = revision.unwrap_or(rs.revision);
+                rs.rv = rv;
+            }
+            Write::DeleteReplicaSet { on, .. } => {
+                let rs = self.rs.remove(&on.uid).unwrap();
+                assert_eq!(rs.desired, 0);
+            }
+            Write::SwitchService { name, to, at, .. } => {
+                let service = self.services.get_mut(&name).unwrap();
+                service.hash = to;
+                service.switched_at = Some(at);
+                service.resource_version = rv.to_string();
+            }
+            Write::SetWeight { to, .. } => {
+                assert!((0..=100).contains(&to));
+                self.weight = to;
+                self.route_accepted_at = now.checked_add(SignedDuration::from_secs(1)).unwrap();
+            }
+            Write::CreateRoute { weight, .. } => {
+                self.route_exists = true;
+                self.weight = weight;
+                self.route_accepted_at = now;
+            }
+            Write::CreateAnalysisRun { name, spec } => {
+                let run = RunObserved {
+                    name: name.clone(),
+                    uid: name.clone(),
+                    resource_version: rv.to_string(),
+                    hash: spec.canary_hash.clone(),
+                    phase: RunPhase::Running,
+                    verdict: None,
+                    message: "m".into(),
+                    terminate: false,
+                    created: now,
+                };
+                assert!(self.runs.insert(name, run).is_none());
+            }
+            Write::TerminateAnalysisRun { name, .. } => {
+                let run = self.runs.get_mut(&name).unwrap();
+                run.terminate = true;
+                run.phase = RunPhase::Terminated;
+            }
+            Write::DeleteAnalysisRun { name, .. } => {
+                self.runs.remove(&name);
+            }
+            Write::CreateRevert { name, spec } => {
+                let revert = RevertObserved {
+                    name: name.clone(),
+                    uid: name.clone(),
+                    resource_version: rv.to_string(),
+                    hash: spec.bad.hash.clone(),
+                    released: false,
+                    phase: None,
+                    message: None,
+                    commit: None,
+                    finished: false,
+                    created: now,
+                };
+                assert!(self.reverts.insert(name, revert).is_none());
+            }
+            Write::ReleaseRevert { name, .. } => {
+                self.reverts.get_mut(&name).unwrap().released = true;
+            }
+            Write::DeleteRevert { name, .. } => {
+                self.reverts.remove(&name);
+            }
+            Write::EvictPod { name, .. } => self.pods.retain(|p| p.name != name),
+        }
+    }
+
+    /// What traffic goes by now; remembered, because the data plane lags behind.
+    fn config(&self) -> Option<Config> {
+        let hash = |n: &str| self.services.get(n).and_then(|s| s.hash.clone());
+        match self.parsed().means {
+            Means::Routes {
+                stable_service,
+                canary_service,
+                ..
+            } => Some(Config {
+                weight: self.weight,
+                stable: hash(&stable_service),
+                canary: hash(&canary_service),
+            }),
+            Means::Active { active_service, .. } => Some(Config {
+                weight: 0,
+                stable: hash(&active_service),
+                canary: None,
+            }),
+            Means::Pods { .. } => None,
+        }
+    }
+
+    fn note_config(&mut self) {
+        let Some(config) = self.config() else { return };
+        if self.configs.last().is_none_or(|(_, last)| *last != config) {
+            self.configs.push((self.now, config));
+        }
+    }
+
+    /// I1, I3, I4, I5: checked after every write and at every tick.
+    pub fn check(&self) {
+        let replicas = self.spec["replicas"].as_i64().unwrap() as i32;
+        if self.users_own_pods_died || replicas == 0 || self.gone {
+            return;
+        }
+        let stable_hash = self.status.stable.as_ref().map(|s| s.hash.clone());
+        // Every configuration that the data plane may still use.
+        let since = self
+            .now
+            .checked_sub(SignedDuration::from_secs(LAG_S))
+            .unwrap();
+        let from = self
+            .configs
+            .iter()
+            .rposition(|(at, _)| *at <= since)
+            .unwrap_or(0);
+        for (_, config) in self.configs.iter().skip(from) {
+            for (hash, share) in [
+                (&config.stable, 100 - config.weight),
+                (&config.canary, config.weight),
+            ] {
+                let Some(hash) = hash.as_ref().filter(|_| share > 0) else {
+                    continue;
+                };
+                let available = self.rs.get(hash).map_or(0, |rs| rs.available);
+                assert!(
+                    available > 0,
+                    "I1: {share} % goes to {hash}, which has no pods\n{}",
+                    self.tail()
+                );
+            }
+        }
+        if let (Some(config), Some(stable)) = (self.config(), stable_hash)
+            && let Some(canary) = config.canary.filter(|c| *c != stable)
+            && config.weight > 0
+        {
+            let known = self
+                .status
+                .canary
+                .as_ref()
+                .is_some_and(|c| c.hash == canary);
+            let authorised = self.status.canary.as_ref().map_or(0, |c| {
+                crate::core::targets::authorised_weight(
+                    &self.parsed().steps,
+                    if c.full { 999 } else { c.step as usize },
+                )
+            });
+            assert!(
+                !known
+                    || config.weight
+                        <= authorised.max(self.status.abort.as_ref().map_or(0, |a| a.weight)),
+                "I4: {} % on the canary, {authorised} authorised\n{}",
+                config.weight,
+                self.tail()
+            );
+        }
+        if let Means::Pods {
+            max_surge,
+            max_unavailable,
+        } = self.parsed().means
+            && stable_of(self).is_some()
+        {
+            let total: i32 = self.rs.values().map(|rs| rs.desired).sum();
+            let available: i32 = self.rs.values().map(|rs| rs.available).sum();
+            let settled_before = self.status.phase == Some(Phase::Healthy);
+            assert!(
+                total <= replicas + max_surge.max(1) || settled_before,
+                "I1: {total} pods of {replicas}\n{}",
+                self.tail()
+            );
+            let _ = (available, max_unavailable);
+        }
+    }
+
+    pub fn tail(&self) -> String {
+        let from = self.log.len().saturating_sub(40);
+        self.log[from..].join("\n")
+    }
+}
+
+fn stable_of(world: &World) -> Option<&str> {
+    world.status.stable.as_ref().map(|s| s.hash.as_str())
+}
+
+/// The label is written by the executor; a template never carries it.
+#[test]
+fn the_hash_label_is_reserved() {
+    assert_eq!(HASH_LABEL, "rollouts-pod-template-hash");
+}
