@@ -46,6 +46,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     };
     match command {
         "test" => steps::test(&repository()?, &steps::Selection::parse(rest)?),
+        "cluster" if rest == ["up"] => steps::cluster_up(&repository()?),
         "tools" => {
             println!("{}", tools::Tools::build_all(&repository()?)?.display());
             Ok(ExitCode::SUCCESS)

@@ -85,9 +85,6 @@ fn build_tools(root: &Path) -> Result<PathBuf, String> {
 }
 
 fn control_plane(world: &World) -> Result<Outcome> {
-    if !world.root.join("tests/it/cluster").is_dir() {
-        return Ok(Outcome::Skipped("there is no tests/it/cluster".to_owned()));
-    }
     let tools = match world.tools() {
         Ok(tools) => tools,
         Err(outcome) => return Ok(outcome),
@@ -100,7 +97,31 @@ fn control_plane(world: &World) -> Result<Outcome> {
         &mut command,
         "test --locked --test it cluster:: -- --nocapture",
     );
-    run_tests(command.env(TOOLS_VARIABLE, tools))
+    // The scenarios run beside each other: backtraces would bury what they have to say.
+    run_tests(
+        command
+            .env(TOOLS_VARIABLE, tools)
+            .env("RUST_BACKTRACE", "0"),
+    )
+}
+
+/// Keeps a control plane running, with all that the scenarios have, until it is interrupted.
+pub fn cluster_up(root: &Path) -> Result<ExitCode> {
+    let tools = Tools::build_all(root)?;
+    let mut command = cargo(root);
+    words(
+        &mut command,
+        "test --quiet --locked --test it control_plane_scenarios -- --nocapture",
+    );
+    let status = command
+        .env(TOOLS_VARIABLE, tools)
+        .env("TIDEGATE_CLUSTER_KEEP", "1")
+        .status()?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Why no repository can be served over HTTP, if that is so.

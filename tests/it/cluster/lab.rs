@@ -80,9 +80,21 @@ impl Lab {
         }
     }
 
-    /// Where logs and data are, while it runs.
-    pub fn home(&self) -> &Path {
-        self.home.path()
+    /// What a person needs to know who wants to play with it.
+    pub fn introduction(&self) -> String {
+        format!(
+            "
+kubeconfig   export KUBECONFIG={}
+Prometheus   {}
+Git          {} (user {USER}, password {PASSWORD})
+logs         {}
+
+Ctrl-C ends it and removes everything.",
+            self.plane.admin_kubeconfig().display(),
+            self.prometheus.url(),
+            self.git.url(""),
+            self.home.path().display(),
+        )
     }
 
     /// Makes a namespace for a scenario.

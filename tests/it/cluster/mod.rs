@@ -28,6 +28,7 @@ mod wait;
 use lab::{Lab, objects};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 use table::Scenario;
 
 /// Names the folder with the built programs.
@@ -51,8 +52,23 @@ const SCENARIOS: &[Scenario] = scenarios! {
     "resources: transitions" => resources::transitions,
 };
 
+/// Keeps the laboratory running for a person (`cargo xtask cluster up`).
+const KEEP_VARIABLE: &str = "TIDEGATE_CLUSTER_KEEP";
+
 #[test]
 fn control_plane_scenarios() {
+    in_laboratory(async |lab| {
+        if std::env::var_os(KEEP_VARIABLE).is_some() {
+            println!("{}", lab.introduction());
+            tokio::signal::ctrl_c().await.unwrap();
+        } else {
+            let good = table::run(lab, SCENARIOS, CONTROLLER).await;
+            assert!(good, "a scenario failed; the table above says which");
+        }
+    });
+}
+
+fn in_laboratory(work: impl AsyncFnOnce(Arc<Lab>)) {
     let Some(tools) = std::env::var_os(TOOLS_VARIABLE).map(PathBuf::from) else {
         println!("control plane: skipped: {TOOLS_VARIABLE} is not set (cargo xtask test sets it)");
         return;
@@ -63,13 +79,12 @@ fn control_plane_scenarios() {
         .build()
         .unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let lab = Arc::new(Lab::start(&tools).await);
         println!(
             "laboratory: ready after {:.1} s",
             started.elapsed().as_secs_f64()
         );
-        let good = table::run(Arc::clone(&lab), SCENARIOS, CONTROLLER).await;
-        assert!(good, "a scenario failed; the table above says which");
+        work(lab).await;
     });
 }
