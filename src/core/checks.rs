@@ -47,6 +47,15 @@ pub(super) fn collect(draft: &mut Draft<'_>) {
             problems.push(problem.clone());
         }
     }
+    draft.problems.extend(problems);
+}
+
+/// Before a version begins: whether its analyses could be carried out at all. Later the runs are
+/// frozen and need no template.
+pub(super) fn before_begin(draft: &mut Draft<'_>) {
+    let o = draft.o;
+    let spec = draft.spec;
+    let mut problems = Vec::new();
     for request in spec.analyses() {
         for (i, key) in request.templates.iter().enumerate() {
             if o.templates.get(key).and_then(Option::as_ref).is_none() {
@@ -64,15 +73,9 @@ pub(super) fn collect(draft: &mut Draft<'_>) {
         }
     }
     draft.problems.extend(problems);
-}
-
-/// Before a version begins: whether its analyses could be carried out at all. Later the runs are
-/// frozen and need no template.
-pub(super) fn before_begin(draft: &mut Draft<'_>) {
     if !draft.problems.is_empty() {
         return;
     }
-    let spec = draft.spec;
     for request in spec.analyses() {
         if let Err(problems) = run_spec::build(draft, request, None, RunMode::Step) {
             draft.problems.extend(problems);

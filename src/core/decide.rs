@@ -130,9 +130,7 @@ fn advance(
 /// compare it with and nothing to go back to.
 fn first_deployment(draft: &mut Draft<'_>, live: &LiveTraffic, desired: &str) -> Standing {
     let pods = draft.replica_set(desired);
-    let whole = pods.is_some_and(|rs| {
-        rs.up_to_date && rs.desired >= draft.spec.replicas && rs.available >= draft.spec.replicas
-    });
+    let whole = pods.is_some_and(|rs| rs.surely_available() >= draft.spec.replicas);
     let pointed = draft.spec.replicas == 0
         || draft.spec.services().iter().all(|(_, name)| {
             draft
@@ -146,9 +144,10 @@ fn first_deployment(draft: &mut Draft<'_>, live: &LiveTraffic, desired: &str) ->
         lifecycle::promote(draft);
         return Standing::Plain;
     }
-    match steps::overdue(draft) {
-        Some(message) => Standing::Overdue(message),
-        None => Standing::Plain,
+    match (steps::overdue(draft), &live.unconfirmed) {
+        (Some(message), Some(why)) => Standing::Overdue(format!("{message}: {why}")),
+        (Some(message), None) => Standing::Overdue(message),
+        (None, _) => Standing::Plain,
     }
 }
 
@@ -157,22 +156,26 @@ fn in_progress(draft: &mut Draft<'_>, live: &LiveTraffic, desired: &str) -> (Sit
     if !begun {
         checks::before_begin(draft);
     }
-    if let Some(problem) = draft.problems.first() {
-        return (
-            Situation::InProgress,
-            Standing::Blocked(problem.to_string()),
-        );
-    }
-    if draft.spec.paused || draft.status.held_since.is_some() {
-        return (Situation::InProgress, Standing::Held);
-    }
     let stable = draft
         .status
         .stable
         .as_ref()
         .map_or(desired, |s| s.hash.as_str())
         .to_owned();
-    match steps::walk(draft, live, &stable) {
+    // What stands still is still judged: a failed analysis aborts also what is held or blocked.
+    let still = match draft.problems.first() {
+        Some(problem) => Some(Standing::Blocked(problem.to_string())),
+        None if draft.spec.paused || draft.status.held_since.is_some() => Some(Standing::Held),
+        None => None,
+    };
+    let walk = match still {
+        None => steps::walk(draft, live, &stable),
+        Some(standing) => match judge::failed(draft) {
+            None => return (Situation::InProgress, standing),
+            Some(abort) => abort,
+        },
+    };
+    match walk {
         Walk::Promote => {
             lifecycle::promote(draft);
             (Situation::Settled, Standing::Plain)

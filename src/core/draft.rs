@@ -44,9 +44,16 @@ impl<'a> Draft<'a> {
         self.o.replica_sets.iter().find(|rs| rs.hash == hash)
     }
 
-    /// Available pods of a version; 0 when it has no ReplicaSet.
+    /// Pods of a version that are available for certain; 0 when it has no ReplicaSet.
     pub fn available(&self, hash: &str) -> i32 {
-        self.replica_set(hash).map_or(0, |rs| rs.available)
+        self.replica_set(hash)
+            .map_or(0, ReplicaSetObserved::surely_available)
+    }
+
+    /// Whether a version serves nobody for certain.
+    pub fn serves_nobody(&self, hash: &str) -> bool {
+        self.replica_set(hash)
+            .is_none_or(|rs| rs.possibly_available() == 0)
     }
 
     /// A Service that exists and can be used.

@@ -111,6 +111,23 @@ pub(super) fn background(draft: &mut Draft<'_>) -> Option<Walk> {
     }
 }
 
+/// Whether an analysis of the present rollout failed: that aborts also what is held or blocked.
+pub(super) fn failed(draft: &Draft<'_>) -> Option<Walk> {
+    let canary = draft.status.canary.as_ref()?;
+    [&canary.analysis_run, &canary.background_run]
+        .into_iter()
+        .flatten()
+        .filter_map(|name| draft.run(name))
+        .find(|run| run.phase == RunPhase::Failed)
+        .map(|run| {
+            Walk::Abort(
+                AbortReason::AnalysisFailed,
+                failure(run),
+                Some(run.name.clone()),
+            )
+        })
+}
+
 /// What the background analysis still withholds its word for at the end; `None`: it passed, or there
 /// is none.
 pub(super) fn background_passed(draft: &Draft<'_>) -> Option<Wait> {

@@ -113,6 +113,29 @@ pub struct ReplicaSetObserved {
     pub template: Value,
 }
 
+impl ReplicaSetObserved {
+    /// Pods that are available for certain: none while the status speaks of an earlier size, because
+    /// those pods may be on their way out.
+    #[must_use]
+    pub fn surely_available(&self) -> i32 {
+        if self.up_to_date {
+            self.available.min(self.desired)
+        } else {
+            0
+        }
+    }
+
+    /// Pods that may be available: all of them while the status speaks of an earlier size.
+    #[must_use]
+    pub fn possibly_available(&self) -> i32 {
+        if self.up_to_date {
+            self.available
+        } else {
+            self.available.max(self.desired)
+        }
+    }
+}
+
 /// A Service that the Rollout names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceObserved {

@@ -89,7 +89,7 @@ fn may_go_down_to(
     delay: SignedDuration,
 ) -> Option<i32> {
     let floor = pods_for(live.share(&rs.hash), draft.spec.replicas);
-    if rs.available == 0 && live.share(&rs.hash) == 0 {
+    if rs.possibly_available() == 0 && live.share(&rs.hash) == 0 {
         return Some(goal);
     }
     if !live.is_confirmed() {
@@ -130,7 +130,11 @@ fn rolling(
         .iter()
         .map(|rs| rs.desired.max(rs.current))
         .sum();
-    let available: i32 = o.replica_sets.iter().map(|rs| rs.available).sum();
+    let available: i32 = o
+        .replica_sets
+        .iter()
+        .map(ReplicaSetObserved::surely_available)
+        .sum();
 
     let canary = targets
         .canary
@@ -168,7 +172,7 @@ fn rolling(
         (counts, rs.name.clone())
     });
     for (rs, goal) in going {
-        let idle = (rs.desired - rs.available).max(0);
+        let idle = (rs.desired - rs.possibly_available()).max(0);
         let take = (rs.desired - goal).min(idle + spare);
         if take > 0 {
             spare -= (take - idle).max(0);

@@ -200,7 +200,7 @@ fn scaled(draft: &Draft<'_>, targets: &Targets) -> Outcome {
     let Some(rs) = draft.replica_set(hash) else {
         return Outcome::Waits(Wait::for_cluster("the ReplicaSet is being created"));
     };
-    if rs.desired >= needed && rs.available >= needed {
+    if rs.desired >= needed && rs.surely_available() >= needed {
         return Outcome::Done;
     }
     let text = match &rs.failure {

@@ -107,7 +107,9 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
     let mut switched_at = None;
     for (name, share) in [(stable, 100 - weight), (canary, weight)] {
         let Some(service) = draft.service(name) else {
-            unconfirmed = Some(format!("Service {name} is missing or cannot be used"));
+            if share > 0 {
+                unconfirmed = Some(format!("Service {name} is missing or cannot be used"));
+            }
             continue;
         };
         switched_at = switched_at.max(service.switched_at);
@@ -225,15 +227,18 @@ fn shift_routes(
     stable_service: &str,
     canary_service: &str,
 ) {
-    let (Some(stable), Some(canary)) =
-        (draft.service(stable_service), draft.service(canary_service))
-    else {
+    let Some(stable) = draft.service(stable_service) else {
         return;
     };
+    let canary = draft.service(canary_service);
     let routed_to_canary = live.weight > 0 || !live.is_confirmed();
     let in_progress = targets.canary.as_deref().filter(|_| !targets.aborted);
     let want = in_progress.unwrap_or(&targets.stable);
-    if canary.hash.as_deref() != Some(want) && !routed_to_canary && draft.available(want) > 0 {
+    if let Some(canary) = canary
+        && canary.hash.as_deref() != Some(want)
+        && !routed_to_canary
+        && draft.available(want) > 0
+    {
         switch(draft, canary, want);
     }
     let want = targets.stable.as_str();
@@ -255,7 +260,7 @@ fn may_switch_stable(
     let whole = available >= draft.spec.replicas.max(1);
     match &stable.hash {
         None => whole,
-        Some(hash) if draft.available(hash) == 0 => available > 0,
+        Some(hash) if draft.serves_nobody(hash) => available > 0,
         Some(_) => live.weight == 100 && live.exact && live.is_confirmed() && whole,
     }
 }
@@ -265,16 +270,22 @@ fn shift_weights(
     live: &LiveTraffic,
     targets: &Targets,
     stable: &ServiceObserved,
-    canary: &ServiceObserved,
+    canary: Option<&ServiceObserved>,
 ) {
     // As long as the canary Service names another version, nothing may flow through it: the weight
     // was authorised for this canary alone.
-    let names_canary = targets.canary.is_some() && canary.hash == targets.canary;
-    let goal = if names_canary { targets.weight } else { 0 };
+    let named = canary.filter(|c| c.hash.is_some() && c.hash == targets.canary);
+    let goal = match (named, canary) {
+        (Some(_), _) => targets.weight,
+        // A Service that went missing changes no traffic by itself; an abort does.
+        (None, None) if !targets.aborted => live.weight,
+        (None, _) => 0,
+    };
     let to = if goal > live.weight {
         let ready = draft.available(targets.canary.as_deref().unwrap_or_default());
         let enough = ready > 0 && ready >= targets.canary_replicas;
-        if !enough || !is_recorded(draft) || !settled(draft, canary) {
+        let settled = named.is_some_and(|canary| settled(draft, canary));
+        if !enough || !is_recorded(draft) || !settled {
             return;
         }
         goal
@@ -341,7 +352,7 @@ fn weight_stable_can_take(
     let canary_serves = targets
         .canary
         .as_deref()
-        .is_some_and(|h| draft.available(h) > 0);
+        .is_some_and(|h| !draft.serves_nobody(h));
     if available == 0 {
         // Nobody can serve on stable: moving traffic there loses it, unless the canary serves nobody
         // either.
@@ -424,7 +435,7 @@ fn shift_active(
         let serves_nobody = active
             .hash
             .as_deref()
-            .is_some_and(|h| draft.available(h) == 0)
+            .is_some_and(|h| draft.serves_nobody(h))
             && available > 0;
         if to_canary && !is_recorded(draft) {
             return;

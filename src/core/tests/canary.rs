@@ -365,6 +365,34 @@ fn deletion_gives_the_routes_back_and_then_lets_go() {
 }
 
 #[test]
+fn a_failed_analysis_aborts_what_is_held_or_blocked() {
+    let steps = || json!([{"setWeight": 25}, {"analysis": {"templates": [{"name": "errors"}]}}]);
+    for blocked in [true, false] {
+        let mut world = deployed(steps());
+        world.set_image("r/a:v2");
+        world.run(20);
+        if blocked {
+            world.services.remove("canary");
+        } else {
+            world.command("pause");
+        }
+        world.run(3);
+        world.verdict(RunPhase::Failed);
+        world.run(3);
+        assert_eq!(world.weight, 0, "{}", world.tail());
+        assert!(world.status.abort.is_some());
+    }
+    // A run is frozen: its template may go.
+    let mut world = deployed(steps());
+    world.set_image("r/a:v2");
+    world.run(20);
+    world.templates.values_mut().for_each(|t| *t = None);
+    world.verdict(RunPhase::Successful);
+    world.run(60);
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+}
+
+#[test]
 fn set_canary_scale_is_apart_from_the_weight() {
     let mut world = deployed(
         json!([{"setCanaryScale": {"replicas": 3}}, {"pause": {}}, {"setWeight": 25}, {"pause": {}},
