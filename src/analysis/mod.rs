@@ -1,9 +1,16 @@
 //! PURE: samples in, evidence and verdict out. No I/O, no clock, no random source, no hash maps.
 //!
 //! A template becomes the frozen spec of a run ([`template`]); the spec is parsed once ([`plan`]).
+//! The tests are in [`rho`] (two ratios), [`level`] (one against a level), [`interval`] (the effect);
+//! [`effects`] and [`schedule`] say what they look for and when they stake how much.
 
 pub mod condition;
+pub mod effects;
+pub mod interval;
+pub mod level;
 pub mod percent;
 pub mod plan;
 pub mod promql;
+pub mod rho;
+pub mod schedule;
 pub mod template;

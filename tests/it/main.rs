@@ -6,3 +6,4 @@
 mod apiserver;
 mod cluster;
 mod git_http;
+mod statistics_vectors;
