@@ -65,6 +65,7 @@ pub struct World {
     pub status_writes: usize,
     pub events: Vec<&'static str>,
     configs: Vec<(Timestamp, Config)>,
+    parsed: std::cell::RefCell<Option<(i64, spec::Spec)>>,
     rv: u64,
     /// Since when nobody but the planner has changed anything: invariants about capacity hold then.
     pub users_own_pods_died: bool,
@@ -104,6 +105,7 @@ impl World {
             status_writes: 0,
             events: Vec::new(),
             configs: Vec::new(),
+            parsed: Default::default(),
             rv: 1,
             users_own_pods_died: false,
         };
@@ -139,9 +141,18 @@ impl World {
         world
     }
 
+    /// The spec, parsed once per generation.
     pub fn parsed(&self) -> spec::Spec {
-        let spec: RolloutSpec = serde_json::from_value(self.spec.clone()).unwrap();
-        spec::parse(&spec).unwrap()
+        let mut cache = self.parsed.borrow_mut();
+        match &*cache {
+            Some((generation, spec)) if *generation == self.generation => spec.clone(),
+            _ => {
+                let spec: RolloutSpec = serde_json::from_value(self.spec.clone()).unwrap();
+                let spec = spec::parse(&spec).unwrap();
+                *cache = Some((self.generation, spec.clone()));
+                spec
+            }
+        }
     }
 
     pub fn set_image(&mut self, image: &str) {
@@ -196,9 +207,8 @@ impl World {
     }
 
     pub fn observe(&self) -> Observed {
-        let spec: RolloutSpec = serde_json::from_value(self.spec.clone()).unwrap();
-        let parsed = spec::parse(&spec);
-        let routes = parsed.as_ref().map(|s| s.routes("web")).unwrap_or_default();
+        let parsed = self.parsed();
+        let routes = parsed.routes("web");
         Observed {
             rollout: RolloutObserved {
                 namespace: "shop".into(),
@@ -209,7 +219,7 @@ impl World {
                 deleted_at: self.deleted_at,
                 has_finalizer: self.finalizer,
                 annotations: self.annotations.clone(),
-                spec: parsed,
+                spec: Ok(parsed),
                 status: self.status.clone(),
             },
             replica_sets: self
