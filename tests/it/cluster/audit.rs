@@ -19,6 +19,15 @@ impl Writes {
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }
+
+    /// What came after an earlier count.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let later = |(key, count): (&String, &u64)| {
+            let count = count - earlier.0.get(key).copied().unwrap_or_default();
+            (count > 0).then(|| (key.clone(), count))
+        };
+        Self(self.0.iter().filter_map(later).collect())
+    }
 }
 
 #[derive(Deserialize)]

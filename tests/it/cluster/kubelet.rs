@@ -18,8 +18,9 @@ use tokio::task::JoinHandle;
 /// The node that every pod runs on.
 const NODE: &str = "lab-node";
 
-/// How long a deleted pod takes to end: it is seen terminating for a while, as in life.
-const DRAIN: Duration = Duration::from_millis(500);
+/// How long a deleted pod goes on answering before it ends, as an application with a drain does:
+/// long enough for every EndpointSlice to have forgotten it, on a busy machine too.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// A running kubelet; it ends when this is dropped.
 pub struct Kubelet(JoinHandle<()>);

@@ -65,7 +65,7 @@ impl Lab {
         let traffic = Traffic::start(&client, gateway.routes());
         let exporter = Exporter::start(traffic.answered()).await;
         let prometheus = Prometheus::start(tools, home.path(), "prometheus", &exporter).await;
-        Self {
+        let lab = Self {
             audit: Audit::of(plane.audit_log()),
             git: GitServer::start(Some((USER, PASSWORD))).await,
             client,
@@ -77,7 +77,9 @@ impl Lab {
             plane,
             tools: tools.to_path_buf(),
             home,
-        }
+        };
+        lab.apply("", &provider("lab", lab.prometheus.url())).await;
+        lab
     }
 
     /// What a person needs to know who wants to play with it.
@@ -95,6 +97,15 @@ Ctrl-C ends it and removes everything.",
             self.git.url(""),
             self.home.path().display(),
         )
+    }
+
+    /// Starts a Prometheus of a scenario's own, which it may stop, with a MetricsProvider of that
+    /// name.
+    pub async fn another_prometheus(&self, name: &str) -> Prometheus {
+        let prometheus =
+            Prometheus::start(&self.tools, self.home.path(), name, &self.exporter).await;
+        self.apply("", &provider(name, prometheus.url())).await;
+        prometheus
     }
 
     /// Makes a namespace for a scenario.
@@ -116,6 +127,18 @@ Ctrl-C ends it and removes everything.",
             }
         }
     }
+}
+
+/// A MetricsProvider for everybody.
+fn provider(name: &str, url: &str) -> String {
+    format!(
+        "
+apiVersion: tidegate.io/v1alpha1
+kind: MetricsProvider
+metadata: {{name: {name}}}
+spec: {{prometheus: {{url: '{url}'}}}}
+"
+    )
 }
 
 /// The objects in a YAML text of one or more documents.

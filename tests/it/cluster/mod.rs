@@ -19,7 +19,9 @@ mod process;
 mod prometheus;
 mod repository;
 mod resources;
+mod scenarios;
 mod self_test;
+mod shop;
 mod table;
 mod traffic;
 mod version;
@@ -33,9 +35,6 @@ use table::Scenario;
 
 /// Names the folder with the built programs.
 const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
-
-/// Whose writes the closing table counts.
-const CONTROLLER: &str = "system:serviceaccount:tidegate-system:tidegate";
 
 macro_rules! scenarios {
     ($($name:literal => $run:path,)*) => {
@@ -62,7 +61,7 @@ fn control_plane_scenarios() {
             println!("{}", lab.introduction());
             tokio::signal::ctrl_c().await.unwrap();
         } else {
-            let good = table::run(lab, SCENARIOS, CONTROLLER).await;
+            let good = table::run(lab, SCENARIOS).await;
             assert!(good, "a scenario failed; the table above says which");
         }
     });

@@ -92,7 +92,7 @@ pub async fn bad_input(bench: Bench) {
 
 /// What may not change stays as it is.
 pub async fn transitions(bench: Bench) {
-    let Bench { lab, namespace } = &bench;
+    let Bench { lab, namespace, .. } = &bench;
     let base: DynamicObject = serde_json::from_value(rollout()).unwrap();
     apply(&lab.client, namespace, &base, MANAGER).await.unwrap();
     let refused = async |change: Value| {

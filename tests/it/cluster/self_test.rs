@@ -52,7 +52,7 @@ spec:
 
 /// Pods become ready, or stay what their version makes of them, and go when they are deleted.
 pub async fn pods(bench: Bench) {
-    let Bench { lab, namespace } = &bench;
+    let Bench { lab, namespace, .. } = &bench;
     lab.apply(namespace, &version("good", "app:1.0", 3)).await;
     lab.apply(namespace, &version("bad", "app:2.0-neverready", 1))
         .await;
@@ -107,7 +107,7 @@ pub async fn pods(bench: Bench) {
 
 /// Requests follow the accepted weights, and Prometheus knows who answered what.
 pub async fn traffic(bench: Bench) {
-    let Bench { lab, namespace } = &bench;
+    let Bench { lab, namespace, .. } = &bench;
     lab.apply(namespace, &version("stable", "app:1.0", 3)).await;
     lab.apply(namespace, &version("canary", "app:2.0-errors50", 1))
         .await;
@@ -178,7 +178,7 @@ pub async fn traffic(bench: Bench) {
 
 /// Who pushes needs the password; what is pushed is applied; writes are counted by their author.
 pub async fn gitops(bench: Bench) {
-    let Bench { lab, namespace } = &bench;
+    let Bench { lab, namespace, .. } = &bench;
     let manifest = |value: &str| {
         format!(
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings}}\ndata: {{key: {value}}}\n"

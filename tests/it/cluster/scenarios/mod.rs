@@ -1,0 +1,5 @@
+//! What Tidegate promises, against the real control plane.
+
+pub mod blue_green;
+pub mod canary;
+pub mod git;
