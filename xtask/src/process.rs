@@ -48,6 +48,7 @@ pub fn exists(program: &str) -> bool {
 pub struct TestCounts {
     passed: u64,
     failed: u64,
+    failures: Vec<String>,
     ignored: Vec<String>,
 }
 
@@ -69,6 +70,11 @@ impl TestCounts {
                     _ => {}
                 }
             }
+        } else if let Some(name) = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.strip_suffix(" ... FAILED"))
+        {
+            self.failures.push(name.to_owned());
         } else if let Some(rest) = line.strip_prefix("test ")
             && let Some((name, why)) = rest.split_once(" ... ignored")
         {
@@ -84,6 +90,9 @@ impl TestCounts {
         let mut note = format!("{} tests passed", self.passed);
         if self.failed > 0 {
             note.push_str(&format!(", {} failed", self.failed));
+        }
+        if !self.failures.is_empty() {
+            note.push_str(&format!(": {}", self.failures.join(", ")));
         }
         if !self.ignored.is_empty() {
             note.push_str(&format!(", not run: {}", self.ignored.join(", ")));
@@ -149,6 +158,7 @@ mod tests {
             "test core::tests::first ... ok",
             "test slow ... ignored, needs a node",
             "test other ... ignored",
+            "test core::tests::second ... FAILED",
             "test result: ok. 3 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.01s",
             "test result: FAILED. 4 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out",
         ] {
@@ -156,7 +166,7 @@ mod tests {
         }
         assert_eq!(
             counts.note(),
-            "7 tests passed, 1 failed, not run: slow (needs a node), other"
+            "7 tests passed, 1 failed: core::tests::second, not run: slow (needs a node), other"
         );
     }
 }

@@ -46,10 +46,11 @@ pub const STEPS: &[Step] = &[
     }),
     step(
         "tests",
-        "unit and integration tests, without a cluster",
+        "unit, integration and documentation tests, without a cluster",
         |world| {
-            let arguments = "test --locked --workspace --lib --bins --tests";
-            run_tests(words(&mut cargo(&world.root), arguments).env_remove(TOOLS_VARIABLE))
+            let mut command = cargo(&world.root);
+            words(&mut command, "test --locked --workspace --no-fail-fast");
+            run_tests(command.env_remove(TOOLS_VARIABLE))
         },
     ),
     with_tools(step(
