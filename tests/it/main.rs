@@ -7,3 +7,4 @@ mod apiserver;
 mod cluster;
 mod git_http;
 mod statistics_vectors;
+mod tidy;
