@@ -8,6 +8,7 @@
 pub mod gateway_api;
 pub mod ingress_nginx;
 pub mod managed_route;
+pub mod router;
 pub mod service;
 
 use jiff::Timestamp;

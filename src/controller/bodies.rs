@@ -1,0 +1,262 @@
+//! What is sent to the API server for each write. Pure: JSON in, JSON out.
+
+use json_patch::merge;
+use serde_json::{Value, json};
+
+use super::object::{Kind, Object};
+use super::observe::{FINALIZER, REVISION};
+use crate::api::analysis::AnalysisRunSpec;
+use crate::api::revert::{ROLLOUT_LABEL, RevertSpec};
+use crate::api::rollout::HASH_LABEL;
+use crate::core::plan::Write;
+use crate::core::spec::Spec;
+use crate::traffic::Owner;
+
+/// The ReplicaSet of a version: the user's template with the version's hash among its labels, and
+/// nothing else of it changed. `None` for another write.
+pub fn replica_set(owner: Owner<'_>, spec: &Spec, write: &Write) -> Option<Value> {
+    let Write::CreateReplicaSet {
+        name,
+        hash,
+        revision,
+        replicas,
+        min_ready_seconds,
+        template,
+    } = write
+    else {
+        return None;
+    };
+    let mut template = template.clone();
+    merge(
+        &mut template,
+        &json!({"metadata": {"labels": {HASH_LABEL: hash}}}),
+    );
+    let mut labels = template
+        .pointer("/metadata/labels")
+        .cloned()
+        .unwrap_or_default();
+    merge(&mut labels, &json!({ROLLOUT_LABEL: owner.name}));
+    let mut selector = json!(spec.selector);
+    merge(&mut selector, &json!({HASH_LABEL: hash}));
+    let spec = json!({
+        "replicas": replicas,
+        "minReadySeconds": min_ready_seconds,
+        "selector": {"matchLabels": selector},
+        "template": template,
+    });
+    let mut body = owned(Kind::ReplicaSet, owner, name, &spec);
+    let annotations = json!({REVISION: revision.to_string()});
+    merge(
+        &mut body,
+        &json!({"metadata": {"labels": labels, "annotations": annotations}}),
+    );
+    Some(body)
+}
+
+/// The patch that gives a ReplicaSet another size, and another number when the version goes out anew.
+pub fn scale(to: i32, revision: Option<i64>) -> Value {
+    let mut body = json!({"spec": {"replicas": to}});
+    if let Some(revision) = revision {
+        let annotations = json!({REVISION: revision.to_string()});
+        merge(
+            &mut body,
+            &json!({"metadata": {"annotations": annotations}}),
+        );
+    }
+    body
+}
+
+/// An AnalysisRun.
+pub fn analysis_run(owner: Owner<'_>, name: &str, spec: &AnalysisRunSpec) -> Value {
+    let mut body = owned(Kind::AnalysisRun, owner, name, &json!(spec));
+    merge(
+        &mut body,
+        &json!({"metadata": {"labels": {HASH_LABEL: spec.canary_hash}}}),
+    );
+    body
+}
+
+/// The record of a rejected version. It has no owner: it outlives the Rollout, so that the version
+/// stays rejected when the Rollout is made anew.
+pub fn revert(owner: Owner<'_>, name: &str, spec: &RevertSpec, cluster: Option<&str>) -> Value {
+    let mut body = owned(Kind::Revert, owner, name, &json!(spec));
+    merge(&mut body, &json!({"metadata": {"ownerReferences": null}}));
+    if let Some(cluster) = cluster {
+        merge(&mut body, &json!({"spec": {"cluster": cluster}}));
+    }
+    body
+}
+
+/// The patch that puts Tidegate's finalizer on a Rollout or takes it off; others stay.
+pub fn finalizers(rollout: &Value, present: bool) -> Value {
+    let found = rollout
+        .pointer("/metadata/finalizers")
+        .and_then(Value::as_array);
+    let mut all: Vec<Value> = found
+        .into_iter()
+        .flatten()
+        .filter(|f| *f != FINALIZER)
+        .cloned()
+        .collect();
+    if present {
+        all.push(FINALIZER.into());
+    }
+    json!({"metadata": {"finalizers": all}})
+}
+
+/// `patch` for the version that was read.
+pub fn on(resource_version: &str, mut patch: Value) -> Value {
+    merge(
+        &mut patch,
+        &json!({"metadata": {"resourceVersion": resource_version}}),
+    );
+    patch
+}
+
+/// The Rollout as it was read, with another status.
+pub fn with_status(rollout: &Value, status: Value) -> Value {
+    let mut body = rollout.clone();
+    merge(
+        &mut body,
+        &json!({"metadata": {"managedFields": null}, "status": null}),
+    );
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("status".to_owned(), status);
+    }
+    body
+}
+
+/// The eviction of a pod, of the very one that was seen.
+pub fn eviction(namespace: &str, name: &str, uid: &str) -> Value {
+    json!({
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": namespace},
+        "deleteOptions": {"preconditions": {"uid": uid}},
+    })
+}
+
+/// An object that belongs to the Rollout.
+fn owned(kind: Kind, owner: Owner<'_>, name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": <Object as kube::Resource>::api_version(&kind),
+        "kind": kind.as_str(),
+        "metadata": {
+            "name": name,
+            "namespace": owner.namespace,
+            "labels": {ROLLOUT_LABEL: owner.name},
+            "ownerReferences": [owner.reference()],
+        },
+        "spec": spec,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::rollout::RolloutSpec;
+    use crate::core::spec::parse;
+
+    const OWNER: Owner<'static> = Owner {
+        namespace: "shop",
+        name: "web",
+        uid: "u1",
+    };
+
+    fn template() -> Value {
+        json!({"metadata": {"labels": {"app": "web", "tier": "x"}, "annotations": {"a": null}},
+            "spec": {"containers": [{"name": "a", "image": "r/a:v1", "unknown": {"kept": [1]}}]}})
+    }
+
+    fn spec() -> Spec {
+        let raw: RolloutSpec = serde_json::from_value(json!({
+            "selector": {"matchLabels": {"app": "web"}}, "template": template(), "strategy": {"canary": {}},
+        }))
+        .unwrap();
+        parse(&raw).unwrap()
+    }
+
+    fn create(template: Value) -> Value {
+        let write = Write::CreateReplicaSet {
+            name: "web-h1".into(),
+            hash: "h1".into(),
+            revision: 3,
+            replicas: 2,
+            min_ready_seconds: 5,
+            template,
+        };
+        replica_set(OWNER, &spec(), &write).unwrap()
+    }
+
+    #[test]
+    fn a_replica_set_has_the_users_template_and_the_hash() {
+        let body = create(template());
+        assert_eq!(
+            body["metadata"]["labels"],
+            json!({"app": "web", "tier": "x", HASH_LABEL: "h1", ROLLOUT_LABEL: "web"})
+        );
+        assert_eq!(body["metadata"]["annotations"], json!({REVISION: "3"}));
+        assert_eq!(body["metadata"]["ownerReferences"][0]["uid"], "u1");
+        assert_eq!(
+            body["spec"]["selector"]["matchLabels"],
+            json!({"app": "web", HASH_LABEL: "h1"})
+        );
+        let mut pods = body["spec"]["template"].clone();
+        assert_eq!(pods["metadata"]["labels"][HASH_LABEL], "h1");
+        pods["metadata"]["labels"]
+            .as_object_mut()
+            .unwrap()
+            .remove(HASH_LABEL);
+        assert_eq!(pods, template(), "nothing else is changed");
+    }
+
+    #[test]
+    fn an_odd_template_panics_nobody() {
+        for odd in [
+            json!("text"),
+            json!({"metadata": "text"}),
+            json!({"metadata": {"labels": []}}),
+            Value::Null,
+        ] {
+            assert_eq!(
+                create(odd)["spec"]["template"]["metadata"]["labels"][HASH_LABEL],
+                "h1"
+            );
+        }
+    }
+
+    #[test]
+    fn other_finalizers_stay() {
+        let rollout = json!({"metadata": {"finalizers": ["theirs", FINALIZER]}});
+        assert_eq!(
+            finalizers(&rollout, false),
+            json!({"metadata": {"finalizers": ["theirs"]}})
+        );
+        assert_eq!(
+            finalizers(&rollout, true)["metadata"]["finalizers"],
+            json!(["theirs", FINALIZER])
+        );
+        assert_eq!(
+            finalizers(&json!({}), true)["metadata"]["finalizers"],
+            json!([FINALIZER])
+        );
+    }
+
+    #[test]
+    fn a_status_is_replaced_as_a_whole() {
+        let rollout = json!({"metadata": {"resourceVersion": "5"}, "status": {"old": 1}});
+        let body = with_status(&rollout, json!({"new": 2}));
+        assert_eq!(
+            body,
+            json!({"metadata": {"resourceVersion": "5"}, "status": {"new": 2}})
+        );
+    }
+
+    #[test]
+    fn patches_carry_the_version() {
+        assert_eq!(
+            on("7", scale(4, Some(2))),
+            json!({"metadata": {"resourceVersion": "7", "annotations": {REVISION: "2"}}, "spec": {"replicas": 4}})
+        );
+    }
+}

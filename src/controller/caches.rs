@@ -1,0 +1,412 @@
+//! What the watches have brought: one table per kind, and which Rollouts a change concerns.
+//!
+//! The caches say when to look and whether there may be something to do; nothing is written on
+//! what they say. They are own tables and not the client library's, because every question is asked
+//! per Rollout: ten thousand Rollouts with thirty thousand ReplicaSets must not be a search through
+//! all of them each time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::runtime::watcher::Event;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::error::RunError;
+use super::object::{Kind, Object};
+use super::reader::Labels;
+use crate::api::revert::ROLLOUT_LABEL;
+use crate::api::rollout::RolloutSpec;
+use crate::core::spec;
+use crate::traffic::router::{self, RouterObject};
+
+/// Namespace and name.
+pub type Key = (String, String);
+
+/// After this time without a working watch the cache counts as frozen: longer than an API server
+/// takes to start anew.
+const FROZEN_AFTER: Duration = Duration::from_secs(60);
+
+/// All tables.
+#[derive(Debug)]
+pub struct Caches {
+    tables: BTreeMap<Kind, RwLock<Table>>,
+    /// Kinds that need not be there.
+    optional: BTreeSet<Kind>,
+    filled: tokio::sync::watch::Sender<BTreeSet<Kind>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    entries: BTreeMap<Key, Entry>,
+    /// Names by namespace and index key; see [`index_keys`].
+    index: BTreeMap<Key, BTreeSet<Key>>,
+    /// What a list brings until it is complete.
+    incoming: Option<BTreeMap<Key, Arc<Object>>>,
+    failing_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    object: Arc<Object>,
+    /// For Rollouts: what others have to know about it.
+    facts: Option<Arc<RolloutFacts>>,
+    keys: Vec<Key>,
+}
+
+/// What has to be known about a Rollout without looking at it as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RolloutFacts {
+    /// `spec.selector.matchLabels`.
+    pub selector: BTreeMap<String, String>,
+    /// Labels of its pods.
+    pub pod_labels: BTreeMap<String, String>,
+    /// The Services that it names.
+    pub services: BTreeSet<String>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// What it names, as keys of the index.
+    pub(super) references: Vec<Key>,
+}
+
+impl Caches {
+    /// Empty tables for `kinds`; `optional` ones may stay empty for ever.
+    #[must_use]
+    pub fn new(kinds: &[Kind], optional: &[Kind]) -> Self {
+        Self {
+            tables: kinds
+                .iter()
+                .map(|kind| (*kind, RwLock::default()))
+                .collect(),
+            optional: optional.iter().copied().collect(),
+            filled: tokio::sync::watch::Sender::new(BTreeSet::new()),
+        }
+    }
+
+    fn read<T>(&self, kind: Kind, read: impl FnOnce(&Table) -> T) -> Option<T> {
+        let table = self.tables.get(&kind)?;
+        Some(read(&table.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn write<T>(&self, kind: Kind, write: impl FnOnce(&mut Table) -> T) -> Option<T> {
+        let table = self.tables.get(&kind)?;
+        Some(write(
+            &mut table.write().unwrap_or_else(PoisonError::into_inner),
+        ))
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        let namespace = if kind.is_cluster_scoped() {
+            ""
+        } else {
+            namespace
+        };
+        let key = (namespace.to_owned(), name.to_owned());
+        self.read(kind, |t| t.entries.get(&key).map(|e| Arc::clone(&e.object)))?
+    }
+
+    /// The objects of a namespace that have all `labels`, one of which is that of a Rollout; for
+    /// kinds that are not cached, none.
+    #[must_use]
+    pub fn list(&self, kind: Kind, namespace: &str, labels: &Labels) -> Vec<Arc<Object>> {
+        let Some(rollout) = labels.get(ROLLOUT_LABEL) else {
+            return Vec::new();
+        };
+        let key = (namespace.to_owned(), rollout.clone());
+        let has_all = |o: &Object| labels.iter().all(|(k, v)| o.label(k) == Some(v.as_str()));
+        self.read(kind, |t| {
+            let names = t.index.get(&key).into_iter().flatten();
+            names
+                .filter_map(|key| t.entries.get(key))
+                .filter(|e| has_all(&e.object))
+                .map(|e| Arc::clone(&e.object))
+                .collect()
+        })
+        .unwrap_or_default()
+    }
+
+    /// The other Rollouts of a namespace.
+    #[must_use]
+    pub fn siblings(&self, namespace: &str, name: &str) -> Vec<(String, Arc<RolloutFacts>)> {
+        let from = (namespace.to_owned(), String::new());
+        self.read(Kind::Rollout, |t| {
+            t.entries
+                .range(from..)
+                .take_while(|((ns, _), _)| ns == namespace)
+                .filter(|((_, other), _)| other != name)
+                .filter_map(|((_, other), e)| Some((other.clone(), Arc::clone(e.facts.as_ref()?))))
+                .collect()
+        })
+        .unwrap_or_default()
+    }
+
+    /// Every Rollout.
+    #[must_use]
+    pub fn rollouts(&self) -> Vec<Key> {
+        self.read(Kind::Rollout, |t| t.entries.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Takes in what a watch has brought and says which Rollouts it concerns.
+    pub fn apply(&self, kind: Kind, event: Event<Object>) -> BTreeSet<Key> {
+        let mut changed: Vec<Arc<Object>> = Vec::new();
+        let mut complete = false;
+        self.write(kind, |table| {
+            table.failing_since = None;
+            match event {
+                Event::Apply(object) => changed.extend(table.put(kind, slim(kind, object))),
+                Event::Delete(object) => changed.extend(table.remove(&key_of(&object))),
+                Event::Init => table.incoming = Some(BTreeMap::new()),
+                Event::InitApply(object) => {
+                    let object = slim(kind, object);
+                    table
+                        .incoming
+                        .get_or_insert_default()
+                        .insert(key_of(&object), object);
+                }
+                Event::InitDone => {
+                    complete = true;
+                    let incoming = table.incoming.take().unwrap_or_default();
+                    // What is not in the list any more was deleted while nobody watched.
+                    let gone: Vec<Key> = table
+                        .entries
+                        .keys()
+                        .filter(|k| !incoming.contains_key(*k))
+                        .cloned()
+                        .collect();
+                    changed.extend(gone.iter().filter_map(|key| table.remove(key)));
+                    for object in incoming.into_values() {
+                        changed.extend(table.put(kind, object));
+                    }
+                }
+            }
+        });
+        if complete {
+            self.filled.send_if_modified(|kinds| kinds.insert(kind));
+        }
+        changed
+            .iter()
+            .flat_map(|object| self.concerned(kind, object))
+            .collect()
+    }
+
+    /// The Rollouts that a change of `object` concerns.
+    fn concerned(&self, kind: Kind, object: &Object) -> BTreeSet<Key> {
+        let (namespace, name) = key_of(object);
+        let mut found = BTreeSet::new();
+        if kind == Kind::Rollout {
+            found.insert((namespace, name));
+            // Who shares a Service with it may be free of it now, or not any more.
+            for key in facts(object).map(|f| f.references).unwrap_or_default() {
+                if key.1.starts_with(Kind::Service.as_str()) {
+                    found.extend(self.naming(&key));
+                }
+            }
+            return found;
+        }
+        if let Some(rollout) = object.label(ROLLOUT_LABEL) {
+            found.insert((namespace.clone(), rollout.to_owned()));
+        }
+        found.extend(self.naming(&(namespace, index_name(kind, &name))));
+        found
+    }
+
+    /// The Rollouts that name an object.
+    fn naming(&self, key: &Key) -> BTreeSet<Key> {
+        self.read(Kind::Rollout, |t| {
+            t.index.get(key).cloned().unwrap_or_default()
+        })
+        .unwrap_or_default()
+    }
+
+    /// A watch failed. One of an optional kind that is not served, or may not be read, counts as
+    /// filled with nothing. Says whether it had been working.
+    pub fn failed(&self, kind: Kind, absent: bool) -> bool {
+        let was_working = self.write(kind, |table| {
+            let was_working = table.failing_since.is_none();
+            table.failing_since.get_or_insert_with(Instant::now);
+            was_working
+        });
+        if absent && self.optional.contains(&kind) {
+            self.filled.send_if_modified(|kinds| kinds.insert(kind));
+        }
+        was_working.unwrap_or_default()
+    }
+
+    /// Whether a kind need not be there.
+    #[must_use]
+    pub fn is_optional(&self, kind: Kind) -> bool {
+        self.optional.contains(&kind)
+    }
+
+    /// The kinds that have not been listed yet, or whose watch has been failing for too long.
+    #[must_use]
+    pub fn not_ready(&self) -> Vec<Kind> {
+        self.not_ready_at(Instant::now())
+    }
+
+    fn not_ready_at(&self, now: Instant) -> Vec<Kind> {
+        let filled = self.filled.borrow().clone();
+        let frozen = |kind: &Kind| {
+            let since = self.read(*kind, |t| t.failing_since).flatten();
+            !self.optional.contains(kind)
+                && since.is_some_and(|s| now.saturating_duration_since(s) > FROZEN_AFTER)
+        };
+        self.tables
+            .keys()
+            .filter(|k| !filled.contains(k) || frozen(k))
+            .copied()
+            .collect()
+    }
+
+    /// Waits until every kind was listed once.
+    ///
+    /// # Errors
+    /// When `bound` has passed before: which kinds are missing.
+    pub async fn wait_until_filled(&self, bound: Duration) -> Result<(), RunError> {
+        let mut changes = self.filled.subscribe();
+        let all = async {
+            // The sender lives as long as `self`, so this does not fail.
+            let _ = changes
+                .wait_for(|filled| self.tables.keys().all(|k| filled.contains(k)))
+                .await;
+        };
+        tokio::time::timeout(bound, all).await.map_err(|_| {
+            let kinds: Vec<&str> = self.not_ready().into_iter().map(Kind::as_str).collect();
+            RunError::CachesNotReady {
+                kinds: kinds.join(", "),
+                seconds: bound.as_secs(),
+            }
+        })
+    }
+}
+
+impl Table {
+    /// Takes an object in; `None`: it is known in this version.
+    fn put(&mut self, kind: Kind, object: Arc<Object>) -> Option<Arc<Object>> {
+        let key = key_of(&object);
+        let same = |e: &Entry| {
+            e.object.resource_version() == object.resource_version()
+                && e.object.uid() == object.uid()
+                && !object.resource_version().is_empty()
+        };
+        if self.entries.get(&key).is_some_and(same) {
+            return None;
+        }
+        self.remove(&key);
+        let facts = if kind == Kind::Rollout {
+            facts(&object).map(Arc::new)
+        } else {
+            None
+        };
+        let keys = index_keys(&object, facts.as_deref());
+        for index in &keys {
+            self.index
+                .entry(index.clone())
+                .or_default()
+                .insert(key.clone());
+        }
+        self.entries.insert(
+            key,
+            Entry {
+                object: Arc::clone(&object),
+                facts,
+                keys,
+            },
+        );
+        Some(object)
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
+        let entry = self.entries.remove(key)?;
+        for index in &entry.keys {
+            if let Some(names) = self.index.get_mut(index) {
+                names.remove(key);
+                if names.is_empty() {
+                    self.index.remove(index);
+                }
+            }
+        }
+        Some(entry.object)
+    }
+}
+
+fn slim(kind: Kind, mut object: Object) -> Arc<Object> {
+    object.slim(kind);
+    Arc::new(object)
+}
+
+fn key_of(object: &Object) -> Key {
+    (object.namespace().to_owned(), object.name().to_owned())
+}
+
+/// A Rollout is found by what it names, everything else by the Rollout that its label names.
+fn index_keys(object: &Object, facts: Option<&RolloutFacts>) -> Vec<Key> {
+    if let Some(facts) = facts {
+        return facts.references.clone();
+    }
+    let label = object.label(ROLLOUT_LABEL);
+    label
+        .map(|rollout| (object.namespace().to_owned(), rollout.to_owned()))
+        .into_iter()
+        .collect()
+}
+
+fn index_name(kind: Kind, name: &str) -> String {
+    format!("{kind}/{name}")
+}
+
+/// The facts of a Rollout. One that cannot be read has none: it is in nobody's way.
+fn facts(rollout: &Object) -> Option<RolloutFacts> {
+    let value = rollout.value();
+    let raw = RolloutSpec::deserialize(value.get("spec")?).ok()?;
+    let namespace = rollout.namespace();
+    let created = value
+        .pointer("/metadata/creationTimestamp")
+        .and_then(|t| t.as_str());
+    let labels = value.pointer("/spec/template/metadata/labels");
+    let mut facts = RolloutFacts {
+        selector: raw.selector.match_labels.clone(),
+        pod_labels: labels
+            .and_then(|l| BTreeMap::deserialize(l).ok())
+            .unwrap_or_default(),
+        created: created.and_then(|t| t.parse().ok()),
+        ..RolloutFacts::default()
+    };
+    let Ok(parsed) = spec::parse(&raw) else {
+        return Some(facts);
+    };
+    facts.services = parsed
+        .services()
+        .into_iter()
+        .map(|(_, name)| name.to_owned())
+        .collect();
+    let here = |kind, name: &str| (namespace.to_owned(), index_name(kind, name));
+    facts
+        .references
+        .extend(facts.services.iter().map(|name| here(Kind::Service, name)));
+    for object in router::objects(&parsed, rollout.name()) {
+        facts.references.push(match object {
+            RouterObject::HttpRoute(name) => here(Kind::HttpRoute, &name),
+            RouterObject::Ingress(name) => here(Kind::Ingress, &name),
+        });
+    }
+    for template in parsed.analyses().flat_map(|request| &request.templates) {
+        facts.references.push(if template.cluster_scope {
+            (
+                String::new(),
+                index_name(Kind::ClusterAnalysisTemplate, &template.name),
+            )
+        } else {
+            here(Kind::AnalysisTemplate, &template.name)
+        });
+    }
+    Some(facts)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! What every look at a Rollout needs, and what is remembered from look to look: how often it
+//! failed in a row, and who works on it right now. All of it may be lost at any instant; the state
+//! of a rollout is in the cluster alone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use super::caches::{Caches, Key};
+use super::calls::Calls;
+use super::events::Events;
+use super::lanes::Lane;
+use super::telemetry::Metrics;
+use crate::core::observed::Settings;
+
+/// What time it is. The simulator and the tests bring their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What every look at a Rollout needs.
+pub struct Context {
+    /// What the watches have brought.
+    pub caches: Arc<Caches>,
+    /// The way to the API server for everyday work.
+    pub normal: Calls,
+    /// The way to the API server for aborts.
+    pub urgent: Calls,
+    /// What time it is.
+    pub clock: Clock,
+    /// What the administrator set.
+    pub settings: Settings,
+    /// The cluster's name, for the record of a rejected version.
+    pub cluster_name: Option<String>,
+    /// False: cluster-scoped kinds are not read.
+    pub cluster_wide: bool,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Takes Events.
+    pub events: Events,
+    /// Hands a Rollout over to the lane for aborts.
+    pub hand_over: UnboundedSender<Key>,
+    /// Failures in a row.
+    pub failures: Failures,
+    /// Who works on what.
+    pub claims: Claims,
+}
+
+impl Context {
+    /// The way to the API server in a lane.
+    #[must_use]
+    pub fn calls(&self, lane: Lane) -> &Calls {
+        match lane {
+            Lane::Normal => &self.normal,
+            Lane::Urgent => &self.urgent,
+        }
+    }
+
+    /// Forgets a Rollout that is gone.
+    pub fn forget(&self, key: &Key) {
+        self.failures.clear(key);
+        self.metrics.forget(key);
+    }
+}
+
+/// Failures in a row, by Rollout.
+#[derive(Debug, Default)]
+pub struct Failures(Mutex<HashMap<Key, Failure>>);
+
+/// The last failure of a Rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// How many in a row, this one included.
+    pub count: u32,
+    /// The version of the Rollout that it happened with.
+    pub resource_version: String,
+    /// Not to be tried again before, as long as the Rollout is the same.
+    pub not_before: Instant,
+}
+
+impl Failures {
+    /// The last failure.
+    #[must_use]
+    pub fn last(&self, key: &Key) -> Option<Failure> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
+    }
+
+    /// Notes one.
+    pub fn note(&self, key: &Key, failure: Failure) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.clone(), failure);
+    }
+
+    /// Forgets them: it went well.
+    pub fn clear(&self, key: &Key) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
+    }
+}
+
+/// Who works on which Rollout: one at a time, and an abort takes it from everyday work.
+#[derive(Debug, Default)]
+pub struct Claims(Mutex<HashMap<Key, (Lane, Arc<Notify>)>>);
+
+/// The right to work on a Rollout, until it is dropped.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    claims: &'a Claims,
+    key: Key,
+    taken_away: Arc<Notify>,
+}
+
+impl Claims {
+    /// Claims a Rollout; `None`: somebody works on it. Everyday work is told to let go of it when
+    /// the lane for aborts asks.
+    #[must_use]
+    pub fn claim(&self, key: &Key, lane: Lane) -> Option<Claim<'_>> {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((holder, taken_away)) = claims.get(key) {
+            if lane == Lane::Urgent && *holder == Lane::Normal {
+                taken_away.notify_one();
+            }
+            return None;
+        }
+        let taken_away = Arc::new(Notify::new());
+        claims.insert(key.clone(), (lane, Arc::clone(&taken_away)));
+        Some(Claim {
+            claims: self,
+            key: key.clone(),
+            taken_away,
+        })
+    }
+}
+
+impl Claim<'_> {
+    /// Returns when the Rollout is wanted for an abort.
+    pub async fn taken_away(&self) {
+        self.taken_away.notified().await;
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.claims
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_abort_takes_a_rollout_from_everyday_work_and_not_the_other_way_round() {
+        let claims = Claims::default();
+        let key = ("shop".to_owned(), "web".to_owned());
+        let everyday = claims.claim(&key, Lane::Normal).unwrap();
+        assert!(claims.claim(&key, Lane::Normal).is_none());
+        assert!(claims.claim(&key, Lane::Urgent).is_none());
+        everyday.taken_away().await;
+        drop(everyday);
+        let abort = claims.claim(&key, Lane::Urgent).unwrap();
+        assert!(claims.claim(&key, Lane::Normal).is_none());
+        let waits = tokio::time::timeout(std::time::Duration::ZERO, abort.taken_away());
+        assert!(waits.await.is_err(), "everyday work takes nothing away");
+    }
+}

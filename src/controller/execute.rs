@@ -1,0 +1,308 @@
+//! A plan becomes calls: each write in its order with its precondition, then the status, then the
+//! events. The first failure ends it; the next reconcile observes and decides again.
+//!
+//! Every write is a create (precondition: there is none of the name), a patch that carries or tests
+//! the resourceVersion, or a delete with uid and resourceVersion. So a plan that was made from old
+//! facts cannot do harm: it can only be refused.
+
+use json_patch::Patch as JsonPatch;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use serde_json::{Value, json};
+
+use super::bodies;
+use super::calls::{Calls, EVICT};
+use super::error::Error;
+use super::object::{Kind, Object};
+use super::observe::{Snapshot, kind_of};
+use crate::api::revert::RELEASED_ANNOTATION;
+use crate::api::rollout_status::RolloutStatus;
+use crate::core::observed::RouteId;
+use crate::core::plan::{Plan, Precondition, Write};
+use crate::core::spec::{Problem, Spec};
+use crate::traffic::router::{self, Change};
+use crate::traffic::{FIELD_MANAGER, service};
+
+/// Carries plans out.
+pub struct Executor<'a> {
+    /// The way to the API server.
+    pub calls: &'a Calls,
+    /// The facts that the plan was made from, read live.
+    pub snapshot: &'a Snapshot,
+    /// The cluster's name, for the record of a rejected version.
+    pub cluster_name: Option<&'a str>,
+}
+
+impl Executor<'_> {
+    /// Carries `plan` out, all but its events, and says how many objects were written.
+    ///
+    /// # Errors
+    /// The first failure; what came before it stays done.
+    pub async fn execute(&self, plan: &Plan) -> Result<usize, Error> {
+        let mut written = 0;
+        for write in &plan.writes {
+            self.write(write).await?;
+            tracing::info!(write = %write, "written");
+            written += 1;
+        }
+        if let Some(status) = &plan.status {
+            self.write_status(status).await?;
+            written += 1;
+        }
+        Ok(written)
+    }
+
+    async fn write(&self, write: &Write) -> Result<(), Error> {
+        let owner = self.snapshot.owner();
+        let found = &self.snapshot.routes;
+        let refused = |problem| impossible(write, &problem);
+        match write {
+            Write::SetFinalizer { on, present } => {
+                let body = bodies::finalizers(&self.snapshot.rollout.value(), *present);
+                self.patch(Kind::Rollout, self.name(), on, body).await
+            }
+            Write::RemoveAnnotation { on, key } => {
+                let body = json!({"metadata": {"annotations": {key: null}}});
+                self.patch(Kind::Rollout, self.name(), on, body).await
+            }
+            Write::CreateReplicaSet { .. } => {
+                let body = bodies::replica_set(owner, self.spec()?, write).unwrap_or_default();
+                self.create(Kind::ReplicaSet, body).await
+            }
+            Write::ScaleReplicaSet {
+                name,
+                on,
+                to,
+                revision,
+                ..
+            } => {
+                let body = bodies::scale(*to, *revision);
+                self.patch(Kind::ReplicaSet, name, on, body).await
+            }
+            Write::DeleteReplicaSet { name, on } => self.delete(Kind::ReplicaSet, name, on).await,
+            Write::SwitchService {
+                name, on, to, at, ..
+            } => {
+                let version = &on.resource_version;
+                let body = service::switch_patch(version, self.name(), to.as_deref(), *at);
+                self.merge(Kind::Service, name, &body).await
+            }
+            Write::SetWeight { route, to, at, .. } => {
+                let change = router::change(self.spec()?, owner, found, route, *to, *at);
+                self.change_route(route, change.map_err(refused)?).await
+            }
+            Write::CreateRoute { route, weight, at } => {
+                let body = router::body(self.spec()?, owner, found, route, *weight, *at);
+                let target = router::written(route, self.name());
+                self.create(kind_of(&target).0, body.map_err(refused)?)
+                    .await
+            }
+            Write::CreateAnalysisRun { name, spec } => {
+                let body = bodies::analysis_run(owner, name, spec);
+                self.create(Kind::AnalysisRun, body).await
+            }
+            Write::TerminateAnalysisRun { name, on } => {
+                let body = json!({"spec": {"terminate": true}});
+                self.patch(Kind::AnalysisRun, name, on, body).await
+            }
+            Write::DeleteAnalysisRun { name, on } => self.delete(Kind::AnalysisRun, name, on).await,
+            Write::CreateRevert { name, spec } => {
+                let body = bodies::revert(owner, name, spec, self.cluster_name);
+                self.create(Kind::Revert, body).await
+            }
+            Write::ReleaseRevert { name, on, note } => {
+                let body = json!({"metadata": {"annotations": {RELEASED_ANNOTATION: note}}});
+                self.patch(Kind::Revert, name, on, body).await
+            }
+            Write::DeleteRevert { name, on } => self.delete(Kind::Revert, name, on).await,
+            Write::EvictPod { name, uid } => self.evict(name, uid).await,
+        }
+    }
+
+    fn name(&self) -> &str {
+        &self.snapshot.observed.rollout.name
+    }
+
+    fn namespace(&self) -> &str {
+        &self.snapshot.observed.rollout.namespace
+    }
+
+    fn spec(&self) -> Result<&Spec, Error> {
+        self.snapshot
+            .observed
+            .rollout
+            .spec
+            .as_ref()
+            .map_err(|problems| Error::NotPossible {
+                what: format!("Rollout {}", self.name()),
+                reason: problems
+                    .first()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+            })
+    }
+
+    async fn create(&self, kind: Kind, body: Value) -> Result<(), Error> {
+        let object = Object::new(body).map_err(|error| Error::Unreadable {
+            what: format!("{kind} to be created"),
+            reason: error.to_string(),
+        })?;
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..Default::default()
+        };
+        let api = kind.api(self.calls.client(), Some(self.namespace()));
+        self.calls
+            .call("create", kind, object.name(), api.create(&params, &object))
+            .await?;
+        Ok(())
+    }
+
+    /// A merge patch of the version that was read.
+    async fn patch(
+        &self,
+        kind: Kind,
+        name: &str,
+        on: &Precondition,
+        body: Value,
+    ) -> Result<(), Error> {
+        let body = bodies::on(&on.resource_version, body);
+        self.merge(kind, name, &body).await
+    }
+
+    /// A merge patch that carries the resourceVersion itself.
+    async fn merge(&self, kind: Kind, name: &str, body: &Value) -> Result<(), Error> {
+        let api = kind.api(self.calls.client(), Some(self.namespace()));
+        let (params, patch) = (PatchParams::apply(FIELD_MANAGER), Patch::Merge(body));
+        let answer = self
+            .calls
+            .call("patch", kind, name, api.patch(name, &params, &patch))
+            .await;
+        answer.map(drop).map_err(gone_is_conflict)
+    }
+
+    async fn delete(&self, kind: Kind, name: &str, on: &Precondition) -> Result<(), Error> {
+        let api = kind.api(self.calls.client(), Some(self.namespace()));
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(on.uid.clone()),
+                resource_version: Some(on.resource_version.clone()),
+            }),
+            ..DeleteParams::background()
+        };
+        let answer = self
+            .calls
+            .call("delete", kind, name, api.delete(name, &params))
+            .await;
+        answer.map(drop).map_err(gone_is_conflict)
+    }
+
+    async fn change_route(&self, route: &RouteId, change: Change) -> Result<(), Error> {
+        let target = router::written(route, self.name());
+        let (kind, name) = kind_of(&target);
+        match change {
+            Change::Merge(body) => self.merge(kind, name, &body).await,
+            Change::Json(patch) => {
+                let read = self.snapshot.routes.get(&target);
+                let version = read.and_then(|r| r.pointer("/metadata/resourceVersion")?.as_str());
+                self.json_patch(kind, name, version.unwrap_or_default(), patch)
+                    .await
+            }
+        }
+    }
+
+    /// A failed test of a JSON patch is answered like any invalid patch (422). Whether it was the
+    /// test is seen by the version that is there now.
+    async fn json_patch(
+        &self,
+        kind: Kind,
+        name: &str,
+        version: &str,
+        patch: JsonPatch,
+    ) -> Result<(), Error> {
+        let api = kind.api(self.calls.client(), Some(self.namespace()));
+        let (params, patch) = (PatchParams::apply(FIELD_MANAGER), Patch::<()>::Json(patch));
+        let answer = self
+            .calls
+            .call("patch", kind, name, api.patch(name, &params, &patch))
+            .await;
+        let Err(error) = answer else { return Ok(()) };
+        if code(&error) == Some(422) {
+            let now = self
+                .calls
+                .call("get", kind, name, api.get_opt(name))
+                .await?;
+            if now.is_none_or(|object| object.resource_version() != version) {
+                return Err(Error::Conflict {
+                    what: format!("patch {kind} {name}"),
+                });
+            }
+        }
+        Err(gone_is_conflict(error))
+    }
+
+    async fn evict(&self, name: &str, uid: &str) -> Result<(), Error> {
+        let path = <Object as kube::Resource>::url_path(&Kind::Pod, Some(self.namespace()));
+        let body = bodies::eviction(self.namespace(), name, uid);
+        let unreadable = |reason: String| Error::Unreadable {
+            what: format!("evict Pod {name}"),
+            reason,
+        };
+        let request = http::Request::post(format!("{path}/{name}/eviction"))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(body.to_string().into_bytes())
+            .map_err(|e| unreadable(e.to_string()))?;
+        let client = self.calls.client();
+        let answer = self
+            .calls
+            .call(EVICT, Kind::Pod, name, client.request::<Value>(request))
+            .await;
+        answer.map(drop).map_err(gone_is_conflict)
+    }
+
+    /// The whole status on the version that was read: a 409 means decide again.
+    async fn write_status(&self, status: &RolloutStatus) -> Result<(), Error> {
+        let unreadable = |error: serde_json::Error| Error::Unreadable {
+            what: format!("status of Rollout {}", self.name()),
+            reason: error.to_string(),
+        };
+        let status = serde_json::to_value(status).map_err(unreadable)?;
+        let body = bodies::with_status(&self.snapshot.rollout.value(), status);
+        let object = Object::new(body).map_err(unreadable)?;
+        let api = Kind::Rollout.api(self.calls.client(), Some(self.namespace()));
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..Default::default()
+        };
+        let call = api.replace_status(self.name(), &params, &object);
+        let answer = self
+            .calls
+            .call("update status of", Kind::Rollout, self.name(), call)
+            .await;
+        answer.map(drop).map_err(gone_is_conflict)
+    }
+}
+
+/// A write to an object that is gone was decided from old facts.
+fn gone_is_conflict(error: Error) -> Error {
+    match error {
+        Error::Api { what, .. } if code(&error) == Some(404) => Error::Conflict { what },
+        other => other,
+    }
+}
+
+fn code(error: &Error) -> Option<u16> {
+    match error {
+        Error::Api { source, .. } => match source.as_ref() {
+            kube::Error::Api(status) => Some(status.code),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn impossible(write: &Write, problem: &Problem) -> Error {
+    Error::NotPossible {
+        what: write.to_string(),
+        reason: problem.to_string(),
+    }
+}

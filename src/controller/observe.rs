@@ -1,0 +1,473 @@
+//! From objects to facts: one Rollout and everything that it names, as the planner knows it.
+//!
+//! The same function works on the caches and on the API server, so that a decision made from one is
+//! the decision that would be made from the other. It judges nothing: an object that is missing,
+//! foreign or odd is reported as such.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::future::{try_join, try_join_all};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::caches::RolloutFacts;
+use super::error::Error;
+use super::object::{Kind, LAST_APPLIED, Object};
+use super::reader::{Labels, Reader};
+use crate::api::analysis::AnalysisTemplateSpec;
+use crate::api::revert::{RELEASED_ANNOTATION, ROLLOUT_LABEL};
+use crate::api::rollout::{HASH_LABEL, Rollout};
+use crate::core::naming;
+use crate::core::observed::{
+    Observed, PodObserved, ReplicaSetObserved, RevertObserved, RolloutObserved, RunObserved,
+    RunPhase, ServiceObserved, Settings, TemplateKey,
+};
+use crate::core::spec::{self, Problem, Spec};
+use crate::traffic::router::{self, Found, RouterObject};
+use crate::traffic::{Owner, service};
+
+/// Keeps a Rollout until its routes are given back.
+pub const FINALIZER: &str = "tidegate.io/traffic";
+/// Number of a version, on its ReplicaSet.
+pub const REVISION: &str = "tidegate.io/revision";
+
+/// The facts, and the objects that a write starts from.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// What the decision is made from.
+    pub observed: Observed,
+    /// The Rollout as it was read.
+    pub rollout: Arc<Object>,
+    /// The routers' objects as they were read.
+    pub routes: Found,
+}
+
+impl Snapshot {
+    /// The Rollout as owner.
+    #[must_use]
+    pub fn owner(&self) -> Owner<'_> {
+        let rollout = &self.observed.rollout;
+        Owner {
+            namespace: &rollout.namespace,
+            name: &rollout.name,
+            uid: &rollout.uid,
+        }
+    }
+}
+
+/// Observes a Rollout; `None`: it does not exist.
+///
+/// # Errors
+/// When something could not be read.
+pub async fn observe<R: Reader>(
+    reader: &R,
+    namespace: &str,
+    name: &str,
+    settings: Settings,
+) -> Result<Option<Snapshot>, Error> {
+    let Some(object) = reader.get(Kind::Rollout, namespace, name).await? else {
+        return Ok(None);
+    };
+    let rollout = rollout(&object)?;
+    let mut observed = Observed {
+        rollout,
+        replica_sets: Vec::new(),
+        foreign_replica_sets: BTreeSet::new(),
+        services: BTreeMap::new(),
+        routes: Vec::new(),
+        runs: Vec::new(),
+        templates: BTreeMap::new(),
+        reverts: Vec::new(),
+        conflicts: Vec::new(),
+        pods: Vec::new(),
+        settings,
+    };
+    // A spec that cannot be carried out is only reported; nothing else has to be known for that.
+    let Ok(spec) = observed.rollout.spec.clone() else {
+        return Ok(Some(Snapshot {
+            observed,
+            rollout: object,
+            routes: Found::new(),
+        }));
+    };
+    let labels = Labels::from([(ROLLOUT_LABEL.to_owned(), name.to_owned())]);
+    let ((replica_sets, runs), (reverts, (services, (templates, routes)))) = try_join(
+        try_join(
+            reader.list(Kind::ReplicaSet, namespace, &labels),
+            reader.list(Kind::AnalysisRun, namespace, &labels),
+        ),
+        try_join(
+            reader.list(Kind::Revert, namespace, &labels),
+            try_join(
+                services(reader, namespace, &spec),
+                try_join(
+                    templates(reader, namespace, &spec),
+                    routes(reader, namespace, name, &spec),
+                ),
+            ),
+        ),
+    )
+    .await?;
+    let uid = observed.rollout.uid.clone();
+    let ours = |o: &&Arc<Object>| o.controller_uid() == Some(&uid);
+    observed.replica_sets = replica_sets
+        .iter()
+        .filter(ours)
+        .map(|o| replica_set(o))
+        .collect();
+    observed.foreign_replica_sets = replica_sets
+        .iter()
+        .filter(|o| !ours(o))
+        .map(|o| o.name().to_owned())
+        .collect();
+    own_name(reader, &mut observed, &spec).await?;
+    observed.runs = runs.iter().filter(ours).map(|o| run(o)).collect();
+    observed.reverts = reverts.iter().map(|o| revert(o)).collect();
+    let siblings = reader.siblings(namespace, name);
+    observed.services = services;
+    for service in observed.services.values_mut().flatten() {
+        forget_the_gone(service, name, &siblings);
+    }
+    observed.templates = templates;
+    observed.conflicts = conflicts(&object, &spec, &siblings);
+    if observed.rollout.status.restart_at.is_some() {
+        observed.pods = pods(reader, namespace, &spec, &observed.replica_sets).await?;
+    }
+    let owner = Owner {
+        namespace,
+        name,
+        uid: &uid,
+    };
+    observed.routes = router::read(&spec, owner, &routes);
+    Ok(Some(Snapshot {
+        observed,
+        rollout: object,
+        routes,
+    }))
+}
+
+fn rollout(object: &Object) -> Result<RolloutObserved, Error> {
+    let value = object.value();
+    let typed = Rollout::deserialize(value.as_ref()).map_err(|error| Error::Unreadable {
+        what: format!("Rollout {}", object.name()),
+        reason: error.to_string(),
+    })?;
+    let metadata = typed.metadata;
+    let mut annotations = metadata.annotations.unwrap_or_default();
+    annotations.remove(LAST_APPLIED);
+    Ok(RolloutObserved {
+        namespace: object.namespace().to_owned(),
+        name: object.name().to_owned(),
+        uid: object.uid().to_owned(),
+        resource_version: object.resource_version().to_owned(),
+        generation: metadata.generation.unwrap_or_default(),
+        deleted_at: metadata.deletion_timestamp.map(|t| t.0),
+        has_finalizer: metadata
+            .finalizers
+            .is_some_and(|f| f.iter().any(|f| f == FINALIZER)),
+        annotations,
+        spec: spec::parse(&typed.spec),
+        status: typed.status.unwrap_or_default(),
+    })
+}
+
+/// The ReplicaSet of the version that the spec asks for is looked up by name as well: one of that
+/// name that lacks the label, or belongs to somebody else, must not be taken for missing.
+async fn own_name<R: Reader>(
+    reader: &R,
+    observed: &mut Observed,
+    spec: &Spec,
+) -> Result<(), Error> {
+    let rollout = &observed.rollout;
+    let hash = naming::template_hash(&spec.template, rollout.status.collision_count);
+    let name = naming::replica_set(&rollout.name, &hash);
+    if observed.replica_sets.iter().any(|rs| rs.name == name)
+        || observed.foreign_replica_sets.contains(&name)
+    {
+        return Ok(());
+    }
+    match reader
+        .get(Kind::ReplicaSet, &rollout.namespace, &name)
+        .await?
+    {
+        Some(found) if found.controller_uid() == Some(&rollout.uid) => {
+            observed.replica_sets.push(replica_set(&found));
+            observed.replica_sets.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        Some(_) => {
+            observed.foreign_replica_sets.insert(name);
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+fn replica_set(object: &Object) -> ReplicaSetObserved {
+    let mut value = object.value().into_owned();
+    let generation = number(&value, "/metadata/generation");
+    let failure = value
+        .pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .find(|c| text(c, "/type") == "ReplicaFailure" && text(c, "/status") == "True")
+        .map(|c| text(c, "/message").to_owned());
+    ReplicaSetObserved {
+        name: object.name().to_owned(),
+        uid: object.uid().to_owned(),
+        resource_version: object.resource_version().to_owned(),
+        hash: object.label(HASH_LABEL).unwrap_or_default().to_owned(),
+        revision: object
+            .annotation(REVISION)
+            .and_then(|r| r.parse().ok())
+            .unwrap_or_default(),
+        // A ReplicaSet without a number has one pod, as the API has it.
+        desired: value
+            .pointer("/spec/replicas")
+            .map_or(1, |_| count(&value, "/spec/replicas")),
+        current: count(&value, "/status/replicas"),
+        ready: count(&value, "/status/readyReplicas"),
+        available: count(&value, "/status/availableReplicas"),
+        up_to_date: number(&value, "/status/observedGeneration") >= generation && generation > 0,
+        created: created(&value),
+        failure,
+        template: value
+            .pointer_mut("/spec/template")
+            .map(Value::take)
+            .unwrap_or_default(),
+    }
+}
+
+fn run(object: &Object) -> RunObserved {
+    let value = object.value();
+    let status = |key: &str| value.pointer("/status").and_then(|s| s.get(key));
+    RunObserved {
+        name: object.name().to_owned(),
+        uid: object.uid().to_owned(),
+        resource_version: object.resource_version().to_owned(),
+        hash: text(&value, "/spec/canaryHash").to_owned(),
+        phase: parsed(status("phase")).unwrap_or(RunPhase::Pending),
+        verdict: parsed(status("verdict")),
+        message: text(&value, "/status/message").to_owned(),
+        terminate: value
+            .pointer("/spec/terminate")
+            .and_then(Value::as_bool)
+            .unwrap_or_default(),
+        created: created(&value),
+    }
+}
+
+fn revert(object: &Object) -> RevertObserved {
+    let value = object.value();
+    let words = |at: &str| Some(text(&value, at).to_owned()).filter(|t| !t.is_empty());
+    let phase = words("/status/phase");
+    let planned_only = text(&value, "/spec/mode") == "DryRun";
+    RevertObserved {
+        name: object.name().to_owned(),
+        uid: object.uid().to_owned(),
+        resource_version: object.resource_version().to_owned(),
+        hash: text(&value, "/spec/bad/hash").to_owned(),
+        released: object.annotation(RELEASED_ANNOTATION).is_some(),
+        finished: match phase.as_deref() {
+            None | Some("Pending" | "Pushed" | "Landed") => false,
+            Some("Planned") => planned_only,
+            Some(_) => true,
+        },
+        phase,
+        message: words("/status/message"),
+        commit: words("/status/commit"),
+        created: created(&value),
+    }
+}
+
+async fn services<R: Reader>(
+    reader: &R,
+    namespace: &str,
+    spec: &Spec,
+) -> Result<BTreeMap<String, Option<ServiceObserved>>, Error> {
+    let names: BTreeSet<&str> = spec.services().into_iter().map(|(_, name)| name).collect();
+    let read = names.into_iter().map(|name| async move {
+        let found = reader.get(Kind::Service, namespace, name).await?;
+        Ok::<_, Error>((name.to_owned(), found.map(|o| service::read(&o.value()))))
+    });
+    Ok(try_join_all(read).await?.into_iter().collect())
+}
+
+async fn routes<R: Reader>(
+    reader: &R,
+    namespace: &str,
+    rollout: &str,
+    spec: &Spec,
+) -> Result<Found, Error> {
+    let wanted: BTreeSet<RouterObject> = router::objects(spec, rollout).into_iter().collect();
+    let read = wanted.into_iter().map(|which| async move {
+        let (kind, name) = kind_of(&which);
+        let found = reader
+            .get(kind, namespace, name)
+            .await?
+            .map(|o| o.value().into_owned());
+        Ok::<_, Error>(found.map(|value| (which, value)))
+    });
+    Ok(try_join_all(read).await?.into_iter().flatten().collect())
+}
+
+/// Kind and name of a router's object.
+pub(super) fn kind_of(object: &RouterObject) -> (Kind, &str) {
+    match object {
+        RouterObject::HttpRoute(name) => (Kind::HttpRoute, name),
+        RouterObject::Ingress(name) => (Kind::Ingress, name),
+    }
+}
+
+async fn templates<R: Reader>(
+    reader: &R,
+    namespace: &str,
+    spec: &Spec,
+) -> Result<BTreeMap<TemplateKey, Option<AnalysisTemplateSpec>>, Error> {
+    let keys: BTreeSet<&TemplateKey> = spec.analyses().flat_map(|a| &a.templates).collect();
+    let read = keys.into_iter().map(|key| async move {
+        let kind = if key.cluster_scope {
+            Kind::ClusterAnalysisTemplate
+        } else {
+            Kind::AnalysisTemplate
+        };
+        let found = reader.get(kind, namespace, &key.name).await?;
+        Ok::<_, Error>((
+            key.clone(),
+            found.and_then(|object| template(kind, &object)),
+        ))
+    });
+    Ok(try_join_all(read).await?.into_iter().collect())
+}
+
+/// A template that does not fit its schema counts as missing: it must not hold up an abort.
+fn template(kind: Kind, object: &Object) -> Option<AnalysisTemplateSpec> {
+    let value = object.value();
+    match AnalysisTemplateSpec::deserialize(value.get("spec")?) {
+        Ok(spec) => Some(spec),
+        Err(error) => {
+            tracing::warn!(%kind, name = object.name(), %error, "the template cannot be read");
+            None
+        }
+    }
+}
+
+async fn pods<R: Reader>(
+    reader: &R,
+    namespace: &str,
+    spec: &Spec,
+    replica_sets: &[ReplicaSetObserved],
+) -> Result<Vec<PodObserved>, Error> {
+    let owners: BTreeSet<&str> = replica_sets.iter().map(|rs| rs.uid.as_str()).collect();
+    let found = reader.list(Kind::Pod, namespace, &spec.selector).await?;
+    let ours = found
+        .iter()
+        .filter(|o| o.controller_uid().is_some_and(|uid| owners.contains(uid)));
+    Ok(ours
+        .map(|object| {
+            let value = object.value();
+            PodObserved {
+                name: object.name().to_owned(),
+                uid: object.uid().to_owned(),
+                created: created(&value),
+                terminating: value.pointer("/metadata/deletionTimestamp").is_some(),
+            }
+        })
+        .collect())
+}
+
+/// A Service may still name a Rollout that is gone; that one owns nothing any more.
+fn forget_the_gone(
+    service: &mut ServiceObserved,
+    name: &str,
+    siblings: &[(String, Arc<RolloutFacts>)],
+) {
+    let exists = |owner: &String| owner == name || siblings.iter().any(|(n, _)| n == owner);
+    if !service.managed_by.as_ref().is_some_and(exists) {
+        service.managed_by = None;
+    }
+}
+
+/// Other Rollouts in the way. Of two that want the same, the older one goes on and the newer one is
+/// told; so a mistake that is made now stops nothing that runs.
+fn conflicts(
+    object: &Object,
+    spec: &Spec,
+    siblings: &[(String, Arc<RolloutFacts>)],
+) -> Vec<Problem> {
+    let value = object.value();
+    let age = (created(&value), object.name());
+    let pod_labels: Labels = value
+        .pointer("/spec/template/metadata/labels")
+        .and_then(|l| Labels::deserialize(l).ok())
+        .unwrap_or_default();
+    let selects =
+        |selector: &Labels, labels: &Labels| selector.iter().all(|(k, v)| labels.get(k) == Some(v));
+    let mut problems = Vec::new();
+    for (name, other) in siblings {
+        if (
+            other.created.unwrap_or(Timestamp::UNIX_EPOCH),
+            name.as_str(),
+        ) > age
+        {
+            continue;
+        }
+        if selects(&other.selector, &pod_labels) || selects(&spec.selector, &other.pod_labels) {
+            let labels: Vec<String> = spec
+                .selector
+                .iter()
+                .map(|(k, v)| format!("{k}={v}"))
+                .collect();
+            problems.push(Problem::new(
+                "spec.selector.matchLabels",
+                format!("{} also meets pods of Rollout {name}", labels.join(",")),
+                "labels that no other Rollout of the namespace uses",
+            ));
+        }
+        for (field, service) in spec.services() {
+            if other.services.contains(service) {
+                problems.push(Problem::new(
+                    field,
+                    format!("Service {service} is used by Rollout {name}"),
+                    "a Service that no other Rollout uses",
+                ));
+            }
+        }
+    }
+    problems
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn number(value: &Value, pointer: &str) -> i64 {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_i64)
+        .unwrap_or_default()
+}
+
+fn count(value: &Value, pointer: &str) -> i32 {
+    i32::try_from(number(value, pointer))
+        .unwrap_or(i32::MAX)
+        .max(0)
+}
+
+fn created(value: &Value) -> Timestamp {
+    text(value, "/metadata/creationTimestamp")
+        .parse()
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn parsed<T: for<'de> Deserialize<'de>>(value: Option<&Value>) -> Option<T> {
+    T::deserialize(value?).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+//! One look at one Rollout: observe → decide → execute.
+//!
+//! First from the caches, which costs nothing. If that plan holds nothing to write, the next look is
+//! when the plan says. If it holds anything at all, the Rollout is observed again with live reads
+//! and decided again, and only that second plan is carried out: nothing is ever written on what a
+//! cache says, and a Rollout at rest costs no reads.
+//!
+//! A conflict means that somebody else was faster; the answer is to look again soon, and it never
+//! becomes a phase. Every other failure is waited out, longer each time, for this Rollout alone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::caches::Key;
+use super::context::{Context, Failure};
+use super::error::Error;
+use super::execute::Executor;
+use super::lanes::Lane;
+use super::observe::{Snapshot, observe};
+use super::reader::{CachedReader, LiveReader};
+use crate::api::rollout_status::{Phase, RolloutStatus};
+use crate::core::decide::decide;
+use crate::core::observed::Observed;
+use crate::core::plan::{Plan, PlannedEvent};
+use crate::retry::Retry;
+
+/// When nothing asks for a look: objects that vanish while a watch is down make no event.
+const RESYNC: Duration = Duration::from_secs(300);
+/// After a write the watches bring the change within milliseconds; this is for the case that not.
+const AFTER_WRITE: Duration = Duration::from_millis(100);
+/// While somebody else works on the Rollout.
+const WHILE_CLAIMED: Duration = Duration::from_millis(50);
+/// While a disruption budget forbids an eviction.
+const WHILE_HELD: Duration = Duration::from_secs(10);
+/// Shortest wait for a moment that the plan names, against a clock that stands still.
+const WAKE_MIN: Duration = Duration::from_millis(10);
+/// After a conflict: soon and spread, and slower if it goes on, so that two who fight over one
+/// object do not use up the budget of all others.
+const CONFLICT: Retry =
+    Retry::new(Duration::from_millis(200), Duration::from_secs(10), 1.6).jitter(0.5);
+/// After another failure.
+const FAILURE: Retry =
+    Retry::new(Duration::from_secs(1), Duration::from_secs(300), 2.0).jitter(0.2);
+/// After another failure of an abort: users are on a bad version.
+const ABORT_FAILURE: Retry =
+    Retry::new(Duration::from_millis(200), Duration::from_secs(5), 2.0).jitter(0.2);
+/// From this failure in a row on an Event says so; before that it is noise.
+const FAILURES_SAID: u32 = 3;
+
+/// What follows from a look.
+#[derive(Clone, Debug, PartialEq)]
+enum Next {
+    /// Nothing is to be done before this moment, if any.
+    At(Option<Timestamp>),
+    /// Again after this time.
+    After(Duration),
+    /// Nothing, until something changes.
+    OnChange,
+}
+
+/// Looks at a Rollout in a lane, and says when to look again; `None`: when something changes.
+pub async fn reconcile(ctx: &Context, key: &Key, lane: Lane) -> Option<Duration> {
+    let started = Instant::now();
+    let looked = look(ctx, key, lane).await;
+    ctx.metrics
+        .reconciled(lane, started.elapsed(), looked.as_ref().err());
+    match looked {
+        Ok(Next::OnChange) => None,
+        Ok(Next::After(wait)) => Some(wait),
+        Ok(Next::At(at)) => {
+            let until = at.map_or(RESYNC, |at| until(at, (ctx.clock)()).max(WAKE_MIN));
+            Some(until.min(spread(RESYNC)))
+        }
+        Err(error) => Some(failed(ctx, key, lane, &error)),
+    }
+}
+
+async fn look(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
+    let (namespace, name) = key;
+    let cached = CachedReader(&ctx.caches);
+    let Some(snapshot) = observe(&cached, namespace, name, ctx.settings).await? else {
+        ctx.forget(key);
+        return Ok(Next::OnChange);
+    };
+    let observed = &snapshot.observed;
+    let plan = decide_safely(observed, (ctx.clock)())?;
+    ctx.metrics.rollout(key, &observed.rollout.status);
+    match (lane, is_urgent(observed, &plan)) {
+        (Lane::Normal, true) => {
+            // The other lane ends only with the process.
+            let _ = ctx.hand_over.send(key.clone());
+            return Ok(Next::At(None));
+        }
+        (Lane::Urgent, false) => {
+            return Ok(plan.wake_at.map_or(Next::OnChange, |at| Next::At(Some(at))));
+        }
+        _ => {}
+    }
+    // The caches know no pods, so a restart is always followed live.
+    if plan.is_settled() && observed.rollout.status.restart_at.is_none() {
+        ctx.failures.clear(key);
+        return Ok(Next::At(plan.wake_at));
+    }
+    if let Some(wait) = backing_off(ctx, key, &observed.rollout.resource_version) {
+        return Ok(Next::After(wait));
+    }
+    let Some(claim) = ctx.claims.claim(key, lane) else {
+        return Ok(Next::After(WHILE_CLAIMED));
+    };
+    tokio::select! {
+        // On the heap: most looks never come here.
+        next = Box::pin(act(ctx, key, lane)) => {
+            let next = next?;
+            ctx.failures.clear(key);
+            Ok(next)
+        }
+        () = claim.taken_away() => Ok(Next::At(None)),
+    }
+}
+
+/// Observes and decides on live reads, and carries that out.
+async fn act(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
+    let (namespace, name) = key;
+    let calls = ctx.calls(lane);
+    let live = LiveReader {
+        calls,
+        caches: &ctx.caches,
+        cluster_wide: ctx.cluster_wide,
+    };
+    let Some(snapshot) = observe(&live, namespace, name, ctx.settings).await? else {
+        return Ok(Next::OnChange);
+    };
+    let now = (ctx.clock)();
+    let plan = decide_safely(&snapshot.observed, now)?;
+    if plan.is_settled() {
+        return Ok(Next::At(plan.wake_at));
+    }
+    let executor = Executor {
+        calls,
+        snapshot: &snapshot,
+        cluster_name: ctx.cluster_name.as_deref(),
+    };
+    executor.execute(&plan).await?;
+    if let Some(status) = &plan.status {
+        say_change(&snapshot, status);
+        ctx.metrics.rollout(key, status);
+    }
+    for event in &plan.events {
+        ctx.events.send(snapshot.owner(), event, now);
+    }
+    Ok(Next::After(AFTER_WRITE))
+}
+
+/// Decides; a panic is kept to this Rollout.
+fn decide_safely(observed: &Observed, now: Timestamp) -> Result<Plan, Error> {
+    catch_unwind(AssertUnwindSafe(|| decide(observed, now))).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Error::Panicked {
+            reason: text.unwrap_or("without a message").to_owned(),
+        }
+    })
+}
+
+/// Whether traffic is to go back to stable, or is on its way.
+fn is_urgent(observed: &Observed, plan: &Plan) -> bool {
+    let before = &observed.rollout.status;
+    let after = plan.status.as_ref().unwrap_or(before);
+    after.phase == Some(Phase::Aborting) || (after.abort.is_some() && before.abort != after.abort)
+}
+
+/// How long a Rollout that failed is still left alone. A change of the Rollout ends that.
+fn backing_off(ctx: &Context, key: &Key, resource_version: &str) -> Option<Duration> {
+    let failure = ctx
+        .failures
+        .last(key)
+        .filter(|f| f.resource_version == resource_version)?;
+    let wait = failure.not_before.saturating_duration_since(Instant::now());
+    (!wait.is_zero()).then_some(wait)
+}
+
+/// Notes a failure and says when to look again.
+fn failed(ctx: &Context, key: &Key, lane: Lane, error: &Error) -> Duration {
+    let count = ctx
+        .failures
+        .last(key)
+        .map_or(0, |f| f.count)
+        .saturating_add(1);
+    let cached = ctx.caches.get(super::object::Kind::Rollout, &key.0, &key.1);
+    let wait = match error {
+        Error::Conflict { .. } => CONFLICT.after(count),
+        Error::Busy { retry_after, .. } => Some(*retry_after + spread(*retry_after) / 4),
+        Error::Held { .. } => Some(WHILE_HELD),
+        _ if lane == Lane::Urgent => ABORT_FAILURE.after(count),
+        _ => FAILURE.after(count),
+    }
+    .unwrap_or(RESYNC);
+    // After a conflict every event is news; after anything else the Rollout is left alone.
+    let gate = if matches!(error, Error::Conflict { .. }) {
+        Duration::ZERO
+    } else {
+        wait
+    };
+    ctx.failures.note(
+        key,
+        Failure {
+            count,
+            resource_version: cached
+                .as_ref()
+                .map(|o| o.resource_version().to_owned())
+                .unwrap_or_default(),
+            not_before: Instant::now() + gate,
+        },
+    );
+    match error {
+        Error::Conflict { .. } | Error::Held { .. } => {
+            tracing::debug!(error = %error.chain(), count, "again later");
+        }
+        _ => tracing::warn!(error = %error.chain(), count, again_in = ?wait, "failed"),
+    }
+    let worth_saying = match error {
+        Error::Conflict { .. } | Error::Busy { .. } => false,
+        Error::NotPossible { .. } | Error::Unreadable { .. } | Error::Panicked { .. } => count == 1,
+        _ => count == FAILURES_SAID || (count > FAILURES_SAID && count.is_power_of_two()),
+    };
+    if let (true, Some(rollout)) = (worth_saying, cached) {
+        let owner = crate::traffic::Owner {
+            namespace: &key.0,
+            name: &key.1,
+            uid: rollout.uid(),
+        };
+        let mut note = format!("{} ({count} times in a row)", error.chain());
+        note.truncate(note.floor_char_boundary(NOTE_MAX));
+        let event = PlannedEvent {
+            warning: true,
+            reason: "ReconcileError",
+            note,
+        };
+        ctx.events.send(owner, &event, (ctx.clock)());
+    }
+    wait
+}
+
+/// Longest note of an Event, as the API has it.
+const NOTE_MAX: usize = 1024;
+
+/// One line per change of state.
+fn say_change(snapshot: &Snapshot, after: &RolloutStatus) {
+    let before = &snapshot.observed.rollout.status;
+    let place = |s: &RolloutStatus| {
+        let step = s
+            .canary
+            .as_ref()
+            .map(|c| c.step_text.clone())
+            .unwrap_or_default();
+        (s.phase, step, s.traffic.as_ref().map_or(0, |t| t.accepted))
+    };
+    let ((from, ..), (to, step, weight)) = (place(before), place(after));
+    if place(before) != place(after) {
+        let word = |phase: Option<Phase>| phase.map_or("New".to_owned(), |p| p.to_string());
+        tracing::info!(
+            generation = snapshot.observed.rollout.generation,
+            from = word(from),
+            to = word(to),
+            step,
+            weight,
+            message = after.message,
+        );
+    }
+}
+
+/// A time a little under `wait`, so that those who began together do not stay together.
+fn spread(wait: Duration) -> Duration {
+    Retry::new(wait, wait, 1.0)
+        .jitter(0.1)
+        .after(1)
+        .unwrap_or(wait)
+}
+
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_never_negative_and_resyncs_are_spread() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert_eq!(
+            until(at("2026-01-01T00:00:05Z"), now),
+            Duration::from_secs(5)
+        );
+        assert_eq!(until(at("2025-12-31T00:00:00Z"), now), Duration::ZERO);
+        let waits: Vec<Duration> = (0..50).map(|_| spread(RESYNC)).collect();
+        assert!(waits.iter().all(|w| *w <= RESYNC && *w >= RESYNC * 9 / 10));
+        assert!(waits.iter().any(|w| *w != waits[0]));
+    }
+
+    #[test]
+    fn conflicts_are_answered_soon_and_slower_if_they_go_on() {
+        for _ in 0..100 {
+            let first = CONFLICT.after(1).unwrap();
+            assert!((Duration::from_millis(100)..=Duration::from_millis(300)).contains(&first));
+        }
+        assert!(CONFLICT.after(20).unwrap() >= Duration::from_secs(5));
+        assert!(ABORT_FAILURE.after(50).unwrap() <= Duration::from_secs(5));
+    }
+}

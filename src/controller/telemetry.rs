@@ -1,0 +1,353 @@
+//! What the process says about itself: log lines and Prometheus metrics.
+//!
+//! Labels are bounded: kinds of calls and errors, and for a limited number of Rollouts their phase,
+//! step and weight. Never a message.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+use super::caches::Key;
+use super::error::Error;
+use super::lanes::Lane;
+use super::object::Kind;
+use crate::api::rollout_status::RolloutStatus;
+
+/// Rollouts that get series of their own: three each, a small part of what one Prometheus holds.
+/// Those beyond are only counted by phase.
+const ROLLOUTS_MAX: usize = 5_000;
+/// Upper ends of the histogram of reconcile times, in seconds: a look at the caches takes well under
+/// a millisecond, a pass with calls up to a few of their timeouts.
+const BUCKETS: [f64; 10] = [0.0005, 0.002, 0.01, 0.05, 0.2, 0.5, 1.0, 5.0, 10.0, 30.0];
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Sends log lines to standard error. `RUST_LOG` sets what is said; `info` without it.
+///
+/// # Errors
+/// When a subscriber is set already.
+pub fn init(format: LogFormat) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,kube_client=warn,kube_runtime=error"));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    verb: &'static str,
+    kind: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneLabels {
+    lane: Lane,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    error: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RolloutLabels {
+    namespace: String,
+    rollout: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    namespace: String,
+    rollout: String,
+    phase: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseOnly {
+    phase: String,
+}
+
+impl EncodeLabelValue for Lane {
+    fn encode(
+        &self,
+        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
+    ) -> Result<(), std::fmt::Error> {
+        EncodeLabelValue::encode(&self.as_str(), encoder)
+    }
+}
+
+/// The process' metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    calls: Family<CallLabels, Counter>,
+    reconciles: Family<LaneLabels, Counter>,
+    reconcile_seconds: Histogram,
+    errors: Family<ErrorLabels, Counter>,
+    events_lost: Counter,
+    leader: Gauge,
+    phases: Family<PhaseOnly, Gauge>,
+    phase: Family<PhaseLabels, Gauge>,
+    step: Family<RolloutLabels, Gauge>,
+    weight: Family<RolloutLabels, Gauge>,
+    known: Mutex<BTreeMap<Key, String>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("tidegate");
+        let metrics = Self {
+            calls: Family::default(),
+            reconciles: Family::default(),
+            reconcile_seconds: Histogram::new(BUCKETS),
+            errors: Family::default(),
+            events_lost: Counter::default(),
+            leader: Gauge::default(),
+            phases: Family::default(),
+            phase: Family::default(),
+            step: Family::default(),
+            weight: Family::default(),
+            known: Mutex::default(),
+            registry: Registry::default(),
+        };
+        let m = &metrics;
+        registry.register(
+            "api_calls",
+            "Calls to the API server, watches aside",
+            m.calls.clone(),
+        );
+        registry.register(
+            "reconciles",
+            "Times that a Rollout was looked at",
+            m.reconciles.clone(),
+        );
+        registry.register(
+            "reconcile_seconds",
+            "How long a look at a Rollout took, its calls included",
+            m.reconcile_seconds.clone(),
+        );
+        registry.register(
+            "reconcile_errors",
+            "Looks that ended in an error",
+            m.errors.clone(),
+        );
+        registry.register(
+            "events_lost",
+            "Events that could not be published",
+            m.events_lost.clone(),
+        );
+        registry.register("leader", "1 while this process leads", m.leader.clone());
+        registry.register("rollouts", "Rollouts by phase", m.phases.clone());
+        registry.register(
+            "rollout_phase",
+            "1 for the phase that a Rollout is in",
+            m.phase.clone(),
+        );
+        registry.register(
+            "rollout_step",
+            "The step that a Rollout is at, from 0",
+            m.step.clone(),
+        );
+        registry.register(
+            "rollout_weight_percent",
+            "Percent of the traffic on the canary, as the data plane is known to have it",
+            m.weight.clone(),
+        );
+        Self {
+            registry,
+            ..metrics
+        }
+    }
+}
+
+impl Metrics {
+    /// All of them in the OpenMetrics text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string does not fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+
+    /// Counts a call to the API server.
+    pub fn api_call(&self, verb: &'static str, kind: Kind, error: Option<&Error>) {
+        let result = error.map_or("Ok", Error::kind);
+        self.calls
+            .get_or_create(&CallLabels {
+                verb,
+                kind: kind.as_str(),
+                result,
+            })
+            .inc();
+    }
+
+    /// Counts a look at a Rollout.
+    pub fn reconciled(&self, lane: Lane, took: Duration, error: Option<&Error>) {
+        self.reconciles.get_or_create(&LaneLabels { lane }).inc();
+        self.reconcile_seconds.observe(took.as_secs_f64());
+        if let Some(error) = error {
+            self.errors
+                .get_or_create(&ErrorLabels {
+                    error: error.kind(),
+                })
+                .inc();
+        }
+    }
+
+    /// Counts an Event that was not published.
+    pub fn event_lost(&self) {
+        self.events_lost.inc();
+    }
+
+    /// Says whether this process leads.
+    pub fn set_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// Says where a Rollout stands.
+    pub fn rollout(&self, key: &Key, status: &RolloutStatus) {
+        let Some(phase) = status.phase.map(|p| p.to_string()) else {
+            return;
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known.get(key).cloned();
+        if before.is_none() && known.len() >= ROLLOUTS_MAX {
+            return;
+        }
+        if before.as_ref() != Some(&phase) {
+            if let Some(before) = before {
+                self.leave(key, before);
+            }
+            self.phases
+                .get_or_create(&PhaseOnly {
+                    phase: phase.clone(),
+                })
+                .inc();
+            self.phase
+                .get_or_create(&phase_labels(key, phase.clone()))
+                .set(1);
+            known.insert(key.clone(), phase);
+        }
+        let step = status.canary.as_ref().map_or(0, |c| c.step);
+        let weight = status.traffic.as_ref().map_or(0, |t| t.accepted);
+        self.step
+            .get_or_create(&rollout_labels(key))
+            .set(step.into());
+        self.weight
+            .get_or_create(&rollout_labels(key))
+            .set(weight.into());
+    }
+
+    /// Drops the series of a Rollout that is gone.
+    pub fn forget(&self, key: &Key) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(phase) = known.remove(key) {
+            self.leave(key, phase);
+            self.step.remove(&rollout_labels(key));
+            self.weight.remove(&rollout_labels(key));
+        }
+    }
+
+    fn leave(&self, key: &Key, phase: String) {
+        self.phase.remove(&phase_labels(key, phase.clone()));
+        self.phases.get_or_create(&PhaseOnly { phase }).dec();
+    }
+}
+
+fn rollout_labels((namespace, rollout): &Key) -> RolloutLabels {
+    RolloutLabels {
+        namespace: namespace.clone(),
+        rollout: rollout.clone(),
+    }
+}
+
+fn phase_labels((namespace, rollout): &Key, phase: String) -> PhaseLabels {
+    PhaseLabels {
+        namespace: namespace.clone(),
+        rollout: rollout.clone(),
+        phase,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::rollout_status::Phase;
+
+    #[test]
+    fn a_rollout_has_one_phase_at_a_time_and_leaves_nothing_behind() {
+        let metrics = Metrics::default();
+        let key = ("shop".to_owned(), "web".to_owned());
+        let at = |phase| RolloutStatus {
+            phase: Some(phase),
+            ..RolloutStatus::default()
+        };
+        metrics.rollout(&key, &at(Phase::Progressing));
+        metrics.rollout(&key, &at(Phase::Healthy));
+        let text = metrics.text();
+        assert!(
+            text.contains(
+                r#"tidegate_rollout_phase{namespace="shop",rollout="web",phase="Healthy"} 1"#
+            ),
+            "{text}"
+        );
+        assert!(
+            !text.contains(r#"rollout="web",phase="Progressing""#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"tidegate_rollouts{phase="Progressing"} 0"#),
+            "{text}"
+        );
+        metrics.forget(&key);
+        let text = metrics.text();
+        assert!(!text.contains("web"), "{text}");
+        assert!(
+            text.contains(r#"tidegate_rollouts{phase="Healthy"} 0"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn calls_are_counted_by_what_became_of_them() {
+        let metrics = Metrics::default();
+        metrics.api_call("get", Kind::Service, None);
+        metrics.api_call(
+            "patch",
+            Kind::HttpRoute,
+            Some(&Error::Conflict { what: "x".into() }),
+        );
+        let text = metrics.text();
+        assert!(
+            text.contains(r#"tidegate_api_calls_total{verb="get",kind="Service",result="Ok"} 1"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"{verb="patch",kind="HTTPRoute",result="Conflict"} 1"#),
+            "{text}"
+        );
+    }
+}
