@@ -5,6 +5,7 @@
 
 mod apiserver;
 mod cluster;
+mod conformance;
 mod git_http;
 mod statistics_vectors;
 mod tidy;

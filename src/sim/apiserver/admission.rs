@@ -56,6 +56,7 @@ pub(super) fn decode(
                 )));
             }
             drop_nulls(object);
+            schema::drop_empty(object, schema, root);
         }
         unknown.extend(schema::prune(object, schema, root));
         if !resource.builtin {
@@ -93,17 +94,49 @@ pub(super) fn validate(
 ) -> Result<(), ApiError> {
     let mut errors = metadata::problems(resource, new);
     if let Some(old) = old {
+        // The real server checks this once for all kinds and once in each kind.
+        errors.extend(metadata::immutable(new, old));
         errors.extend(metadata::immutable(new, old));
     }
     if resource.builtin {
         builtin_rules::validate(resource, new, old, &mut errors);
     } else if let Some(schema) = resource.schema(version) {
         schema::validate(new, schema, "", &mut errors);
-        if errors.is_empty() {
+        if let Some(paths) = &resource.scale {
+            scale_problems(new, &paths.spec, &mut errors);
+        }
+        if errors.iter().any(blocks_rules) {
+            if cel_rules::has_rules(schema) {
+                errors.push(FieldError::invalid("<nil>", &Value::Null, RULES_SKIPPED));
+            }
+        } else {
             errors.extend(cel_rules::check(new, old, schema));
         }
     }
     refuse(resource, object::meta(new, "name"), &errors)
+}
+
+const RULES_SKIPPED: &str = "some validation rules were not checked because the object was \
+     invalid; correct the existing errors to complete validation";
+
+/// Whether an error leaves an object that rules could not be evaluated on.
+fn blocks_rules(error: &FieldError) -> bool {
+    matches!(
+        error.reason,
+        "FieldValueNotSupported"
+            | "FieldValueRequired"
+            | "FieldValueTooLong"
+            | "FieldValueTooMany"
+            | "FieldValueTypeInvalid"
+    )
+}
+
+/// The scale subresource asks more of its number than the schema may.
+fn scale_problems(new: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    if let Some(replicas) = object::at_path(new, path).filter(|r| r.as_i64() < Some(0)) {
+        let detail = "should be a non-negative integer";
+        errors.push(FieldError::invalid(path, replicas, detail));
+    }
 }
 
 fn refuse(resource: &Resource, name: &str, errors: &[FieldError]) -> Result<(), ApiError> {

@@ -3,7 +3,7 @@
 //!
 //! <https://kubernetes.io/docs/reference/using-api/server-side-apply/>
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     fields::{Difference, Fields, merge, remove_path},
@@ -21,7 +21,7 @@ pub(super) fn apply(state: &mut State, call: &Call<'_>, part: Part) -> Result<Re
     let manager = call.info.param("fieldManager");
     if manager.is_empty() {
         let error = FieldError::required("fieldManager", "is required for apply patch");
-        return Err(patch_options(&[error]));
+        return Err(ApiError::invalid_options("PatchOptions", &[error]));
     }
     let mut config = patch::read_object(call.body)?;
     check_config(call, &mut config)?;
@@ -34,26 +34,6 @@ pub(super) fn apply(state: &mut State, call: &Call<'_>, part: Part) -> Result<Re
     let new = merged(call, &live, &config, part)?;
     let (stored, warnings) = update::replace(state, call, &old, new, part, Owners::AsGiven)?;
     Ok(Reply::object(200, call.present(&stored), warnings))
-}
-
-fn patch_options(errors: &[FieldError]) -> ApiError {
-    let text: Vec<String> = errors
-        .iter()
-        .map(|e| format!("{}: {}", e.field, e.message))
-        .collect();
-    let causes: Vec<Value> = errors
-        .iter()
-        .map(|e| json!({"reason": e.reason, "message": e.message, "field": e.field}))
-        .collect();
-    ApiError {
-        code: 422,
-        reason: "Invalid",
-        message: format!(
-            "PatchOptions.meta.k8s.io \"\" is invalid: {}",
-            text.join(", ")
-        ),
-        details: json!({"group": "meta.k8s.io", "kind": "PatchOptions", "causes": causes}),
-    }
 }
 
 fn check_config(call: &Call<'_>, config: &mut Value) -> Result<(), ApiError> {
@@ -116,8 +96,8 @@ fn merged(call: &Call<'_>, live: &Value, config: &Value, part: Part) -> Result<V
         .insert(writer.clone(), (owned.clone(), object::time(call.now)));
     let still_owned = writers.all();
     let dropped = before.minus(&still_owned);
-    // Deepest first, so that a list's item goes after its fields.
-    for path in dropped.0.iter().rev() {
+    // Parents first: an item that goes whole must still be recognised by its key.
+    for path in &dropped.0 {
         if !still_owned.any_under(path) {
             remove_path(&mut new, path, typed, &still_owned, &mut Vec::new());
         }

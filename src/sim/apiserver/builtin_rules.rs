@@ -16,13 +16,12 @@ use super::{
 /// Fills in what the real server fills in.
 pub(super) fn fill_defaults(resource: &Resource, object: &mut Value) {
     match resource.id().as_str() {
-        "pods" => {
-            if let Some(spec) = object.get_mut("spec") {
-                pod_spec(spec);
-            }
-        }
+        "pods" => pod(object),
         "services" => service(object),
-        "replicasets.apps" => workload(object, &[("replicas", json!(1))]),
+        "replicasets.apps" => {
+            workload(object, &[("replicas", json!(1))]);
+            condition_times(object, &["lastTransitionTime"]);
+        }
         "deployments.apps" => deployment(object),
         "statefulsets.apps" => workload(
             object,
@@ -58,6 +57,7 @@ pub(super) fn fill_defaults(resource: &Resource, object: &mut Value) {
             default(as_map_mut(spec), "finalizers", json!(["kubernetes"]));
         }
         "ingresses.networking.k8s.io" => ingress(object),
+        "events" => event(object),
         "endpointslices.discovery.k8s.io" => endpoint_slice(object),
         _ => {}
     }
@@ -158,6 +158,73 @@ fn pod_spec(spec: &mut Value) {
     }
 }
 
+/// A pod also gets what the API server's admission plugins write (priority, tolerations).
+fn pod(object: &mut Value) {
+    condition_times(object, &["lastProbeTime", "lastTransitionTime"]);
+    let Some(spec) = object.get_mut("spec") else {
+        return;
+    };
+    pod_spec(spec);
+    let spec = as_map_mut(spec);
+    default(spec, "enableServiceLinks", json!(true));
+    default(spec, "preemptionPolicy", json!("PreemptLowerPriority"));
+    default(spec, "priority", json!(0));
+    let tolerations = as_list_mut(spec.entry("tolerations").or_insert_with(|| json!([])));
+    for key in [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ] {
+        if !tolerations
+            .iter()
+            .any(|t| t.get("key").and_then(Value::as_str) == Some(key))
+        {
+            tolerations.push(
+                json!({"effect": "NoExecute", "key": key, "operator": "Exists",
+                                    "tolerationSeconds": 300}),
+            );
+        }
+    }
+}
+
+fn as_list_mut(value: &mut Value) -> &mut Vec<Value> {
+    if !value.is_array() {
+        *value = json!([]);
+    }
+    match value {
+        Value::Array(items) => items,
+        _ => unreachable!("made a list just above"),
+    }
+}
+
+/// Times of conditions are written even when they are not known.
+fn condition_times(object: &mut Value, times: &[&str]) {
+    let conditions = object
+        .get_mut("status")
+        .and_then(|s| s.get_mut("conditions"));
+    for condition in conditions
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        for time in times {
+            default(as_map_mut(condition), time, Value::Null);
+        }
+    }
+}
+
+/// Fields that an Event always has in its JSON form.
+fn event(object: &mut Value) {
+    let map = as_map_mut(object);
+    for time in ["eventTime", "firstTimestamp", "lastTimestamp"] {
+        default(map, time, Value::Null);
+    }
+    default(map, "source", json!({}));
+    default(map, "involvedObject", json!({}));
+    for text in ["reportingComponent", "reportingInstance"] {
+        default(map, text, json!(""));
+    }
+}
+
 fn container(map: &mut Map<String, Value>) {
     let image = map.get("image").and_then(Value::as_str).unwrap_or_default();
     let name = image.rsplit('/').next().unwrap_or_default();
@@ -245,6 +312,33 @@ fn endpoint_slice(object: &mut Value) {
     }
 }
 
+/// What an object of a kind looks like before anything is set: the parts of its Go type that are
+/// no pointers are always there, so creating an object does not "add" them.
+pub(super) fn blank(resource: &Resource) -> Value {
+    let template = json!({"metadata": {}, "spec": {"containers": null}});
+    match resource.id().as_str() {
+        "pods" => json!({"metadata": {}, "spec": {"containers": null}, "status": {}}),
+        "replicasets.apps" => {
+            json!({"metadata": {}, "spec": {"template": template}, "status": {"replicas": 0}})
+        }
+        "statefulsets.apps" => json!({
+            "metadata": {}, "status": {"replicas": 0},
+            "spec": {"template": template, "updateStrategy": {}},
+        }),
+        "deployments.apps" => {
+            json!({"metadata": {}, "spec": {"template": template, "strategy": {}}, "status": {}})
+        }
+        "services" | "ingresses.networking.k8s.io" => {
+            json!({"metadata": {}, "spec": {}, "status": {"loadBalancer": {}}})
+        }
+        "events" => json!({"metadata": {}, "involvedObject": {}, "source": {},
+                           "eventTime": null, "firstTimestamp": null, "lastTimestamp": null,
+                           "reportingComponent": "", "reportingInstance": ""}),
+        _ if resource.builtin => json!({"metadata": {}, "spec": {}, "status": {}}),
+        _ => json!({"metadata": {}}),
+    }
+}
+
 /// The status that a new object starts with; the one sent by the client is dropped.
 pub(super) fn initial_status(resource: &Resource, object: &Value) -> Option<Value> {
     match resource.id().as_str() {
@@ -318,17 +412,17 @@ fn workload_problems(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldErr
     }
     let selector = at_path(new, "spec.selector");
     let labels = at_path(new, "spec.template.metadata.labels");
-    match selector.and_then(LabelSelector::from_object) {
-        None => errors.push(FieldError::required("spec.selector", "")),
-        Some(selector) if !selector.matches_labels(labels.unwrap_or(&Value::Null)) => {
-            let shown = labels.cloned().unwrap_or_else(|| json!({}));
-            errors.push(FieldError::invalid(
-                "spec.template.metadata.labels",
-                &shown,
-                "`selector` does not match template `labels`",
-            ));
-        }
-        Some(_) => {}
+    let parsed = selector.and_then(LabelSelector::from_object);
+    if parsed.is_none() {
+        errors.push(FieldError::required("spec.selector", ""));
+    }
+    if !parsed.is_some_and(|s| s.matches_labels(labels.unwrap_or(&Value::Null))) {
+        let shown = labels.cloned().unwrap_or_else(|| json!({}));
+        errors.push(FieldError::invalid(
+            "spec.template.metadata.labels",
+            &shown,
+            "`selector` does not match template `labels`",
+        ));
     }
     if let Some(old) = old {
         let (was, is) = (at_path(old, "spec.selector"), selector);
@@ -403,6 +497,14 @@ fn service_problems(service: &Value, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::invalid(
                 format!("spec.ports[{at}].port"),
                 &number.into(),
+                "must be between 1 and 65535, inclusive",
+            ));
+        }
+        let target = port.get("targetPort").and_then(Value::as_i64);
+        if let Some(target) = target.filter(|t| !(1..=65535).contains(t)) {
+            errors.push(FieldError::invalid(
+                format!("spec.ports[{at}].targetPort"),
+                &target.into(),
                 "must be between 1 and 65535, inclusive",
             ));
         }

@@ -278,10 +278,12 @@ impl Difference {
             return;
         }
         let is_map = |v: Option<&Value>| {
-            v.is_none_or(|v| v.as_object().is_some_and(|m| !m.is_empty())) && !typed.atomic_map()
+            v.is_none_or(|v| v.is_null() || v.as_object().is_some_and(|m| !m.is_empty()))
+                && !typed.atomic_map()
         };
         let mergeable = !matches!(typed.list_kind(), ListKind::Atomic);
-        let is_list = |v: Option<&Value>| mergeable && v.is_none_or(Value::is_array);
+        let is_list =
+            |v: Option<&Value>| mergeable && v.is_none_or(|v| v.is_null() || v.is_array());
         if is_map(old) && is_map(new) {
             self.maps(old, new, typed, path);
         } else if is_list(old) && is_list(new) {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
+    builtin_rules,
     fields::{Difference, Fields, Typed},
     object,
     registry::Resource,
@@ -83,10 +84,13 @@ impl Writers {
                     "manager": writer.name,
                     "operation": writer.operation,
                     "apiVersion": writer.api_version,
-                    "time": time,
                     "fieldsType": "FieldsV1",
                     "fieldsV1": fields.to_v1(),
                 });
+                // The real server forgets the time of a write through /scale.
+                if writer.subresource != "scale" {
+                    entry["time"] = time.clone().into();
+                }
                 if !writer.subresource.is_empty() {
                     entry["subresource"] = writer.subresource.clone().into();
                 }
@@ -162,8 +166,8 @@ pub(super) fn record_update(
     new: &mut Value,
     now: Timestamp,
 ) {
-    let empty = json!({});
-    let before = old.unwrap_or(&empty);
+    let blank = builtin_rules::blank(resource);
+    let before = old.unwrap_or(&blank);
     let difference = Difference::between(before, new, typed(resource, version));
     let mut writers = Writers::read(new);
     let writer = Writer {

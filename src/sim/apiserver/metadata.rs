@@ -85,9 +85,11 @@ pub(super) fn immutable(new: &Value, old: &Value) -> Vec<FieldError> {
             .filter(|f| !before.contains(f))
             .collect();
         if !added.is_empty() {
+            let added: Vec<String> = added.iter().map(|f| format!("{f:?}")).collect();
             let detail = format!(
                 "no new finalizers can be added if the object is being deleted, found new \
-                 finalizers {added:?}"
+                 finalizers []string{{{}}}",
+                added.join(", ")
             );
             errors.push(FieldError::forbidden("metadata.finalizers", &detail));
         }
@@ -225,7 +227,7 @@ fn annotations(object: &Value, errors: &mut Vec<FieldError>) {
 fn owners(object: &Value, errors: &mut Vec<FieldError>) {
     let owners = object::meta_value(object, "ownerReferences").and_then(Value::as_array);
     let mut controllers = 0;
-    for (at, owner) in owners.into_iter().flatten().enumerate() {
+    for owner in owners.into_iter().flatten() {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if owner
                 .get(field)
@@ -233,12 +235,8 @@ fn owners(object: &Value, errors: &mut Vec<FieldError>) {
                 .unwrap_or_default()
                 .is_empty()
             {
-                let path = format!("metadata.ownerReferences[{at}].{field}");
-                let detail = match field {
-                    "apiVersion" => "version must not be empty".to_owned(),
-                    other => format!("{other} must not be empty"),
-                };
-                errors.push(FieldError::invalid(path, &json!(""), detail));
+                let path = format!("metadata.ownerReferences.{field}");
+                errors.push(FieldError::invalid(path, &json!(""), "must not be empty"));
             }
         }
         controllers += usize::from(owner.get("controller") == Some(&Value::Bool(true)));

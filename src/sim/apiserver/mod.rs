@@ -12,6 +12,7 @@ mod admission;
 mod apply;
 mod audit;
 mod builtin_rules;
+pub mod conformance;
 mod discovery;
 mod events;
 mod fields;

@@ -2,6 +2,7 @@
 //!
 //! Strategic merge and apply have files of their own, since both need the schema.
 
+use json_patch::PatchOperation;
 use serde_json::Value;
 
 use super::status_errors::ApiError;
@@ -67,13 +68,37 @@ pub(super) fn json_patch(object: &Value, body: &[u8]) -> Result<Value, ApiError>
         return Err(error);
     }
     let mut patched = object.clone();
-    json_patch::patch(&mut patched, &patch).map_err(|_| ApiError {
-        code: 422,
-        reason: "Invalid",
-        message: "the server rejected our request due to an error in our request".to_owned(),
-        details: Value::Object(Default::default()),
-    })?;
+    for operation in &patch.0 {
+        let operation = lenient(operation, &patched);
+        json_patch::patch(&mut patched, std::slice::from_ref(&operation)).map_err(|_| {
+            ApiError {
+                code: 422,
+                reason: "Invalid",
+                message: "the server rejected our request due to an error in our request"
+                    .to_owned(),
+                details: Value::Object(Default::default()),
+            }
+        })?;
+    }
     Ok(patched)
+}
+
+/// The library that the real server uses takes a `replace` of a field that is not there as `add`,
+/// as long as the object it belongs to is.
+fn lenient(operation: &PatchOperation, object: &Value) -> PatchOperation {
+    match operation {
+        PatchOperation::Replace(replace) => {
+            let parent = replace.path.parent().and_then(|p| p.resolve(object).ok());
+            match parent.is_some_and(Value::is_object) {
+                true => PatchOperation::Add(json_patch::AddOperation {
+                    path: replace.path.clone(),
+                    value: replace.value.clone(),
+                }),
+                false => operation.clone(),
+            }
+        }
+        other => other.clone(),
+    }
 }
 
 /// Applies a JSON merge patch.

@@ -123,6 +123,26 @@ impl Resource {
         )
     }
 
+    /// Whether a PUT without a resourceVersion is taken (`AllowUnconditionalUpdate`).
+    pub fn allows_unconditional_update(&self) -> bool {
+        self.builtin
+            && !matches!(
+                self.plural.as_str(),
+                "leases" | "poddisruptionbudgets" | "customresourcedefinitions"
+            )
+    }
+
+    /// The key in etcd, which some error texts show.
+    pub fn storage_path(&self, namespace: &str, name: &str) -> String {
+        let place = match self.plural.as_str() {
+            "services" => "services/specs".to_owned(),
+            plural if self.builtin => plural.to_owned(),
+            plural => format!("{}/{plural}", self.group),
+        };
+        let slash = if namespace.is_empty() { "" } else { "/" };
+        format!("/registry/{place}/{namespace}{slash}{name}")
+    }
+
     /// Whether DELETE answers the object rather than a Status (`ReturnDeletedObject`).
     pub fn returns_deleted(&self) -> bool {
         matches!(self.id().as_str(), "pods" | "services" | "serviceaccounts")

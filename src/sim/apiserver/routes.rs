@@ -152,7 +152,8 @@ impl RequestInfo {
     fn resource_verb(&self, method: &Method) -> &'static str {
         let collection = self.name.is_empty();
         match *method {
-            Method::GET | Method::HEAD if self.flag("watch") => "watch",
+            // An object's own path cannot be watched: the parameter is ignored there.
+            Method::GET | Method::HEAD if collection && self.flag("watch") => "watch",
             Method::GET | Method::HEAD if collection => "list",
             Method::GET | Method::HEAD => "get",
             Method::POST => "create",

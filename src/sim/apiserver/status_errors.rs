@@ -42,6 +42,16 @@ impl FieldError {
         }
     }
 
+    /// A value that is not allowed and too big to show.
+    pub fn invalid_unshown(field: impl Into<String>, detail: impl AsRef<str>) -> Self {
+        let message = format!("Invalid value: {}", detail.as_ref());
+        FieldError {
+            field: field.into(),
+            reason: "FieldValueInvalid",
+            message,
+        }
+    }
+
     /// A value that must be there and is not.
     pub fn required(field: impl Into<String>, detail: &str) -> Self {
         let message = match detail {
@@ -102,11 +112,17 @@ impl ApiError {
 
     /// 409 for another reason.
     pub fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
-        let message = format!(
-            "Operation cannot be fulfilled on {} \"{name}\": {why}",
-            resource.id()
-        );
-        Self::new(409, "Conflict", message).about(resource, name)
+        Self::conflict_on(&resource.group, &resource.plural, name, why)
+    }
+
+    /// 409 that names the object by another word than its resource.
+    pub fn conflict_on(group: &str, kind: &str, name: &str, why: &str) -> Self {
+        let dot = if group.is_empty() { "" } else { "." };
+        let message =
+            format!("Operation cannot be fulfilled on {kind}{dot}{group} \"{name}\": {why}");
+        let mut error = Self::new(409, "Conflict", message);
+        error.details = details(name, group, kind);
+        error
     }
 
     /// 409 of a server-side apply that would change other managers' fields; each conflict is the
@@ -143,29 +159,19 @@ impl ApiError {
 
     /// 422 with the fields that are wrong.
     pub fn invalid(resource: &Resource, name: &str, errors: &[FieldError]) -> Self {
-        let text: Vec<String> = errors
-            .iter()
-            .map(|e| format!("{}: {}", e.field, e.message))
-            .collect();
-        let listed = match text.as_slice() {
-            [one] => one.clone(),
-            many => format!("[{}]", many.join(", ")),
-        };
-        let kind = match resource.group.as_str() {
-            "" => resource.kind.clone(),
-            group => format!("{}.{group}", resource.kind),
-        };
-        let mut error = Self::new(
-            422,
-            "Invalid",
-            format!("{kind} \"{name}\" is invalid: {listed}"),
+        Self::invalid_kind(&resource.group, &resource.kind, name, errors)
+    }
+
+    /// 422 about an object of another kind than the resource's (a Scale).
+    pub fn invalid_kind(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
+        let dot = if group.is_empty() { "" } else { "." };
+        let message = format!(
+            "{kind}{dot}{group} \"{name}\" is invalid: {}",
+            listed(errors)
         );
-        let causes: Vec<Value> = errors
-            .iter()
-            .map(|e| json!({"reason": e.reason, "message": e.message, "field": e.field}))
-            .collect();
-        error.details = details(name, &resource.group, &resource.kind);
-        error.details["causes"] = Value::Array(causes);
+        let mut error = Self::new(422, "Invalid", message);
+        error.details = details(name, group, kind);
+        error.details["causes"] = causes(errors);
         error
     }
 
@@ -195,8 +201,27 @@ impl ApiError {
 
     /// 406: none of the media types of `Accept` can be written.
     pub fn not_acceptable() -> Self {
-        let message = "only the following media types are accepted: application/json";
-        Self::new(406, "NotAcceptable", message)
+        let message = "406: Not Acceptable\n\nAvailable representations: application/json, \
+                       application/yaml, application/vnd.kubernetes.protobuf";
+        let mut error = Self::new(406, "NotAcceptable", message);
+        error.details = json!({});
+        error
+    }
+
+    /// 500 with a text and no reason, which is how some mistakes of a client come out.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(500, "", message)
+    }
+
+    /// 422 about the options of a request rather than an object.
+    pub fn invalid_options(kind: &str, errors: &[FieldError]) -> Self {
+        let mut error = Self::new(
+            422,
+            "Invalid",
+            format!("{kind}.meta.k8s.io \"\" is invalid: {}", listed(errors)),
+        );
+        error.details = json!({"group": "meta.k8s.io", "kind": kind, "causes": causes(errors)});
+        error
     }
 
     /// 410: the requested version has been compacted.
@@ -204,13 +229,11 @@ impl ApiError {
         Self::new(410, "Expired", message)
     }
 
-    /// 415 with the list of formats that this endpoint reads.
-    pub fn unsupported_media_type(accepted: &[&str]) -> Self {
-        let message = format!(
-            "the body of the request was in an unknown format - accepted media types include: {}",
-            accepted.join(", ")
-        );
-        Self::new(415, "UnsupportedMediaType", message)
+    /// 415: a body in a format that this endpoint does not read.
+    pub fn unsupported_media_type() -> Self {
+        let mut error = Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type");
+        error.details = json!({});
+        error
     }
 
     /// 504 for a resourceVersion from the future.
@@ -243,9 +266,11 @@ impl ApiError {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
         if !self.details.is_null() {
             status["details"] = self.details.clone();
         }
@@ -263,9 +288,33 @@ impl std::error::Error for ApiError {}
 
 /// `details` naming one object; the group is left out for the core group, as the real server does.
 fn details(name: &str, group: &str, kind: &str) -> Value {
-    let mut details = json!({"name": name, "kind": kind});
+    let mut details = json!({"kind": kind});
+    if !name.is_empty() {
+        details["name"] = name.into();
+    }
     if !group.is_empty() {
         details["group"] = group.into();
     }
     details
+}
+
+/// All errors in one sentence; the same one twice is said once.
+fn listed(errors: &[FieldError]) -> String {
+    let mut text: Vec<String> = Vec::new();
+    for error in errors {
+        let one = format!("{}: {}", error.field, error.message);
+        if !text.contains(&one) {
+            text.push(one);
+        }
+    }
+    match text.as_slice() {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}
+
+fn causes(errors: &[FieldError]) -> Value {
+    let cause =
+        |e: &FieldError| json!({"reason": e.reason, "message": e.message, "field": e.field});
+    Value::Array(errors.iter().map(cause).collect())
 }

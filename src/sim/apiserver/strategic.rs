@@ -130,6 +130,7 @@ fn merge_lists(present: &mut Vec<Value>, wanted: &[Value], name: &str) {
         }
         return;
     };
+    let server: Vec<Value> = present.clone();
     for item in wanted {
         let at = present.iter().position(|p| p.get(key) == item.get(key));
         let delete = item.get("$patch").and_then(Value::as_str) == Some("delete");
@@ -152,6 +153,41 @@ fn merge_lists(present: &mut Vec<Value>, wanted: &[Value], name: &str) {
             }
         }
     }
+    order(present, &server, wanted, |a, b| a.get(key) == b.get(key));
+}
+
+/// Brings a merged list into order: the items that `named` names in its order, the others as they
+/// were; an item of the second sort goes before one of the first only if it was before it on the
+/// server. New items therefore come first.
+fn order(
+    merged: &mut Vec<Value>,
+    server: &[Value],
+    named: &[Value],
+    same: impl Fn(&Value, &Value) -> bool,
+) {
+    let place = |list: &[Value], item: &Value| list.iter().position(|other| same(other, item));
+    let (mut patched, mut others): (Vec<Value>, Vec<Value>) = merged
+        .drain(..)
+        .partition(|item| place(named, item).is_some());
+    patched.sort_by_key(|item| place(named, item));
+    others.sort_by_key(|item| place(server, item));
+    let (mut patched, mut others) = (
+        patched.into_iter().peekable(),
+        others.into_iter().peekable(),
+    );
+    while let (Some(patch), Some(other)) = (patched.peek(), others.peek()) {
+        let other_first = match (place(server, other), place(server, patch)) {
+            (Some(other), Some(patch)) => other < patch,
+            _ => false,
+        };
+        merged.extend(if other_first {
+            others.next()
+        } else {
+            patched.next()
+        });
+    }
+    merged.extend(patched);
+    merged.extend(others);
 }
 
 /// Sorts a list into the order that the patch names; items it does not name stay behind.
@@ -161,12 +197,9 @@ fn set_order(object: &mut Map<String, Value>, field: &str, order: &Value) {
     };
     let wanted = order.as_array().cloned().unwrap_or_default();
     let key = merge_key(field, items);
-    let place = |item: &Value| {
-        let same = |w: &Value| match key {
-            Some(key) => w.get(key) == item.get(key),
-            None => w == item,
-        };
-        wanted.iter().position(same).unwrap_or(usize::MAX)
-    };
-    items.sort_by_key(place);
+    let server = items.clone();
+    self::order(items, &server, &wanted, |a, b| match key {
+        Some(key) => a.get(key) == b.get(key),
+        None => a == b,
+    });
 }

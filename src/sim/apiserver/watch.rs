@@ -16,8 +16,8 @@ use super::{
     registry::Resource,
     represent::Representation,
     routes::RequestInfo,
-    status_errors::ApiError,
-    store::{Change, Event, ObjectKey},
+    status_errors::{ApiError, FieldError},
+    store::{Change, Event},
     verbs::{self, Call, State, read::Filter, storage_id},
 };
 
@@ -105,7 +105,9 @@ impl Watch {
         let wanted: u64 = match text {
             "" => 0,
             text => text.parse().map_err(|_| {
-                ApiError::bad_request(format!("Invalid resourceVersion: \"{text}\""))
+                ApiError::internal(format!(
+                    "strconv.ParseUint: parsing \"{text}\": invalid syntax"
+                ))
             })?,
         };
         if initial == "true" || (initial.is_empty() && wanted == 0) {
@@ -124,7 +126,7 @@ impl Watch {
         let present: Vec<Arc<Value>> = state
             .store
             .list(&id, &self.namespace)
-            .filter(|(key, object)| self.filter.matches(key, object))
+            .filter(|(_, object)| self.filter.matches(object))
             .map(|(_, object)| Arc::clone(object))
             .collect();
         for object in present {
@@ -202,11 +204,9 @@ impl Watch {
         if !self.namespace.is_empty() && event.key.namespace != self.namespace {
             return;
         }
-        let passes = |object: Option<&Arc<Value>>, key: &ObjectKey| {
-            object.is_some_and(|o| self.filter.matches(key, o))
-        };
-        let before = passes(event.previous.as_ref(), &event.key);
-        let after = event.change != Change::Deleted && passes(Some(&event.object), &event.key);
+        let passes = |object: Option<&Arc<Value>>| object.is_some_and(|o| self.filter.matches(o));
+        let before = passes(event.previous.as_ref());
+        let after = event.change != Change::Deleted && passes(Some(&event.object));
         match (before, after) {
             (false, false) => {}
             (false, true) => self.line("ADDED", &event.object),
@@ -252,13 +252,5 @@ impl Watch {
 }
 
 fn invalid_list_options(field: &str, detail: &str) -> ApiError {
-    let message = format!("ListOptions.meta.k8s.io \"\" is invalid: {field}: Forbidden: {detail}");
-    let cause = json!({"reason": "FieldValueForbidden", "message": format!("Forbidden: {detail}"),
-                       "field": field});
-    ApiError {
-        code: 422,
-        reason: "Invalid",
-        message,
-        details: json!({"group": "meta.k8s.io", "kind": "ListOptions", "causes": [cause]}),
-    }
+    ApiError::invalid_options("ListOptions", &[FieldError::forbidden(field, detail)])
 }

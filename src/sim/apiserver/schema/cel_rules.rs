@@ -28,6 +28,21 @@ pub(in crate::sim::apiserver) fn check(
     errors
 }
 
+/// Whether a schema has rules anywhere.
+pub(in crate::sim::apiserver) fn has_rules(schema: &Value) -> bool {
+    let Some(map) = schema.as_object() else {
+        return false;
+    };
+    let inner = ["items", "additionalProperties"]
+        .into_iter()
+        .filter_map(|name| map.get(name));
+    let properties = map.get("properties").and_then(Value::as_object);
+    rules(schema).next().is_some()
+        || inner
+            .chain(properties.into_iter().flat_map(|p| p.values()))
+            .any(has_rules)
+}
+
 /// The rules of a schema that do not compile here.
 pub(in crate::sim::apiserver) fn broken(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
@@ -158,21 +173,19 @@ fn failure(rule: &Value, new: &Value, path: &str, message: &str) -> FieldError {
         "" => sub_path.trim_start_matches('.').to_owned(),
         _ => format!("{path}{sub_path}"),
     };
-    // The real server names the type of a compound value instead of printing all of it.
-    let shown = match new {
-        Value::Object(_) => Value::from("object"),
-        Value::Array(_) => Value::from("array"),
-        other => other.clone(),
-    };
     match rule.get("reason").and_then(Value::as_str) {
         Some("FieldValueForbidden") => FieldError::forbidden(field, message),
         Some("FieldValueRequired") => FieldError::required(field, message),
-        Some("FieldValueDuplicate") => FieldError {
-            field,
-            reason: "FieldValueDuplicate",
-            message: format!("Duplicate value: {shown}"),
-        },
-        _ => FieldError::invalid(field, &shown, message),
+        Some("FieldValueDuplicate") => {
+            let message = format!("Duplicate value: {new}");
+            FieldError {
+                field,
+                reason: "FieldValueDuplicate",
+                message,
+            }
+        }
+        _ if new.is_object() || new.is_array() => FieldError::invalid_unshown(field, message),
+        _ => FieldError::invalid(field, new, message),
     }
 }
 
@@ -290,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_rule_that_fails_names_its_field_and_message() {
-        let refused = ["spec: Invalid value: \"object\": no"];
+        let refused = ["spec: Invalid value: no"];
         let spec = json!({"spec": {"min": 3, "max": 2}});
         assert_eq!(messages(spec, None, "self.min <= self.max"), refused);
         let spec = json!({"spec": {"min": 1, "max": 2}});

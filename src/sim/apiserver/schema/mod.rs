@@ -161,6 +161,33 @@ fn prune_map(
     }
 }
 
+/// Drops empty maps and lists, which the JSON form of a built-in kind leaves out.
+pub(super) fn drop_empty(value: &mut Value, schema: &Value, root: &Value) {
+    let schema = resolve(schema, root);
+    match value {
+        Value::Object(map) => map.retain(|name, inner| {
+            let Some(inner_schema) = field_schema(schema, name) else {
+                return true;
+            };
+            drop_empty(inner, inner_schema, root);
+            let is_map = map_values(resolve(inner_schema, root)).is_some();
+            match inner {
+                Value::Object(entries) => !(is_map && entries.is_empty()),
+                Value::Array(items) => !items.is_empty(),
+                _ => true,
+            }
+        }),
+        Value::Array(items) => {
+            if let Some(item_schema) = schema.get("items") {
+                items
+                    .iter_mut()
+                    .for_each(|item| drop_empty(item, item_schema, root));
+            }
+        }
+        _ => {}
+    }
+}
+
 /// A schema that says nothing about fields: `{}` in built-in schemas stands for any JSON.
 fn open_map(schema: &Value) -> bool {
     schema

@@ -30,7 +30,6 @@ pub(in crate::sim::apiserver) fn validate(
     }
     if !type_matches(value, schema) {
         errors.push(wrong_type(value, schema, path));
-        return;
     }
     enumeration(value, schema, path, errors);
     match value {

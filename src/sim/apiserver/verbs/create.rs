@@ -58,7 +58,7 @@ fn create_with(
     settle_namespace(call, &mut object)?;
     if !object::meta(&object, "resourceVersion").is_empty() {
         let message = "resourceVersion should not be set on objects to be created";
-        return Err(ApiError::bad_request(message));
+        return Err(ApiError::internal(message));
     }
     name_it(state, call, &mut object)?;
     let warnings = admission::decode(resource, &call.info.version, &mut object, unknown)?;

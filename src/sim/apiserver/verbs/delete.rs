@@ -54,7 +54,7 @@ impl Options {
             (Some("Foreground"), _) => Propagation::Foreground,
             (Some("Orphan"), _) | (None, Some(true)) => Propagation::Orphan,
             (Some(other), _) => {
-                let field = FieldError {
+                let error = FieldError {
                     field: "propagationPolicy".to_owned(),
                     reason: "FieldValueNotSupported",
                     message: format!(
@@ -62,10 +62,7 @@ impl Options {
                          \"Background\", \"Orphan\", \"nil\""
                     ),
                 };
-                return Err(ApiError::bad_request(format!(
-                    "{}: {}",
-                    field.field, field.message
-                )));
+                return Err(ApiError::invalid_options("DeleteOptions", &[error]));
             }
         };
         let grace = object::at_path(&body, "gracePeriodSeconds").and_then(Value::as_i64);
@@ -112,7 +109,7 @@ pub(in crate::sim::apiserver) fn delete_collection(
     let doomed: Vec<(ObjectKey, Arc<Value>)> = state
         .store
         .list(&id, &call.info.namespace)
-        .filter(|(key, object)| filter.matches(key, object))
+        .filter(|(_, object)| filter.matches(object))
         .map(|(k, v)| (k.clone(), Arc::clone(v)))
         .collect();
     let mut items = Vec::new();
@@ -132,14 +129,20 @@ pub(in crate::sim::apiserver) fn delete_collection(
 
 fn check(call: &Call<'_>, options: &Options, old: &Value) -> Result<(), ApiError> {
     let has = |field: &str| object::meta(old, field).to_owned();
-    let name = &call.info.name;
+    // The real server names the kind here, not the resource.
+    let (kind, name) = (&call.resource.kind, &call.info.name);
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != has("uid")) {
         let why = format!(
             "the UID in the precondition ({uid}) does not match the UID in record ({}). The object \
              might have been deleted and then recreated",
             has("uid")
         );
-        return Err(ApiError::conflict(&call.resource, name, &why));
+        return Err(ApiError::conflict_on(
+            &call.resource.group,
+            kind,
+            name,
+            &why,
+        ));
     }
     let version = options
         .version
@@ -151,7 +154,12 @@ fn check(call: &Call<'_>, options: &Options, old: &Value) -> Result<(), ApiError
              ResourceVersion in record ({}). The object might have been modified",
             has("resourceVersion")
         );
-        return Err(ApiError::conflict(&call.resource, name, &why));
+        return Err(ApiError::conflict_on(
+            &call.resource.group,
+            kind,
+            name,
+            &why,
+        ));
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::{
     events, object,
     registry::{Registry, Resource},
     routes::RequestInfo,
-    status_errors::ApiError,
+    status_errors::{ApiError, FieldError},
     store::{ObjectKey, Store},
 };
 
@@ -68,10 +68,15 @@ impl Call<'_> {
         match self.info.param("dryRun") {
             "" => Ok(false),
             "All" => Ok(true),
-            other => Err(ApiError::bad_request(format!(
-                "invalid dry-run value: dryRun: Unsupported value: \"{other}\": supported values: \
-                 \"All\""
-            ))),
+            other => {
+                let why = format!("Unsupported value: \"{other}\": supported values: \"All\"");
+                let error = FieldError {
+                    field: "dryRun".to_owned(),
+                    reason: "FieldValueNotSupported",
+                    message: why,
+                };
+                Err(ApiError::invalid_options("CreateOptions", &[error]))
+            }
         }
     }
 }
@@ -128,8 +133,8 @@ pub(super) fn dispatch(state: &mut State, call: &Call<'_>) -> Result<Reply, ApiE
         ("get", "") => read::get(state, call),
         ("list", "") => read::list(state, call),
         ("create", "") if info.name.is_empty() => create::create(state, call),
-        ("update", "") => update::put(state, call),
-        ("patch", "") => update::patch(state, call),
+        ("update", "") if !info.name.is_empty() => update::put(state, call),
+        ("patch", "") if !info.name.is_empty() => update::patch(state, call),
         ("delete", "") => delete::delete(state, call),
         ("deletecollection", "") => delete::delete_collection(state, call),
         (_, "") => Err(ApiError::method_not_allowed()),

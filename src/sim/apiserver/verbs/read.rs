@@ -23,7 +23,6 @@ pub(in crate::sim::apiserver) fn get(state: &State, call: &Call<'_>) -> Result<R
 pub(in crate::sim::apiserver) struct Filter {
     labels: LabelSelector,
     fields: FieldSelector,
-    name: String,
 }
 
 impl Filter {
@@ -32,15 +31,12 @@ impl Filter {
         Ok(Filter {
             labels: LabelSelector::parse(call.info.param("labelSelector"))?,
             fields: FieldSelector::parse(call.info.param("fieldSelector"), &call.resource)?,
-            name: call.info.name.clone(),
         })
     }
 
     /// Whether an object passes.
-    pub(in crate::sim::apiserver) fn matches(&self, key: &ObjectKey, object: &Value) -> bool {
-        (self.name.is_empty() || self.name == key.name)
-            && self.labels.matches(object)
-            && self.fields.matches(object)
+    pub(in crate::sim::apiserver) fn matches(&self, object: &Value) -> bool {
+        self.labels.matches(object) && self.fields.matches(object)
     }
 }
 
@@ -64,7 +60,7 @@ pub(in crate::sim::apiserver) fn list(state: &State, call: &Call<'_>) -> Result<
         }
     };
     let mut matching = snapshot(state, call, version)?;
-    matching.retain(|(key, object)| filter.matches(key, object));
+    matching.retain(|(_, object)| filter.matches(object));
     if let Some(start) = start {
         matching.retain(|(key, _)| (&key.namespace, &key.name) > (&start.namespace, &start.name));
     }

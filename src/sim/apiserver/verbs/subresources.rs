@@ -55,7 +55,13 @@ fn scale(
             &replicas,
             "must be greater than or equal to 0",
         );
-        return Err(ApiError::invalid(&call.resource, &call.info.name, &[error]));
+        let name = &call.info.name;
+        return Err(ApiError::invalid_kind(
+            "autoscaling",
+            "Scale",
+            name,
+            &[error],
+        ));
     }
     let mut new = shown;
     object::set_path(&mut new, &paths.spec, replicas);
@@ -70,7 +76,7 @@ fn scale(
     if !uid.is_empty() {
         object::set_meta(&mut new, "uid", uid);
     }
-    let (stored, _) = update::replace(state, call, &old, new, Part::Main, Owners::Track)?;
+    let (stored, _) = update::replace(state, call, &old, new, Part::Scale, Owners::Track)?;
     Ok(Reply::plain(200, scale_of(&call.present(&stored), paths)))
 }
 

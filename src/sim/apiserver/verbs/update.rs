@@ -8,6 +8,7 @@ use super::{Call, Reply, State, create, delete, present, to_storage};
 use crate::sim::apiserver::{
     admission::{self, UnknownFields},
     apply, managed_fields, object, patch,
+    registry::Resource,
     status_errors::{ApiError, FieldError},
     strategic,
 };
@@ -19,6 +20,8 @@ pub(in crate::sim::apiserver) enum Part {
     Main,
     /// The status alone.
     Status,
+    /// The number of replicas, through `/scale`; rules of `Main` apply.
+    Scale,
 }
 
 impl Part {
@@ -27,6 +30,7 @@ impl Part {
         match self {
             Part::Main => "",
             Part::Status => "status",
+            Part::Scale => "scale",
         }
     }
 }
@@ -71,15 +75,8 @@ pub(super) fn put_part(state: &mut State, call: &Call<'_>, part: Part) -> Result
         }
         Err(not_found) => return Err(not_found),
     };
-    if version.is_empty() && !call.resource.builtin {
-        let shown = serde_json::json!(0);
-        let error = FieldError::invalid(
-            "metadata.resourceVersion",
-            &shown,
-            "must be specified for an update",
-        );
-        return Err(ApiError::invalid(&call.resource, &call.info.name, &[error]));
-    }
+    unconditional(call, &version)?;
+    same_object(call, &old, &new)?;
     let (stored, warnings) = replace(state, call, &old, new, part, Owners::Track)?;
     Ok(Reply::object(200, call.present(&stored), warnings))
 }
@@ -114,15 +111,11 @@ pub(super) fn patched(call: &Call<'_>, shown: &Value) -> Result<Value, ApiError>
     const JSON: &str = "application/json-patch+json";
     const MERGE: &str = "application/merge-patch+json";
     const STRATEGIC: &str = "application/strategic-merge-patch+json";
-    const APPLY: &str = "application/apply-patch+yaml";
     match call.info.content_type.as_str() {
         JSON => patch::json_patch(shown, call.body),
         MERGE => patch::merge_patch(shown, call.body),
         STRATEGIC if call.resource.builtin => strategic::merge(shown, call.body),
-        _ if call.resource.builtin => Err(ApiError::unsupported_media_type(&[
-            JSON, MERGE, STRATEGIC, APPLY,
-        ])),
-        _ => Err(ApiError::unsupported_media_type(&[JSON, MERGE, APPLY])),
+        _ => Err(ApiError::unsupported_media_type()),
     }
 }
 
@@ -193,8 +186,8 @@ fn store(state: &mut State, call: &Call<'_>, mut new: Value) -> Result<Arc<Value
     create::complete(state, &key, &mut new, call);
     if delete::may_go(&new) {
         // The last change is visible to watchers only as the deletion, as on a real server.
-        let last = delete::remove(state, &key, call.now);
-        return Ok(last.unwrap_or_else(|| Arc::new(new)));
+        delete::remove(state, &key, call.now);
+        return Ok(Arc::new(new));
     }
     let stored = state.store.put(&key, new);
     delete::collect_if_orphaned(state, &key, call.now);
@@ -202,27 +195,49 @@ fn store(state: &mut State, call: &Call<'_>, mut new: Value) -> Result<Arc<Value
     Ok(stored)
 }
 
-/// uid and resourceVersion in the new object must be those of the old one, or absent.
-fn preconditions(call: &Call<'_>, old: &Value, new: &Value) -> Result<(), ApiError> {
-    let uid = object::meta(new, "uid");
-    if !uid.is_empty() && uid != object::meta(old, "uid") {
-        let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            object::meta(old, "uid")
-        );
-        return Err(ApiError::conflict(&call.resource, &call.info.name, &why));
+/// Some kinds refuse a PUT that does not say which version it replaces.
+fn unconditional(call: &Call<'_>, version: &str) -> Result<(), ApiError> {
+    if !version.is_empty() || call.resource.allows_unconditional_update() {
+        return Ok(());
     }
+    let detail = "must be specified for an update";
+    let error = FieldError::invalid("metadata.resourceVersion", &serde_json::json!(0), detail);
+    // The real server names the resource where it names the kind elsewhere.
+    let Resource { group, plural, .. } = &*call.resource;
+    Err(ApiError::invalid_kind(
+        group,
+        plural,
+        &call.info.name,
+        &[error],
+    ))
+}
+
+/// A PUT with a uid is meant for the object with that uid.
+fn same_object(call: &Call<'_>, old: &Value, new: &Value) -> Result<(), ApiError> {
+    let (uid, own) = (object::meta(new, "uid"), object::meta(old, "uid"));
+    if uid.is_empty() || uid == own {
+        return Ok(());
+    }
+    let key = call
+        .resource
+        .storage_path(&call.info.namespace, &call.info.name);
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, \
+         AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: \
+         {own}"
+    );
+    Err(ApiError::conflict(&call.resource, &call.info.name, &why))
+}
+
+/// A resourceVersion in the new object must be the old one's, or absent.
+fn preconditions(call: &Call<'_>, old: &Value, new: &Value) -> Result<(), ApiError> {
     let version = object::meta(new, "resourceVersion");
     if version.is_empty() || version == "0" || version == object::meta(old, "resourceVersion") {
         return Ok(());
     }
     if version.parse::<u64>().is_err() {
-        let error = FieldError::invalid(
-            "metadata.resourceVersion",
-            &version.into(),
-            format!("strconv.ParseUint: parsing \"{version}\": invalid syntax"),
-        );
-        return Err(ApiError::invalid(&call.resource, &call.info.name, &[error]));
+        let why = format!("strconv.ParseUint: parsing \"{version}\": invalid syntax");
+        return Err(ApiError::internal(why));
     }
     Err(ApiError::stale(&call.resource, &call.info.name))
 }
@@ -230,7 +245,6 @@ fn preconditions(call: &Call<'_>, old: &Value, new: &Value) -> Result<(), ApiErr
 /// Restores what this request may not change: system metadata always, and the other part.
 fn carry_over(call: &Call<'_>, old: &Value, new: &mut Value, part: Part) {
     const SYSTEM: &[&str] = &[
-        "uid",
         "creationTimestamp",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
@@ -252,11 +266,15 @@ fn carry_over(call: &Call<'_>, old: &Value, new: &mut Value, part: Part) {
             object::copy_meta(&mut merged, new, "managedFields");
             *new = merged;
         }
-        Part::Main if call.resource.status => object::copy_field(new, old, "status"),
-        Part::Main => {}
+        Part::Main | Part::Scale if call.resource.status => object::copy_field(new, old, "status"),
+        Part::Main | Part::Scale => {}
     }
     for field in SYSTEM {
         object::copy_meta(new, old, field);
+    }
+    // Another uid is refused as the change of an immutable field; an absent one is filled in.
+    if object::meta(new, "uid").is_empty() {
+        object::copy_meta(new, old, "uid");
     }
     if object::meta_value(new, "managedFields").is_none() {
         object::copy_meta(new, old, "managedFields");
