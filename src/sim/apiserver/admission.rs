@@ -85,12 +85,22 @@ pub(super) fn decode(
     }
 }
 
+/// What of an object a request changes, and therefore what is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checked {
+    /// All of it.
+    Whole,
+    /// The status alone.
+    Status,
+}
+
 /// Checks an object about to be stored; `old` is what it replaces.
 pub(super) fn validate(
     resource: &Resource,
     version: &str,
     new: &Value,
     old: Option<&Value>,
+    checked: Checked,
 ) -> Result<(), ApiError> {
     let mut errors = metadata::problems(resource, new);
     if let Some(old) = old {
@@ -101,19 +111,47 @@ pub(super) fn validate(
     if resource.builtin {
         builtin_rules::validate(resource, new, old, &mut errors);
     } else if let Some(schema) = resource.schema(version) {
-        schema::validate(new, schema, "", &mut errors);
-        if let Some(paths) = &resource.scale {
-            scale_problems(new, &paths.spec, &mut errors);
-        }
-        if errors.iter().any(blocks_rules) {
-            if cel_rules::has_rules(schema) {
-                errors.push(FieldError::invalid("<nil>", &Value::Null, RULES_SKIPPED));
-            }
-        } else {
-            errors.extend(cel_rules::check(new, old, schema));
-        }
+        custom_problems(resource, schema, new, old, checked, &mut errors);
     }
     refuse(resource, object::meta(new, "name"), &errors)
+}
+
+fn custom_problems(
+    resource: &Resource,
+    schema: &Value,
+    new: &Value,
+    old: Option<&Value>,
+    checked: Checked,
+    errors: &mut Vec<FieldError>,
+) {
+    let status_schema = schema.get("properties").and_then(|p| p.get("status"));
+    match (checked, new.get("status"), status_schema) {
+        (Checked::Whole, _, _) => schema::validate(new, schema, "", errors),
+        (Checked::Status, Some(status), Some(schema)) => {
+            // Texts name the path from the status on, fields the path from the root.
+            let mut found = Vec::new();
+            schema::validate(status, schema, "", &mut found);
+            errors.extend(found.into_iter().map(|mut error| {
+                if error.field != "<nil>" {
+                    error.field = format!("status.{}", error.field);
+                }
+                error
+            }));
+        }
+        (Checked::Status, _, _) => {}
+    }
+    if let Some(paths) = &resource.scale {
+        let path = match checked {
+            Checked::Whole => &paths.spec,
+            Checked::Status => &paths.status,
+        };
+        scale_problem(new, path, errors);
+    }
+    if !errors.iter().any(blocks_rules) {
+        errors.extend(cel_rules::check(new, old, schema));
+    } else if cel_rules::has_rules(schema) {
+        errors.push(FieldError::invalid("<nil>", &Value::Null, RULES_SKIPPED));
+    }
 }
 
 const RULES_SKIPPED: &str = "some validation rules were not checked because the object was \
@@ -131,11 +169,28 @@ fn blocks_rules(error: &FieldError) -> bool {
     )
 }
 
-/// The scale subresource asks more of its number than the schema may.
-fn scale_problems(new: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    if let Some(replicas) = object::at_path(new, path).filter(|r| r.as_i64() < Some(0)) {
-        let detail = "should be a non-negative integer";
-        errors.push(FieldError::invalid(path, replicas, detail));
+/// The scale subresource asks more of its numbers than the schema may.
+fn scale_problem(new: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let Some(replicas) = object::at_path(new, path) else {
+        return;
+    };
+    match replicas.as_i64() {
+        Some(0..) => {}
+        Some(_) => {
+            let detail = "should be a non-negative integer";
+            errors.push(FieldError::invalid(path, replicas, detail));
+        }
+        None => {
+            let (shown, kind) = match replicas {
+                Value::String(text) => (text.clone(), "string"),
+                Value::Number(n) => (n.to_string(), "float64"),
+                Value::Bool(b) => (b.to_string(), "bool"),
+                other => (other.to_string(), "map[string]interface {}"),
+            };
+            let detail =
+                format!("{path} accessor error: {shown} is of the type {kind}, expected int64");
+            errors.push(FieldError::invalid(path, &Value::from(0), detail));
+        }
     }
 }
 

@@ -57,7 +57,20 @@ pub(super) fn fill_defaults(resource: &Resource, object: &mut Value) {
             default(as_map_mut(spec), "finalizers", json!(["kubernetes"]));
         }
         "ingresses.networking.k8s.io" => ingress(object),
-        "events" => event(object),
+        "events" => event(
+            object,
+            &["eventTime", "firstTimestamp", "lastTimestamp"],
+            "source",
+        ),
+        "events.events.k8s.io" => event(
+            object,
+            &[
+                "eventTime",
+                "deprecatedFirstTimestamp",
+                "deprecatedLastTimestamp",
+            ],
+            "deprecatedSource",
+        ),
         "endpointslices.discovery.k8s.io" => endpoint_slice(object),
         _ => {}
     }
@@ -213,16 +226,12 @@ fn condition_times(object: &mut Value, times: &[&str]) {
 }
 
 /// Fields that an Event always has in its JSON form.
-fn event(object: &mut Value) {
+fn event(object: &mut Value, times: &[&str], source: &str) {
     let map = as_map_mut(object);
-    for time in ["eventTime", "firstTimestamp", "lastTimestamp"] {
+    for time in times {
         default(map, time, Value::Null);
     }
-    default(map, "source", json!({}));
-    default(map, "involvedObject", json!({}));
-    for text in ["reportingComponent", "reportingInstance"] {
-        default(map, text, json!(""));
-    }
+    default(map, source, json!({}));
 }
 
 fn container(map: &mut Map<String, Value>) {

@@ -154,7 +154,10 @@ pub(super) fn partial(object: Value) -> Value {
 }
 
 /// A list object. Items of built-in kinds do not repeat their type, those of custom ones do.
-fn list(resource: &Resource, version: &str, metadata: Value, mut items: Vec<Value>) -> Value {
+fn list(resource: &Resource, version: &str, mut metadata: Value, mut items: Vec<Value>) -> Value {
+    if !resource.builtin && metadata.get("continue").is_none() {
+        metadata["continue"] = "".into();
+    }
     if resource.builtin {
         for item in &mut items {
             let map: &mut Map<String, Value> = object::as_map_mut(item);

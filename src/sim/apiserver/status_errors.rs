@@ -230,7 +230,13 @@ impl ApiError {
     }
 
     /// 415: a body in a format that this endpoint does not read.
-    pub fn unsupported_media_type() -> Self {
+    pub fn unsupported_media_type(builtin: bool) -> Self {
+        if !builtin {
+            let message = "the body of the request was in an unknown format - accepted media types \
+                           include: application/json-patch+json, application/merge-patch+json, \
+                           application/apply-patch+yaml";
+            return Self::new(415, "UnsupportedMediaType", message);
+        }
         let mut error = Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type");
         error.details = json!({});
         error

@@ -279,7 +279,7 @@ fn changing() -> Vec<Step> {
         strategic("gauge strategic", &at, &spec("size", json!(3))),
         put("gauge put without version", &at, &gauge_of("g", json!({"mode": "Fast"}))),
         merge("gauge status", &status, &json!({
-            "spec": {"size": 9}, "metadata": {"labels": {"not": "this"}},
+            "spec": {"size": 9},
             "status": {"size": 2, "selector": "app=g", "conditions": conditions("True"), "odd": 1},
         }))
         .with_owners(),
@@ -290,7 +290,7 @@ fn changing() -> Vec<Step> {
         merge("gauge status wrong", &status, &json!({"status": {"size": "x"}})),
         put("gauge status put", &status, &json!({
             "apiVersion": "conformance.example.com/v1", "kind": "Gauge",
-            "metadata": {"name": "g", "resourceVersion": "$[rv:gauge status]"},
+            "metadata": {"name": "g", "labels": {"x": "y"}, "resourceVersion": "$[rv:gauge status]"},
             "spec": {"mode": "Slow"}, "status": {"size": 4, "selector": "app=g"},
         })),
         apply("gauge status applied", &status, "fieldManager=watcher", &json!({

@@ -94,12 +94,28 @@ impl Mask {
             map.insert("uid".to_owned(), name.into());
         }
         map.values_mut().for_each(|v| self.value(v, owners));
+        self.causes(map);
         // Their order follows the clock.
         if let Some(Value::Array(entries)) = map.get_mut("managedFields") {
             entries.sort_by_key(|entry| {
                 let text = |name: &str| entry.get(name).map(Value::to_string);
                 (text("operation"), text("manager"), text("subresource"))
             });
+        }
+    }
+
+    /// Several errors come in any order, in the list and in the text.
+    fn causes(&self, map: &mut Map<String, Value>) {
+        if let Some(Value::Array(causes)) = map.get_mut("causes") {
+            causes.sort_by_key(Value::to_string);
+        }
+        if let Some(Value::String(message)) = map.get("message") {
+            if let Some((first, _)) = message.split_once(" is invalid: [") {
+                map.insert(
+                    "message".to_owned(),
+                    format!("{first} is invalid: […]").into(),
+                );
+            }
         }
     }
 

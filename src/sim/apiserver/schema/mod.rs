@@ -199,42 +199,29 @@ fn open_map(schema: &Value) -> bool {
             && schema.get("type").is_none())
 }
 
-/// Fills in `default:` values, and drops nulls from fields that have a default and are not
-/// nullable, which is how a null in a manifest gets the default.
+/// Fills in `default:` values, and drops nulls from fields that are not nullable: such a null gets
+/// the default, or vanishes.
 pub(super) fn fill_defaults(value: &mut Value, schema: &Value) {
     match value {
         Value::Object(map) => {
+            map.retain(|name, value| {
+                !value.is_null() || field_schema(schema, name).is_none_or(|s| flag(s, "nullable"))
+            });
             let properties = schema.get("properties").and_then(Value::as_object);
             for (name, inner) in properties.into_iter().flatten() {
-                if let Some(default) = inner.get("default") {
-                    let slot = map.get(name);
-                    let unset = slot.is_none()
-                        || (slot.is_some_and(Value::is_null) && !flag(inner, "nullable"));
-                    if unset {
-                        map.insert(name.clone(), default.clone());
-                    }
-                }
-                if let Some(present) = map.get_mut(name) {
-                    fill_defaults(present, inner);
+                if let Some(default) = inner.get("default").filter(|_| !map.contains_key(name)) {
+                    map.insert(name.clone(), default.clone());
                 }
             }
-            if let Some(inner) = map_values(schema) {
-                let known = |name: &str| properties.is_some_and(|p| p.contains_key(name));
-                for (_, present) in map.iter_mut().filter(|(name, _)| !known(name)) {
-                    if present.is_null() && !flag(inner, "nullable") {
-                        if let Some(default) = inner.get("default") {
-                            *present = default.clone();
-                        }
-                    }
+            for (name, present) in map {
+                if let Some(inner) = field_schema(schema, name) {
                     fill_defaults(present, inner);
                 }
             }
         }
         Value::Array(items) => {
             if let Some(inner) = schema.get("items") {
-                for item in items {
-                    fill_defaults(item, inner);
-                }
+                items.iter_mut().for_each(|item| fill_defaults(item, inner));
             }
         }
         _ => {}

@@ -145,25 +145,23 @@ fn limit(schema: &Value, name: &str) -> Option<usize> {
         .and_then(|n| usize::try_from(n).ok())
 }
 
+/// Of length and pattern only the first that fails is reported.
 fn strings(text: &str, schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let value = Value::from(text);
     let length = text.chars().count();
+    let pattern = schema.get("pattern").and_then(Value::as_str);
     if let Some(max) = limit(schema, "maxLength").filter(|max| length > *max) {
         errors.push(FieldError {
             field: path.to_owned(),
             reason: "FieldValueTooLong",
             message: format!("Too long: may not be more than {max} bytes"),
         });
-    }
-    if let Some(min) = limit(schema, "minLength").filter(|min| length < *min) {
+    } else if let Some(min) = limit(schema, "minLength").filter(|min| length < *min) {
         let detail = format!("{path} in body should be at least {min} chars long");
         errors.push(FieldError::invalid(path, &value, detail));
-    }
-    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
-        if !pattern_matches(pattern, text) {
-            let detail = format!("{path} in body should match '{pattern}'");
-            errors.push(FieldError::invalid(path, &value, detail));
-        }
+    } else if let Some(pattern) = pattern.filter(|p| !pattern_matches(p, text)) {
+        let detail = format!("{path} in body should match '{pattern}'");
+        errors.push(FieldError::invalid(path, &value, detail));
     }
     if let Some(format) = schema.get("format").and_then(Value::as_str) {
         if !format_matches(format, text) {
@@ -288,50 +286,46 @@ fn objects(map: &Map<String, Value>, schema: &Value, path: &str, errors: &mut Ve
     }
 }
 
+/// `allOf`, `anyOf`, `oneOf`, `not`. The real server names no field for these and adds the errors
+/// of the alternative that came nearest.
 fn combinations(value: &Value, schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let parts = |name: &str| schema.get(name).and_then(Value::as_array);
-    let holds = |part: &Value| {
-        let mut found = Vec::new();
-        validate(value, part, path, &mut found);
-        found.is_empty()
+    let failures = |name: &str| -> Option<Vec<Vec<FieldError>>> {
+        let parts = schema.get(name)?.as_array()?;
+        let failures = parts.iter().map(|part| {
+            let mut found = Vec::new();
+            validate(value, part, path, &mut found);
+            found
+        });
+        Some(failures.collect())
     };
-    let mut fail = |detail: String| {
-        let shown = match value {
-            Value::Object(_) => Value::from("object"),
-            Value::Array(_) => Value::from("array"),
-            other => other.clone(),
-        };
-        errors.push(FieldError::invalid(path, &shown, detail));
+    let composite = |text: &str| {
+        FieldError::invalid("<nil>", &Value::from(""), format!("\"{path}\" must {text}"))
     };
-    if let Some(all) = parts("allOf") {
-        if !all.iter().all(holds) {
-            fail(format!(
-                "{path} in body must validate all the schemas (allOf)"
-            ));
-        }
+    let nearest = |all: Vec<Vec<FieldError>>| all.into_iter().min_by_key(Vec::len);
+    if let Some(all) = failures("allOf").filter(|all| all.iter().any(|f| !f.is_empty())) {
+        errors.extend(all.into_iter().flatten());
+        errors.push(composite("validate all the schemas (allOf)"));
     }
-    if let Some(any) = parts("anyOf") {
-        if !any.iter().any(holds) {
-            fail(format!(
-                "{path} in body must validate at least one schema (anyOf)"
-            ));
-        }
+    if let Some(all) = failures("anyOf").filter(|all| all.iter().all(|f| !f.is_empty())) {
+        errors.push(composite("validate at least one schema (anyOf)"));
+        errors.extend(nearest(all).into_iter().flatten());
     }
-    if let Some(one) = parts("oneOf") {
-        match one.iter().filter(|part| holds(part)).count() {
+    if let Some(all) = failures("oneOf") {
+        let text = "validate one and only one schema (oneOf). Found";
+        match all.iter().filter(|f| f.is_empty()).count() {
             1 => {}
-            0 => fail(format!(
-                "{path} in body must validate one and only one schema (oneOf). Found none valid"
-            )),
-            n => fail(format!(
-                "{path} in body must validate one and only one schema (oneOf). Found {n} valid \
-                 alternatives"
-            )),
+            0 => {
+                errors.push(composite(&format!("{text} none valid")));
+                errors.extend(nearest(all).into_iter().flatten());
+            }
+            n => errors.push(composite(&format!("{text} {n} valid alternatives"))),
         }
     }
     if let Some(not) = schema.get("not").filter(|n| n.is_object()) {
-        if holds(not) {
-            fail(format!("{path} in body must not validate the schema (not)"));
+        let mut found = Vec::new();
+        validate(value, not, path, &mut found);
+        if found.is_empty() {
+            errors.push(composite("not validate the schema (not)"));
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Reply, State, delete, present, to_storage, update};
 use crate::sim::apiserver::{
-    admission::{self, UnknownFields},
+    admission::{self, Checked, UnknownFields},
     builtin_rules,
     managed_fields::Writers,
     object, patch, registry,
@@ -63,7 +63,7 @@ fn create_with(
     name_it(state, call, &mut object)?;
     let warnings = admission::decode(resource, &call.info.version, &mut object, unknown)?;
     prepare(state, call, &mut object);
-    admission::validate(resource, &call.info.version, &object, None)?;
+    admission::validate(resource, &call.info.version, &object, None, Checked::Whole)?;
     let name = object::meta(&object, "name").to_owned();
     let key = call.key_of(&name);
     if state.store.get(&key).is_some() {

@@ -91,7 +91,14 @@ pub(in crate::sim::apiserver) fn delete(
     let outcome = begin(state, &key, &old, &options, call.now);
     Ok(match outcome {
         Outcome::Gone(last) if call.resource.returns_deleted() => {
-            Reply::object(200, call.present(&last), Vec::new())
+            let mut last = call.present(&last);
+            if key.resource == "pods" {
+                // A pod without a grace period has gone through its (empty) one.
+                bump_generation(&mut last);
+                object::set_meta(&mut last, "deletionTimestamp", object::time(call.now));
+                object::set_meta(&mut last, "deletionGracePeriodSeconds", 0);
+            }
+            Reply::object(200, last, Vec::new())
         }
         Outcome::Gone(last) => Reply::plain(200, success(&call.resource, &last)),
         Outcome::Marked(marked) => Reply::object(200, call.present(&marked), Vec::new()),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Call, Reply, State, create, delete, present, to_storage};
 use crate::sim::apiserver::{
-    admission::{self, UnknownFields},
+    admission::{self, Checked, UnknownFields},
     apply, managed_fields, object, patch,
     registry::Resource,
     status_errors::{ApiError, FieldError},
@@ -115,7 +115,7 @@ pub(super) fn patched(call: &Call<'_>, shown: &Value) -> Result<Value, ApiError>
         JSON => patch::json_patch(shown, call.body),
         MERGE => patch::merge_patch(shown, call.body),
         STRATEGIC if call.resource.builtin => strategic::merge(shown, call.body),
-        _ => Err(ApiError::unsupported_media_type()),
+        _ => Err(ApiError::unsupported_media_type(call.resource.builtin)),
     }
 }
 
@@ -163,7 +163,12 @@ pub(in crate::sim::apiserver) fn replace(
         let generation = object::meta_value(&shown, "generation").and_then(Value::as_i64);
         object::set_meta(&mut new, "generation", generation.unwrap_or(0) + 1);
     }
-    admission::validate(resource, &call.info.version, &new, Some(&shown))?;
+    let checked = if part == Part::Status {
+        Checked::Status
+    } else {
+        Checked::Whole
+    };
+    admission::validate(resource, &call.info.version, &new, Some(&shown), checked)?;
     let unchanged = same_but_bookkeeping(&shown, &new);
     match owners {
         Owners::Track if unchanged => return Ok((Arc::clone(old), warnings)),
