@@ -40,6 +40,11 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts everything below `home` and waits until the API server is ready.
     pub async fn start(tools: &Path, home: &Path) -> Self {
+        Self::start_with(tools, home, CONTROLLERS).await
+    }
+
+    /// The same with other controllers.
+    pub async fn start_with(tools: &Path, home: &Path, controllers: &str) -> Self {
         let [etcd, etcd_peer, api, manager] = free_ports();
         let path = |name: &str| home.join(name).display().to_string();
         std::fs::write(path("audit-policy.yaml"), AUDIT_POLICY).unwrap();
@@ -134,7 +139,7 @@ impl ControlPlane {
                 ("bind-address", "127.0.0.1"),
                 ("cert-dir", &path("certificates-manager")),
                 ("leader-elect", "false"),
-                ("controllers", CONTROLLERS),
+                ("controllers", controllers),
                 ("root-ca-file", &path("certificates/apiserver.crt")),
                 ("kube-api-qps", "500"),
                 ("kube-api-burst", "1000"),

@@ -10,7 +10,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod audit;
-mod control_plane;
+pub mod control_plane;
 mod gateway;
 mod gitops;
 mod kubelet;
@@ -34,7 +34,7 @@ use std::time::Instant;
 use table::Scenario;
 
 /// Names the folder with the built programs.
-const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
+pub const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
 
 macro_rules! scenarios {
     ($($name:literal => $run:path,)*) => {

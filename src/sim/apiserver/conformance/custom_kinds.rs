@@ -41,20 +41,12 @@ pub(super) fn install(crds: &[Value]) -> Vec<Step> {
 }
 
 /// Steps on custom kinds.
-pub(super) fn steps(with: &[Value]) -> Vec<Step> {
-    let has = |name: &str| {
-        with.iter()
-            .any(|crd| crd.pointer("/metadata/name").and_then(Value::as_str) == Some(name))
-    };
+pub(super) fn steps() -> Vec<Step> {
     let mut steps = creating();
     steps.extend(refusing());
     steps.extend(changing());
-    if has("rollouts.tidegate.io") {
-        steps.extend(rollouts());
-    }
-    if has("httproutes.gateway.networking.k8s.io") {
-        steps.extend(routes());
-    }
+    steps.extend(rollouts());
+    steps.extend(routes());
     steps
 }
 

@@ -59,14 +59,15 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// The whole script: generic behaviour on built-in kinds, custom kinds, and Tidegate's own kinds,
-/// whose CRDs (as JSON) the script installs itself.
+/// The whole script: generic behaviour on built-in kinds, custom kinds, Tidegate's own kinds and
+/// the Gateway API's routes. `install` are the CRDs (as JSON) that the script installs first,
+/// Tidegate's among them; a server that has the Gateway API built in needs no others.
 #[must_use]
-pub fn steps(crds: &[Value]) -> Vec<Step> {
-    let mut steps = custom_kinds::install(crds);
+pub fn steps(install: &[Value]) -> Vec<Step> {
+    let mut steps = custom_kinds::install(install);
     steps.extend(builtin_kinds::steps());
     steps.extend(workload_kinds::steps());
-    steps.extend(custom_kinds::steps(crds));
+    steps.extend(custom_kinds::steps());
     steps
 }
 
