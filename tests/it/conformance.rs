@@ -24,12 +24,16 @@ const ROUTES: &str = "gateway.networking.k8s.io_httproutes.yaml";
 
 fn own_crds() -> Vec<Value> {
     let own = tidegate::api::crds();
-    own.iter().map(|crd| serde_json::to_value(crd).unwrap()).collect()
+    own.iter()
+        .map(|crd| serde_json::to_value(crd).unwrap())
+        .collect()
 }
 
 async fn run_in_memory(namespace: &str) -> Vec<Record> {
     let server = ApiServer::new(ApiServerConfig::default()).unwrap();
-    run(&server.client(namespace), namespace, &steps(&own_crds())).await.unwrap()
+    run(&server.client(namespace), namespace, &steps(&own_crds()))
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -74,17 +78,25 @@ async fn conformance_against_real_apiserver() {
     let real = run(&client, &namespace, &steps(&install)).await.unwrap();
     let ours = run_in_memory(&namespace).await;
     let differences = compare(&ours, &real);
-    println!("{} requests, {} differences (in memory | real)", real.len(), differences.len());
+    println!(
+        "{} requests, {} differences (in memory | real)",
+        real.len(),
+        differences.len()
+    );
     for difference in &differences {
         println!("{difference}");
     }
-    assert!(differences.is_empty(), "the in-memory server drifted from the real one");
+    assert!(
+        differences.is_empty(),
+        "the in-memory server drifted from the real one"
+    );
 }
 
 async fn client(kubeconfig: &Path) -> Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
-    let mut config =
-        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap();
     // The script asks for failures; a client that retries them would only wait.
     config.default_retry = false;
     Client::try_from(config).unwrap()
