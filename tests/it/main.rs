@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod apiserver;
+mod chart;
 mod cluster;
 mod conformance;
+mod examples;
 mod git_http;
 mod statistics_vectors;
 mod tidy;

@@ -1,0 +1,80 @@
+{{/*
+What each process may do, one place for ClusterRole and Role alike. tests/it/chart.rs holds a table
+of the same rules: whoever adds a line here adds it there and says why.
+*/}}
+
+{{/* The controller, in every namespace that it watches. */}}
+{{- define "tidegate.controllerRules" -}}
+# The workload and its state. `patch` is for the finalizer and handled commands; the spec stays the
+# user's. `finalizers` is asked for where owner references are guarded by an admission plugin.
+- apiGroups: [tidegate.io]
+  resources: [rollouts]
+  verbs: [get, list, watch, patch]
+- apiGroups: [tidegate.io]
+  resources: [rollouts/status, rollouts/finalizers]
+  verbs: [update]
+- apiGroups: [tidegate.io]
+  resources: [analysistemplates]
+  verbs: [get, list, watch]
+- apiGroups: [tidegate.io]
+  resources: [analysisruns]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [tidegate.io]
+  resources: [analysisruns/status]
+  verbs: [update]
+# The record of a rejected version. Its status is the Git writer's.
+- apiGroups: [tidegate.io]
+  resources: [reverts]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [get, list, watch, create, patch, delete]
+# Services and routes are the user's: only selectors and weights are patched. `create` is for the
+# canary Ingress and the route that a Rollout asks Tidegate to own; they go with their owner.
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, patch]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch]
+# Only for `restart`: pods are evicted, so that disruption budgets hold, and never deleted.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end -}}
+
+{{/* The controller, for what lives in no namespace. */}}
+{{- define "tidegate.controllerClusterRules" -}}
+- apiGroups: [tidegate.io]
+  resources: [clusteranalysistemplates, metricsproviders]
+  verbs: [get, list, watch]
+- apiGroups: [tidegate.io]
+  resources: [metricsproviders/status]
+  verbs: [update]
+# Labels of namespaces, for a MetricsProvider's allowedNamespaces.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+{{- end -}}
+
+{{/* The Git writer: what was aborted, and what came of it. No workload, no route, no Secret. */}}
+{{- define "tidegate.writerRules" -}}
+- apiGroups: [tidegate.io]
+  resources: [reverts, rollouts]
+  verbs: [get, list, watch]
+- apiGroups: [tidegate.io]
+  resources: [reverts/status]
+  verbs: [update, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end -}}
