@@ -53,6 +53,7 @@ pub const STEPS: &[Step] = &[
             run_tests(command.env_remove(TOOLS_VARIABLE))
         },
     ),
+    with_tools(step("chart", "the chart and the examples, by Helm", chart)),
     with_tools(step(
         "control-plane",
         "a real API server, Prometheus and Git server",
@@ -83,6 +84,19 @@ impl World {
 
 fn build_tools(root: &Path) -> Result<PathBuf, String> {
     Tools::build_all(root).map_err(|error| format!("{error:#}"))
+}
+
+fn chart(world: &World) -> Result<Outcome> {
+    let tools = match world.tools() {
+        Ok(tools) => tools,
+        Err(outcome) => return Ok(outcome),
+    };
+    let mut command = cargo(&world.root);
+    words(
+        &mut command,
+        "test --locked --test it -- chart:: examples:: --nocapture",
+    );
+    run_tests(command.env(TOOLS_VARIABLE, tools))
 }
 
 fn control_plane(world: &World) -> Result<Outcome> {
