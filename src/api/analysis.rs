@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::analysis_status::AnalysisRunStatus;
-use super::rollout::duration_schema;
+use super::fields::duration_schema;
 
 /// The Prometheus form of the pod label that tells the versions of one Rollout apart.
 pub const DEFAULT_ARM_LABEL: &str = "rollouts_pod_template_hash";

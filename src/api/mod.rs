@@ -3,10 +3,12 @@
 pub mod analysis;
 pub mod analysis_status;
 pub mod conditions;
+mod fields;
 pub mod metrics_provider;
 pub mod revert;
 pub mod rollout;
 pub mod rollout_status;
+mod routing;
 mod schema;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

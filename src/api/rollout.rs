@@ -8,11 +8,17 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
-use schemars::{Schema, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::fields::{
+    dns_name_schema, duration_schema, int_or_percent_schema, match_labels_schema, name_schema,
+    only_true_schema, pod_template_schema,
+};
 use super::rollout_status::RolloutStatus;
+pub use super::routing::{
+    GatewayApi, HttpRouteRef, IngressRef, ManagedRoute, ManagedRule, Nginx, RuleRef, TrafficRouting,
+};
 
 /// The pod label that tells the versions of one Rollout apart. Its Prometheus form
 /// (`rollouts_pod_template_hash`) is the default arm label of analysis templates.
@@ -177,121 +183,6 @@ pub struct Canary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86400))]
     pub abort_scale_down_delay_seconds: Option<i32>,
-}
-
-/// One router.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.gatewayAPI) != has(self.nginx)").message("spec.strategy.canary.trafficRouting: exactly one of gatewayAPI and nginx"))]
-pub struct TrafficRouting {
-    /// Gateway API HTTPRoutes.
-    #[serde(
-        default,
-        rename = "gatewayAPI",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub gateway_api: Option<GatewayApi>,
-    /// ingress-nginx: a canary Ingress with its annotations.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nginx: Option<Nginx>,
-}
-
-/// HTTPRoutes of the user's, or one that Tidegate owns.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.httpRoutes) != has(self.managedRoute)").message("spec.strategy.canary.trafficRouting.gatewayAPI: exactly one of httpRoutes and managedRoute"))]
-pub struct GatewayApi {
-    /// Routes of the user's. Only the weights of the two backends change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 8))]
-    pub http_routes: Option<Vec<HttpRouteRef>>,
-    /// A route that Tidegate creates and owns, so that no GitOps tool can fight over it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub managed_route: Option<ManagedRoute>,
-}
-
-/// A named HTTPRoute and which of its rules carry the weights.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpRouteRef {
-    /// Name of the HTTPRoute in the Rollout's namespace.
-    #[schemars(schema_with = "dns_name_schema")]
-    pub name: String,
-    /// By name or by index. None: every rule that has both backends.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    pub rules: Vec<RuleRef>,
-}
-
-/// A rule of an HTTPRoute.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.name) != has(self.index)").message("a rule is given by exactly one of name and index"))]
-pub struct RuleRef {
-    /// The rule's `name`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub name: Option<String>,
-    /// The rule's place in the list, from 0. For routes whose rules cannot be named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 15))]
-    pub index: Option<i32>,
-}
-
-/// The parts of the route that Tidegate owns; the backends and weights are its own.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ManagedRoute {
-    /// Gateway API `parentRefs`, as in an HTTPRoute.
-    #[schemars(schema_with = "object_list_schema")]
-    pub parent_refs: Vec<Value>,
-    /// Gateway API `hostnames`, as in an HTTPRoute.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "hostnames_schema")]
-    pub hostnames: Vec<String>,
-    /// The port of both Services.
-    #[schemars(range(min = 1, max = 65535))]
-    pub port: i32,
-    /// Gateway API rules without backends. None: one rule that matches every request.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    pub rules: Vec<ManagedRule>,
-}
-
-/// A rule of the owned route: what an HTTPRoute rule has besides its backends.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ManagedRule {
-    /// Gateway API `matches`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "object_list_schema")]
-    pub matches: Vec<Value>,
-    /// Gateway API `filters`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "object_list_schema")]
-    pub filters: Vec<Value>,
-    /// Gateway API `timeouts`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "open_object_schema")]
-    pub timeouts: Option<Value>,
-}
-
-/// Ingresses of the user's that get a canary Ingress beside them.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Nginx {
-    /// The stable Ingresses; they are never written.
-    #[schemars(length(min = 1, max = 8))]
-    pub ingresses: Vec<IngressRef>,
-}
-
-/// A named Ingress.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct IngressRef {
-    /// Name of the Ingress in the Rollout's namespace.
-    #[schemars(schema_with = "dns_name_schema")]
-    pub name: String,
 }
 
 /// One step of a canary: exactly one of its fields.
@@ -518,104 +409,4 @@ pub enum RevertCause {
     Manual,
     /// The progress deadline or a pause's timeout passed.
     Deadline,
-}
-
-fn pod_template_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "required": ["metadata", "spec"],
-        "x-kubernetes-preserve-unknown-fields": true,
-        "properties": {
-            "metadata": {
-                "type": "object",
-                "required": ["labels"],
-                "x-kubernetes-preserve-unknown-fields": true,
-                "properties": {
-                    "labels": {
-                        "type": "object",
-                        "minProperties": 1,
-                        "maxProperties": 64,
-                        "additionalProperties": {"type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"},
-                        "x-kubernetes-validations": [
-                            {"rule": "self.all(k, !k.startsWith('tidegate.io/') && k != 'rollouts-pod-template-hash' && k != 'pod-template-hash')", "message": "spec.template.metadata.labels: rollouts-pod-template-hash, pod-template-hash and tidegate.io/* are set by controllers and must not be given"}
-                        ]
-                    }
-                }
-            },
-            "spec": {
-                "type": "object",
-                "required": ["containers"],
-                "x-kubernetes-preserve-unknown-fields": true,
-                "properties": {
-                    "containers": {
-                        "type": "array",
-                        "minItems": 1,
-                        "maxItems": 100,
-                        "items": {
-                            "type": "object",
-                            "required": ["name", "image"],
-                            "x-kubernetes-preserve-unknown-fields": true,
-                            "properties": {
-                                "name": {"type": "string", "minLength": 1, "maxLength": 63},
-                                "image": {"type": "string", "minLength": 1, "maxLength": 1024}
-                            }
-                        }
-                    },
-                    "ephemeralContainers": {
-                        "type": "array",
-                        "maxItems": 0,
-                        "items": {"type": "object"}
-                    }
-                }
-            }
-        }
-    })
-}
-
-fn match_labels_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "minProperties": 1,
-        "maxProperties": 16,
-        "additionalProperties": {"type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"}
-    })
-}
-
-fn int_or_percent_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({
-        "x-kubernetes-int-or-string": true,
-        "minimum": 0,
-        "maximum": 10000,
-        "maxLength": 4,
-        "pattern": "^(100|[1-9]?[0-9])%$"
-    })
-}
-
-fn name_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$"})
-}
-
-fn dns_name_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "minLength": 1, "maxLength": 253, "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"})
-}
-
-/// A duration such as `30s`, `10m`, `1h30m`: at most 30 days (checked where it is parsed).
-pub(crate) fn duration_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "minLength": 2, "maxLength": 20, "pattern": "^([0-9]{1,7}(s|m|h|d))+$"})
-}
-
-fn object_list_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({"type": "array", "minItems": 1, "maxItems": 64, "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}})
-}
-
-fn open_object_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-}
-
-fn hostnames_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({"type": "array", "maxItems": 16, "items": {"type": "string", "minLength": 1, "maxLength": 253}})
-}
-
-fn only_true_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({"type": "boolean", "enum": [true]})
 }

@@ -84,7 +84,7 @@ pub(super) fn walk(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> W
         let outcome = match step {
             Step::SetWeight(weight) => {
                 let targets = Targets::at_step(draft, stable, &canary.hash, at);
-                reached(draft, live, &targets, format!("{weight} % of the traffic"))
+                reached(draft, live, &targets, &format!("{weight} % of the traffic"))
             }
             Step::SetCanaryScale(_) => {
                 let targets = Targets::at_step(draft, stable, &canary.hash, at);
@@ -162,7 +162,7 @@ fn note_progress(draft: &mut Draft<'_>) {
 }
 
 /// Whether the pods and the traffic of a weight are there.
-fn reached(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, what: String) -> Outcome {
+fn reached(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, what: &str) -> Outcome {
     if let Outcome::Waits(wait) = scaled(draft, targets) {
         return Outcome::Waits(wait);
     }
@@ -252,7 +252,7 @@ fn finish(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> Walk {
         return Walk::Promote;
     };
     let targets = Targets::at_step(draft, stable, &canary.hash, draft.spec.steps.len());
-    match reached(draft, live, &targets, "all traffic".to_owned()) {
+    match reached(draft, live, &targets, "all traffic") {
         Outcome::Waits(wait) => check_deadline(draft, wait),
         Outcome::Abort(reason, message, run) => Walk::Abort(reason, message, run),
         Outcome::Done if canary.full => Walk::Promote,

@@ -1,0 +1,444 @@
+//! From the API's types to the parsed spec: all problems at once, none of them a panic.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::Value;
+
+use super::{AnalysisRequest, CanaryScale, Means, Pause, Problem, Router, Spec, Step};
+use crate::api::rollout::{self as api, Arg, GitRevertMode, RevertCause, RolloutSpec, TemplateRef};
+use crate::core::duration;
+use crate::core::observed::TemplateKey;
+
+/// Default of `scaleDownDelaySeconds` and `abortScaleDownDelaySeconds`, as in Argo Rollouts: longer
+/// than proxies keep idle connections in most set-ups.
+const SCALE_DOWN_DELAY_S: i32 = 30;
+/// Default of `maxSurge`, percent, as in Deployments.
+const MAX_SURGE_PERCENT: i32 = 25;
+
+/// Reads a Rollout's spec.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the fields.
+pub fn parse(spec: &RolloutSpec) -> Result<Spec, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let images = images(&spec.template, &mut problems);
+    let (steps, means, background, delay, abort_delay) =
+        match (&spec.strategy.canary, &spec.strategy.blue_green) {
+            (Some(canary), None) => canary_way(canary, spec.replicas, &mut problems),
+            (None, Some(blue_green)) => blue_green_way(blue_green, &mut problems),
+            _ => {
+                problems.push(Problem::new(
+                    "spec.strategy",
+                    "none or both",
+                    "exactly one of canary and blueGreen",
+                ));
+                (
+                    Vec::new(),
+                    Means::Pods {
+                        max_surge: 1,
+                        max_unavailable: 0,
+                    },
+                    None,
+                    None,
+                    None,
+                )
+            }
+        };
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let seconds =
+        |s: Option<i32>| SignedDuration::from_secs(s.unwrap_or(SCALE_DOWN_DELAY_S).into());
+    Ok(Spec {
+        replicas: spec.replicas,
+        selector: spec.selector.match_labels.clone(),
+        template: spec.template.clone(),
+        images,
+        min_ready_seconds: spec.min_ready_seconds,
+        revision_history_limit: spec.revision_history_limit,
+        progress_deadline: SignedDuration::from_secs(spec.progress_deadline_seconds.into()),
+        progress_deadline_action: spec.progress_deadline_action,
+        paused: spec.paused,
+        steps,
+        means,
+        background,
+        scale_down_delay: seconds(delay),
+        abort_scale_down_delay: seconds(abort_delay),
+        revert_mode: spec
+            .git_revert
+            .as_ref()
+            .map_or(GitRevertMode::Off, |g| g.mode),
+        revert_on: spec
+            .git_revert
+            .as_ref()
+            .map_or_else(|| vec![RevertCause::Failed], |g| g.on.clone()),
+    })
+}
+
+type Way = (
+    Vec<Step>,
+    Means,
+    Option<(i32, AnalysisRequest)>,
+    Option<i32>,
+    Option<i32>,
+);
+
+fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) -> Way {
+    const AT: &str = "spec.strategy.canary";
+    let mut steps = Vec::new();
+    for (i, step) in canary.steps.iter().enumerate() {
+        let at = format!("{AT}.steps[{i}]");
+        match (
+            &step.set_weight,
+            &step.pause,
+            &step.analysis,
+            &step.set_canary_scale,
+        ) {
+            (Some(weight), None, None, None) => steps.push(Step::SetWeight(*weight)),
+            (None, Some(pause), None, None) => {
+                steps.extend(parse_pause(pause, &format!("{at}.pause"), problems).map(Step::Pause));
+            }
+            (None, None, Some(analysis), None) => {
+                steps.push(Step::Analysis(request(
+                    analysis,
+                    format!("{at}.analysis"),
+                    problems,
+                )));
+            }
+            (None, None, None, Some(scale)) => {
+                steps.extend(
+                    parse_scale(scale, &format!("{at}.setCanaryScale"), problems)
+                        .map(Step::SetCanaryScale),
+                );
+            }
+            _ => problems.push(Problem::new(
+                at,
+                "none or several kinds",
+                "exactly one of setWeight, pause, analysis and setCanaryScale",
+            )),
+        }
+    }
+    check_steps(&steps, problems);
+    let means = match (
+        &canary.traffic_routing,
+        &canary.stable_service,
+        &canary.canary_service,
+    ) {
+        (Some(routing), Some(stable), Some(canary_service)) => Means::Routes {
+            stable_service: stable.clone(),
+            canary_service: canary_service.clone(),
+            router: router(routing, problems),
+        },
+        (None, None, None) => pods_means(canary, replicas, problems),
+        _ => {
+            problems.push(Problem::new(
+                AT,
+                "one or two of three",
+                "trafficRouting, stableService and canaryService go together: all three, or none \
+                 of them to approximate the weight by pod counts",
+            ));
+            Means::Pods {
+                max_surge: 1,
+                max_unavailable: 0,
+            }
+        }
+    };
+    let background = canary.analysis.as_ref().map(|b| {
+        let request = AnalysisRequest {
+            field: format!("{AT}.analysis"),
+            templates: template_keys(&b.templates),
+            args: args(&b.args, &format!("{AT}.analysis"), problems),
+            max_duration: None,
+        };
+        (b.starting_step, request)
+    });
+    (
+        steps,
+        means,
+        background,
+        canary.scale_down_delay_seconds,
+        canary.abort_scale_down_delay_seconds,
+    )
+}
+
+/// Blue/green is the same way with other means: the preview comes up, is judged, waits, gets its
+/// full size and all traffic in one write, and is judged again.
+fn blue_green_way(bg: &api::BlueGreen, problems: &mut Vec<Problem>) -> Way {
+    const AT: &str = "spec.strategy.blueGreen";
+    let mut steps = vec![Step::SetCanaryScale(
+        bg.preview_replica_count
+            .map_or(CanaryScale::Percent(100), CanaryScale::Replicas),
+    )];
+    if let Some(analysis) = &bg.pre_promotion_analysis {
+        let at = format!("{AT}.prePromotionAnalysis");
+        steps.push(Step::Analysis(request(analysis, at, problems)));
+    }
+    match &bg.auto_promotion {
+        Some(auto) if !auto.enabled => steps.push(Step::Pause(Pause::UntilPromoted(None))),
+        Some(api::AutoPromotion {
+            after_seconds: Some(seconds),
+            ..
+        }) if *seconds > 0 => {
+            steps.push(Step::Pause(Pause::For(SignedDuration::from_secs(
+                (*seconds).into(),
+            ))));
+        }
+        _ => {}
+    }
+    if bg.preview_replica_count.is_some() {
+        steps.push(Step::SetCanaryScale(CanaryScale::Percent(100)));
+    }
+    steps.push(Step::SetWeight(100));
+    if let Some(analysis) = &bg.post_promotion_analysis {
+        let at = format!("{AT}.postPromotionAnalysis");
+        steps.push(Step::Analysis(request(analysis, at, problems)));
+    }
+    let means = Means::Active {
+        active_service: bg.active_service.clone(),
+        preview_service: bg.preview_service.clone(),
+    };
+    (
+        steps,
+        means,
+        None,
+        bg.scale_down_delay_seconds,
+        bg.abort_scale_down_delay_seconds,
+    )
+}
+
+/// What the schema cannot say about the list of steps.
+fn check_steps(steps: &[Step], problems: &mut Vec<Problem>) {
+    let mut weight = 0;
+    let mut scale: Option<i32> = None;
+    for (i, step) in steps.iter().enumerate() {
+        match step {
+            Step::SetWeight(next) if *next < weight => problems.push(Problem::new(
+                format!("spec.strategy.canary.steps[{i}].setWeight"),
+                next,
+                format!("at least {weight}, the weight before it: weights do not decrease"),
+            )),
+            Step::SetWeight(next) => weight = *next,
+            Step::SetCanaryScale(CanaryScale::Replicas(n) | CanaryScale::Percent(n)) => {
+                scale = Some(*n);
+            }
+            Step::SetCanaryScale(CanaryScale::MatchTraffic) => scale = None,
+            Step::Pause(_) | Step::Analysis(_) => {}
+        }
+        if scale == Some(0) && weight > 0 {
+            problems.push(Problem::new(
+                format!("spec.strategy.canary.steps[{i}]"),
+                format!("{weight} % of the traffic on 0 canary pods"),
+                "at least one canary pod while the weight is above 0",
+            ));
+        }
+    }
+}
+
+fn pods_means(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) -> Means {
+    const AT: &str = "spec.strategy.canary";
+    let surge = canary
+        .max_surge
+        .clone()
+        .unwrap_or(IntOrString::String(format!("{MAX_SURGE_PERCENT}%")));
+    let unavailable = canary
+        .max_unavailable
+        .clone()
+        .unwrap_or(IntOrString::Int(0));
+    let max_surge = resolve(
+        &surge,
+        replicas,
+        Round::Up,
+        &format!("{AT}.maxSurge"),
+        problems,
+    );
+    let max_unavailable = resolve(
+        &unavailable,
+        replicas,
+        Round::Down,
+        &format!("{AT}.maxUnavailable"),
+        problems,
+    );
+    if max_surge == 0 && max_unavailable == 0 && replicas > 0 {
+        problems.push(Problem::new(
+            format!("{AT}.maxUnavailable"),
+            "0, and maxSurge is 0",
+            "at least one of both above 0, else no pod can be replaced",
+        ));
+    }
+    Means::Pods {
+        max_surge,
+        max_unavailable,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Round {
+    Up,
+    Down,
+}
+
+fn resolve(
+    value: &IntOrString,
+    replicas: i32,
+    round: Round,
+    field: &str,
+    problems: &mut Vec<Problem>,
+) -> i32 {
+    match value {
+        IntOrString::Int(n) if *n >= 0 => *n,
+        IntOrString::String(text) => {
+            match text.strip_suffix('%').and_then(|p| p.parse::<i64>().ok()) {
+                Some(percent) if (0..=100).contains(&percent) => {
+                    let product = i64::from(replicas) * percent;
+                    let count = match round {
+                        Round::Up => (product + 99) / 100,
+                        Round::Down => product / 100,
+                    };
+                    i32::try_from(count).unwrap_or(replicas)
+                }
+                _ => {
+                    problems.push(Problem::new(
+                        field,
+                        format!("{text:?}"),
+                        "a count, or 0% to 100%",
+                    ));
+                    0
+                }
+            }
+        }
+        IntOrString::Int(n) => {
+            problems.push(Problem::new(field, n, "a count from 0, or 0% to 100%"));
+            0
+        }
+    }
+}
+
+fn parse_pause(pause: &api::Pause, at: &str, problems: &mut Vec<Problem>) -> Option<Pause> {
+    if let Some(text) = &pause.duration {
+        return read_duration(text, &format!("{at}.duration"), problems).map(Pause::For);
+    }
+    let Some(text) = &pause.timeout else {
+        return Some(Pause::UntilPromoted(None));
+    };
+    let timeout = read_duration(text, &format!("{at}.timeout"), problems)?;
+    Some(Pause::UntilPromoted(Some((
+        timeout,
+        pause.on_timeout.unwrap_or_default(),
+    ))))
+}
+
+fn parse_scale(
+    scale: &api::SetCanaryScale,
+    at: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<CanaryScale> {
+    match (scale.replicas, scale.percent, scale.match_traffic) {
+        (Some(n), None, None) => Some(CanaryScale::Replicas(n)),
+        (None, Some(p), None) => Some(CanaryScale::Percent(p)),
+        (None, None, Some(true)) => Some(CanaryScale::MatchTraffic),
+        _ => {
+            problems.push(Problem::new(
+                at,
+                "none or several",
+                "exactly one of replicas, percent and matchTraffic: true",
+            ));
+            None
+        }
+    }
+}
+
+fn request(
+    analysis: &api::StepAnalysis,
+    field: String,
+    problems: &mut Vec<Problem>,
+) -> AnalysisRequest {
+    if let Some(text) = &analysis.max_duration {
+        read_duration(text, &format!("{field}.maxDuration"), problems);
+    }
+    AnalysisRequest {
+        templates: template_keys(&analysis.templates),
+        args: args(&analysis.args, &field, problems),
+        max_duration: analysis.max_duration.clone(),
+        field,
+    }
+}
+
+fn template_keys(refs: &[TemplateRef]) -> Vec<TemplateKey> {
+    refs.iter()
+        .map(|t| TemplateKey {
+            name: t.name.clone(),
+            cluster_scope: t.cluster_scope,
+        })
+        .collect()
+}
+
+fn args(args: &[Arg], at: &str, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
+    let mut out: BTreeMap<String, String> = BTreeMap::new();
+    for (i, arg) in args.iter().enumerate() {
+        if out.insert(arg.name.clone(), arg.value.clone()).is_some() {
+            problems.push(Problem::new(
+                format!("{at}.args[{i}].name"),
+                format!("{:?}", arg.name),
+                "each arg once",
+            ));
+        }
+    }
+    out.into_iter().collect()
+}
+
+fn router(routing: &api::TrafficRouting, problems: &mut Vec<Problem>) -> Router {
+    if let Some(nginx) = &routing.nginx {
+        return Router::Nginx(nginx.ingresses.iter().map(|i| i.name.clone()).collect());
+    }
+    if let Some(gateway) = &routing.gateway_api {
+        if let Some(managed) = &gateway.managed_route {
+            return Router::Managed(Box::new(managed.clone()));
+        }
+        if let Some(routes) = &gateway.http_routes {
+            return Router::HttpRoutes(
+                routes
+                    .iter()
+                    .map(|r| (r.name.clone(), r.rules.clone()))
+                    .collect(),
+            );
+        }
+    }
+    problems.push(Problem::new(
+        "spec.strategy.canary.trafficRouting",
+        "no router",
+        "gatewayAPI.httpRoutes, gatewayAPI.managedRoute or nginx.ingresses",
+    ));
+    Router::Nginx(Vec::new())
+}
+
+fn read_duration(text: &str, field: &str, problems: &mut Vec<Problem>) -> Option<SignedDuration> {
+    duration::parse(text)
+        .map_err(|e| problems.push(Problem::new(field, format!("{text:?}"), e.to_string())))
+        .ok()
+}
+
+fn images(template: &Value, problems: &mut Vec<Problem>) -> Vec<String> {
+    let list = |key: &str| {
+        template
+            .pointer(&format!("/spec/{key}"))
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|c| c.get("image").and_then(Value::as_str))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let containers = list("containers");
+    if containers.is_empty() {
+        problems.push(Problem::new(
+            "spec.template.spec.containers",
+            "none with an image",
+            "at least one container with an image",
+        ));
+    }
+    let mut all = list("initContainers");
+    all.extend(containers);
+    all
+}
