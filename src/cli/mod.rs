@@ -3,4 +3,118 @@
 //! The plugin reads the status that the controller writes and asks for things by annotations. It
 //! decides nothing about a rollout and never imports the controller: the API is all they share.
 
+pub mod abort;
+pub mod advice;
+pub mod args;
+pub mod client;
+pub mod command;
+pub mod complete;
+pub mod completion;
+pub mod error;
+pub mod evidence;
+pub mod get;
+pub mod header;
+pub mod objects;
+pub mod pause;
+pub mod promote;
+pub mod restart;
+pub mod resume;
+pub mod retry;
+pub mod status;
 pub mod style;
+pub mod terminal;
+pub mod tree;
+pub mod version;
+pub mod watch;
+pub mod words;
+
+use std::ffi::OsString;
+use std::io;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use client::Session;
+use command::Verb;
+use error::{CliError, Exit};
+use terminal::{Screen, Terminal};
+
+/// The whole plugin: reads the arguments, finds the cluster, runs the command on standard output.
+pub async fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version come this way, too; a closed pipe is nobody's fault.
+            let _ = e.print();
+            return if e.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+        }
+    };
+    let screen = Screen::of_stdout(cli.global.no_color);
+    let always = |colour| {
+        if colour {
+            anstream::ColorChoice::AlwaysAnsi
+        } else {
+            anstream::ColorChoice::Never
+        }
+    };
+    let mut out = io::BufWriter::new(anstream::AutoStream::new(
+        io::stdout(),
+        always(screen.colour),
+    ));
+    let mut err = anstream::AutoStream::auto(io::stderr());
+    let measure = || Screen::of_stdout(false);
+    let mut terminal = Terminal::new(&mut out, &mut err, screen).measured_by(measure);
+    let session = match &cli.command {
+        Command::Completion(_) => Err(CliError::Usage("completion asks no cluster".to_owned())),
+        Command::Version(version) if version.client => Err(CliError::Usage(
+            "version --client asks no cluster".to_owned(),
+        )),
+        Command::Complete(words) => {
+            Session::connect(&complete::global(&words.words, &cli.global)).await
+        }
+        _ => Session::connect(&cli.global).await,
+    };
+    run(&cli, session, &mut terminal).await
+}
+
+/// Runs one command. Output, errors and exit code are all that comes of it.
+pub async fn run(
+    cli: &Cli,
+    session: Result<Session, CliError>,
+    terminal: &mut Terminal<'_>,
+) -> Exit {
+    match dispatch(cli, session, terminal).await {
+        Ok(exit) => exit,
+        Err(e) if e.is_closed_pipe() => Exit::Done,
+        Err(e) => {
+            terminal.note(format!("error: {e}"));
+            e.exit()
+        }
+    }
+}
+
+async fn dispatch(
+    cli: &Cli,
+    session: Result<Session, CliError>,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, CliError> {
+    let output = cli.global.output;
+    let (args, verb, check): (_, _, fn(&_) -> _) = match &cli.command {
+        Command::Get(args) => return get::run(&session?, terminal, args, output).await,
+        Command::Status(args) => return status::run(&session?, terminal, args, output).await,
+        Command::Promote(args) => return promote::run(&session?, terminal, args, output).await,
+        Command::Version(args) => return version::run(session, terminal, args, output).await,
+        Command::Completion(args) => return completion::run(terminal, args),
+        Command::Complete(args) => return complete::run(session, terminal, args).await,
+        Command::Abort(args) => (args, Verb::Abort, abort::check),
+        Command::Retry(args) => (args, Verb::Retry, retry::check),
+        Command::Pause(args) => (args, Verb::Pause, pause::check),
+        Command::Resume(args) => (args, Verb::Resume, resume::check),
+        Command::Restart(args) => (args, Verb::Restart, restart::check),
+    };
+    command::plain(&session?, terminal, args, output, verb, check).await
+}

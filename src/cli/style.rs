@@ -90,7 +90,10 @@ impl Line {
     pub fn pad_to(&mut self, width: usize) {
         let missing = width.saturating_sub(self.width());
         if missing > 0 {
-            self.spans.push(Span { text: " ".repeat(missing), tone: Tone::Plain });
+            self.spans.push(Span {
+                text: " ".repeat(missing),
+                tone: Tone::Plain,
+            });
         }
     }
 
@@ -109,7 +112,9 @@ impl Line {
     /// leaves it as it is.
     #[must_use]
     pub fn fit(self, width: Option<usize>) -> Self {
-        let Some(width) = width.filter(|w| self.width() > *w) else { return self };
+        let Some(width) = width.filter(|w| self.width() > *w) else {
+            return self;
+        };
         let mut room = width.saturating_sub(1);
         let mut out = Line::new();
         for span in self.spans {
@@ -123,7 +128,10 @@ impl Line {
             if width > 0 {
                 text.push('…');
             }
-            out.spans.push(Span { text, tone: span.tone });
+            out.spans.push(Span {
+                text,
+                tone: span.tone,
+            });
             break;
         }
         out
@@ -133,9 +141,15 @@ impl Line {
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
         let mut out = String::new();
-        let last = self.spans.len().saturating_sub(1);
-        for (i, span) in self.spans.iter().enumerate() {
-            let text = if i == last { span.text.trim_end() } else { &span.text };
+        let blank = |span: &&Span| span.text.trim_end().is_empty();
+        let shown = self.spans.len() - self.spans.iter().rev().take_while(blank).count();
+        for (i, span) in self.spans.iter().take(shown).enumerate() {
+            let last = i + 1 == shown;
+            let text = if last {
+                span.text.trim_end()
+            } else {
+                &span.text
+            };
             if colour && span.tone != Tone::Plain {
                 let style = span.tone.style();
                 out.push_str(&format!("{style}{text}{style:#}"));
@@ -164,7 +178,10 @@ pub fn head(text: &str, width: usize) -> &str {
 /// invisible marks that change the reading order are left out.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    text.chars().filter(|c| !is_invisible(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .filter(|c| !is_invisible(*c))
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// Marks of direction and of zero width: with them a text can look like another one.
@@ -188,7 +205,11 @@ mod tests {
 
     #[test]
     fn a_line_is_cut_to_the_width_that_there_is() {
-        let line = || Line::new().with(Tone::Strong, "checkout").with(Tone::Plain, " 日本語です");
+        let line = || {
+            Line::new()
+                .with(Tone::Strong, "checkout")
+                .with(Tone::Plain, " 日本語です")
+        };
         let cut = |width| line().fit(Some(width)).render(false);
         assert_eq!(line().fit(None).render(false), "checkout 日本語です");
         assert_eq!(cut(19), "checkout 日本語です");
@@ -205,9 +226,14 @@ mod tests {
 
     #[test]
     fn colours_only_where_they_are_wanted() {
-        let line = Line::new().with(Tone::Bad, "✖ Aborted").with(Tone::Plain, " now  ");
+        let line = Line::new()
+            .with(Tone::Bad, "✖ Aborted")
+            .with(Tone::Plain, " now  ");
         assert_eq!(line.render(false), "✖ Aborted now");
         let coloured = line.render(true);
-        assert!(coloured.contains("\u{1b}[31m") && coloured.ends_with(" now"), "{coloured:?}");
+        assert!(
+            coloured.contains("\u{1b}[31m") && coloured.ends_with(" now"),
+            "{coloured:?}"
+        );
     }
 }

@@ -1,0 +1,406 @@
+//! What can be typed, with help that teaches. Parsing only: nothing here asks a cluster.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::core::duration;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; for `status --wait`: Healthy
+  1  refused: by a check before anything was written, or by the controller
+  2  wrong usage
+  3  not in time: no acknowledgement, or not settled yet
+  4  the cluster could not be asked: kubeconfig, connection, permission, not found, not installed
+  5  `status --wait`: the version was Aborted or Rejected; stable serves
+  6  `status --wait`: Degraded or Invalid";
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  kubectl tidegate get checkout                 what is going on, why, and what to do next
+  kubectl tidegate get checkout --watch         the same, live
+  kubectl tidegate status checkout --wait       for pipelines: wait, and exit by the outcome
+  kubectl tidegate promote checkout             end the present step and go on
+  kubectl tidegate abort checkout               all traffic back to the stable version, now
+
+A command is written as an annotation that names the revision and step it is meant for; the
+controller acknowledges it in the Rollout's status, and the plugin waits for that. A command that
+comes too late is refused, never applied to another version.";
+
+/// `kubectl tidegate`
+#[derive(Parser, Debug)]
+#[command(
+    name = "kubectl-tidegate",
+    bin_name = "kubectl tidegate",
+    version,
+    about = "See and steer Tidegate's Rollouts",
+    after_help = format!("{TOP_EXAMPLES}\n\n{EXIT_CODES}"),
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Kubeconfig file [default: $KUBECONFIG, then ~/.kube/config, then the pod's ServiceAccount]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current-context]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Namespace of the Rollout [default: the context's]
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Output for scripts (json, yaml, name), or with more (wide)
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
+    pub output: Option<Output>,
+    /// No colours; so does the environment variable NO_COLOR, and a pipe
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// How long one request to the API server may take; 0: as long as it likes
+    #[arg(long, global = true, default_value = "30s", value_parser = wait, value_name = "TIME")]
+    pub request_timeout: Duration,
+}
+
+/// How something is printed.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+    /// For people, with more detail.
+    Wide,
+    /// `rollout.tidegate.io/<name>`, for other commands to read.
+    Name,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Show a Rollout: versions, pods, traffic, evidence, reverts, and what to do next
+    #[command(after_help = "\
+Examples:
+  kubectl tidegate get checkout -n shop
+  kubectl tidegate get checkout --watch       redraws in place; plain lines when piped
+  kubectl tidegate get checkout -o wide       every revision, source commits, history
+  kubectl tidegate get checkout -o json       {rollout, replicaSets, analysisRuns, reverts}")]
+    Get(Get),
+    /// Print where a Rollout stands, or wait until it is settled
+    #[command(after_help = format!("\
+Examples:
+  kubectl tidegate status checkout
+  kubectl apply -f rollout.yaml && kubectl tidegate status checkout --wait --timeout 30m
+
+With --wait a status counts only when the controller has seen the latest change of the spec. A
+rollout that is Paused until somebody promotes it is waited for until the timeout.
+
+{EXIT_CODES}"))]
+    Status(Status),
+    /// End the present step and go on; --full skips all that is left
+    #[command(after_help = "\
+Examples:
+  kubectl tidegate promote checkout           one step
+  kubectl tidegate promote checkout --full    all steps and analyses that are left")]
+    Promote(Promote),
+    /// Give the new version up: traffic goes back to stable at once
+    #[command(after_help = "\
+The traffic goes back as fast as stable's pods allow. What happens to the change in Git is said by
+spec.gitRevert (its cause here is Manual).
+
+Without the plugin: kubectl annotate rollout.tidegate.io NAME tidegate.io/abort=now")]
+    Abort(Plain),
+    /// Try an aborted or rejected version again, from its first step
+    Retry(Plain),
+    /// Hold a rollout where it is, until `resume`
+    Pause(Plain),
+    /// End what `pause` began; a pause step is ended by `promote`
+    Resume(Plain),
+    /// Replace every pod by a new one of the same version, one after the other
+    #[command(after_help = "\
+Pods are evicted one by one while the others are available; PodDisruptionBudgets hold.")]
+    Restart(Plain),
+    /// Versions of the plugin, the API server, the resources and the controller
+    Version(Version),
+    /// Print a completion script for a shell, or for kubectl itself
+    #[command(after_help = "\
+Examples:
+  source <(kubectl-tidegate completion bash)
+  kubectl-tidegate completion zsh > \"${fpath[1]}/_kubectl-tidegate\"
+
+For `kubectl tidegate <Tab>`, with names of Rollouts from the cluster:
+  kubectl-tidegate completion kubectl > /usr/local/bin/kubectl_complete-tidegate
+  chmod +x /usr/local/bin/kubectl_complete-tidegate")]
+    Completion(Completion),
+    /// What kubectl asks a plugin for when Tab is pressed
+    #[command(name = "__complete", hide = true, disable_help_flag = true)]
+    Complete(Complete),
+}
+
+/// The Rollout that a command is about.
+#[derive(Args, Debug, Clone)]
+pub struct Target {
+    /// Name of the Rollout; rollout/NAME is understood too
+    #[arg(value_name = "ROLLOUT")]
+    first: String,
+    /// So that `get rollout NAME` works for those whose fingers know it.
+    #[arg(hide = true, value_name = "NAME")]
+    second: Option<String>,
+}
+
+/// Words that may stand before a Rollout's name.
+const KINDS: [&str; 5] = [
+    "rollout",
+    "rollouts",
+    "tgr",
+    "rollout.tidegate.io",
+    "rollouts.tidegate.io",
+];
+
+/// The longest name that the API takes.
+const NAME_MAX: usize = 253;
+
+impl Target {
+    /// A target as if it had been typed.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self {
+            first: name.to_owned(),
+            second: None,
+        }
+    }
+
+    /// The name alone.
+    ///
+    /// # Errors
+    /// A sentence, when it is no name of a Rollout.
+    pub fn name(&self) -> Result<&str, String> {
+        let name = match &self.second {
+            Some(name) if KINDS.contains(&self.first.as_str()) => name,
+            Some(second) => {
+                return Err(format!(
+                    "one Rollout at a time: {:?} and {second:?} were given",
+                    self.first
+                ));
+            }
+            None => match self.first.split_once('/') {
+                Some((kind, name)) if KINDS.contains(&kind) => name,
+                Some((kind, _)) => {
+                    return Err(format!(
+                        "{kind:?} is not a kind that this command knows: give the name of a Rollout, or rollout/NAME"
+                    ));
+                }
+                None => &self.first,
+            },
+        };
+        check_name("the Rollout's name", name).map(|()| name)
+    }
+}
+
+/// Refuses what cannot be the name of an object, before it becomes part of a URL.
+///
+/// # Errors
+/// A sentence with the value and what is allowed.
+pub fn check_name(what: &str, name: &str) -> Result<(), String> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let good = (1..=NAME_MAX).contains(&name.len())
+        && name.chars().all(inner)
+        && name.starts_with(edge)
+        && name.ends_with(edge);
+    if good {
+        Ok(())
+    } else {
+        Err(format!(
+            "{what} {name:?} cannot be right: lower-case letters, digits, '-' and '.' are allowed, with a letter or digit at both ends"
+        ))
+    }
+}
+
+/// `get`
+#[derive(Args, Debug)]
+pub struct Get {
+    /// Which.
+    #[command(flatten)]
+    pub target: Target,
+    /// Stay and show every change, until Ctrl-C or until the Rollout is deleted
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// `status`
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Which.
+    #[command(flatten)]
+    pub target: Target,
+    /// Wait until the Rollout is Healthy, Aborted, Rejected, Degraded or Invalid
+    #[arg(short, long)]
+    pub wait: bool,
+    /// How long to wait; 0: for ever
+    #[arg(long, requires = "wait", default_value = "10m", value_parser = wait, value_name = "TIME")]
+    pub timeout: Duration,
+}
+
+/// `promote`
+#[derive(Args, Debug)]
+pub struct Promote {
+    /// Which.
+    #[command(flatten)]
+    pub target: Target,
+    /// Skip all steps and analyses that are left: the new version becomes stable
+    #[arg(long)]
+    pub full: bool,
+    /// How long.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+/// A command without flags of its own.
+#[derive(Args, Debug)]
+pub struct Plain {
+    /// Which.
+    #[command(flatten)]
+    pub target: Target,
+    /// How long.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+/// How long a command waits for its acknowledgement.
+#[derive(Args, Debug, Clone, Copy)]
+pub struct WaitArgs {
+    /// How long to wait for the controller's answer
+    #[arg(long, default_value = "30s", value_parser = wait, value_name = "TIME")]
+    pub timeout: Duration,
+    /// Write the request and do not wait for the controller's answer
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `version`
+#[derive(Args, Debug)]
+pub struct Version {
+    /// Only the plugin's own version; asks no cluster
+    #[arg(long)]
+    pub client: bool,
+}
+
+/// `completion`
+#[derive(Args, Debug)]
+pub struct Completion {
+    /// For which shell; kubectl: the helper that kubectl calls for its plugins
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// What completion scripts are there.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+    /// PowerShell
+    #[value(name = "powershell")]
+    PowerShell,
+    /// elvish
+    Elvish,
+    /// `kubectl_complete-tidegate`
+    Kubectl,
+}
+
+/// `__complete`
+#[derive(Args, Debug)]
+pub struct Complete {
+    /// The words so far; the last one is to be completed.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+/// A duration as people write it; `0` means without limit.
+fn wait(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let time = duration::parse(text).map_err(|e| e.to_string())?;
+    Duration::try_from(time).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_rollout_is_named_in_every_way_that_people_know() {
+        let name = |words: &[&str]| {
+            let all = ["kubectl-tidegate", "get"].iter().chain(words).copied();
+            match Cli::try_parse_from(all).unwrap().command {
+                Command::Get(get) => get.target.name().map(str::to_owned),
+                other => panic!("{other:?}"),
+            }
+        };
+        for words in [
+            &["checkout"][..],
+            &["rollout/checkout"],
+            &["rollout", "checkout"],
+            &["tgr/checkout"],
+            &["rollout.tidegate.io/checkout"],
+        ] {
+            assert_eq!(name(words).as_deref(), Ok("checkout"), "{words:?}");
+        }
+        for (words, says) in [
+            (&["a", "b"][..], "one Rollout at a time"),
+            (&["deployment/a"], "not a kind"),
+            (&["../secrets"], "not a kind"),
+            (&["Checkout"], "cannot be right"),
+            (&["-n", "x", "a?watch=1"], "cannot be right"),
+        ] {
+            let error = name(words).unwrap_err();
+            assert!(error.contains(says), "{words:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_in_the_resources() {
+        let timeout = |text: &str| {
+            let all = [
+                "kubectl-tidegate",
+                "status",
+                "a",
+                "--wait",
+                "--timeout",
+                text,
+            ];
+            Cli::try_parse_from(all).map(|cli| match cli.command {
+                Command::Status(status) => status.timeout.as_secs(),
+                other => panic!("{other:?}"),
+            })
+        };
+        assert_eq!(timeout("1h30m").unwrap(), 5_400);
+        assert_eq!(timeout("0").unwrap(), 0);
+        let error = timeout("ten minutes").unwrap_err().to_string();
+        assert!(error.contains("write a number and a unit"), "{error}");
+    }
+}

@@ -1,0 +1,190 @@
+//! `version`: of the plugin, the API server, the resources and the controller, as far as each can be
+//! told. That something cannot be told is no failure: it is said.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+use super::args::{Output, Version};
+use super::client::{Asked, ROLLOUTS, Session};
+use super::error::{CliError, Exit};
+use super::style::{Line, Tone};
+use super::terminal::Terminal;
+
+/// The version of this plugin.
+pub const CLIENT: &str = env!("CARGO_PKG_VERSION");
+/// The version of the resources that this plugin reads.
+const API_VERSION: &str = "v1alpha1";
+/// What the chart's objects are found by.
+const CHART_SELECTOR: &str = "app.kubernetes.io/name=tidegate";
+const VERSION_LABEL: &str = "app.kubernetes.io/version";
+const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+
+/// Something that can or cannot be told.
+type Told = Result<String, String>;
+
+/// Runs the command.
+///
+/// # Errors
+/// Only when the output cannot be written.
+pub async fn run(
+    session: Result<Session, CliError>,
+    terminal: &mut Terminal<'_>,
+    args: &Version,
+    output: Option<Output>,
+) -> Result<Exit, CliError> {
+    let mut rows: Vec<(&str, Told)> = vec![("client", Ok(CLIENT.to_owned()))];
+    if !args.client {
+        match session {
+            Ok(session) => {
+                let (server, resources, controller) =
+                    tokio::join!(server(&session), resources(&session), controller(&session));
+                rows.extend([
+                    ("server", server),
+                    ("resources", resources),
+                    ("controller", controller),
+                ]);
+            }
+            Err(e) => rows.push(("server", Err(e.to_string()))),
+        }
+    }
+    match output {
+        Some(format @ (Output::Json | Output::Yaml)) => {
+            let told = |name: &str| rows.iter().find(|(n, _)| *n == name).map(|(_, told)| told);
+            let value = |name| told(name).and_then(|t| t.as_ref().ok());
+            let problems: Vec<&String> =
+                rows.iter().filter_map(|(_, t)| t.as_ref().err()).collect();
+            terminal.document(
+                format,
+                &json!({
+                    "client": value("client"),
+                    "apiVersion": format!("tidegate.io/{API_VERSION}"),
+                    "server": value("server"),
+                    "resources": value("resources"),
+                    "controller": value("controller"),
+                    "problems": problems,
+                }),
+            )?;
+        }
+        _ => {
+            for (name, told) in rows {
+                let mut line = Line::new().with(Tone::Faint, format!("{name}:"));
+                line.pad_to(12);
+                match told {
+                    Ok(text) => line.push(Tone::Plain, text),
+                    Err(why) => line.push(Tone::Warn, format!("cannot be told: {why}")),
+                }
+                terminal.line(&line)?;
+            }
+            terminal.flush()?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn asked(verb: &'static str, resource: &'static str) -> Asked {
+    Asked {
+        verb,
+        resource,
+        namespace: String::new(),
+    }
+}
+
+async fn server(session: &Session) -> Told {
+    let info = session
+        .ask(
+            &asked("get", "/version"),
+            session.client.apiserver_version(),
+        )
+        .await
+        .map_err(|e| e.to_string())?;
+    Ok(format!("Kubernetes {}", info.git_version))
+}
+
+async fn resources(session: &Session) -> Told {
+    let api: Api<CustomResourceDefinition> = Api::all(session.client.clone());
+    let crd = session
+        .ask(
+            &asked("get", "customresourcedefinitions.apiextensions.k8s.io"),
+            api.get_opt(ROLLOUTS),
+        )
+        .await
+        .map_err(|e| e.to_string())?
+        .ok_or_else(|| {
+            CliError::NotInstalled {
+                resource: ROLLOUTS,
+                context: session.context.clone(),
+            }
+            .to_string()
+        })?;
+    let served: Vec<&str> = crd
+        .spec
+        .versions
+        .iter()
+        .filter(|v| v.served)
+        .map(|v| v.name.as_str())
+        .collect();
+    if !served.contains(&API_VERSION) {
+        return Err(format!(
+            "{ROLLOUTS} is served as {}, and this plugin reads {API_VERSION}: take the plugin of the installed version",
+            served.join(", ")
+        ));
+    }
+    let release = crd
+        .labels()
+        .get(VERSION_LABEL)
+        .map(|v| format!(", release {v}"));
+    Ok(format!(
+        "tidegate.io/{}{}",
+        served.join(", "),
+        release.unwrap_or_default()
+    ))
+}
+
+async fn controller(session: &Session) -> Told {
+    let api: Api<Deployment> = Api::all(session.client.clone());
+    let params = ListParams::default().labels(CHART_SELECTOR);
+    let list = session
+        .ask(&asked("list", "deployments.apps"), api.list(&params))
+        .await
+        .map_err(|e| e.to_string())?;
+    let mut found: Vec<String> = list.items.iter().map(describe).collect();
+    found.sort();
+    if found.is_empty() {
+        return Err(format!(
+            "no Deployment with the label {CHART_SELECTOR}; was it installed without the chart?"
+        ));
+    }
+    Ok(found.join("; "))
+}
+
+/// `0.1.0 controller, 1/1 available (tidegate/tidegate-controller)`
+fn describe(deployment: &Deployment) -> String {
+    let image = deployment
+        .spec
+        .as_ref()
+        .and_then(|s| s.template.spec.as_ref())
+        .and_then(|s| s.containers.first())
+        .and_then(|c| c.image.clone())
+        .unwrap_or_default();
+    let labels = deployment.labels();
+    let version = labels.get(VERSION_LABEL).cloned().unwrap_or(image);
+    let component = labels
+        .get(COMPONENT_LABEL)
+        .map(|c| format!(" {c}"))
+        .unwrap_or_default();
+    let status = deployment.status.as_ref();
+    format!(
+        "{version}{component}, {}/{} available ({}/{})",
+        status.and_then(|s| s.available_replicas).unwrap_or(0),
+        deployment
+            .spec
+            .as_ref()
+            .and_then(|s| s.replicas)
+            .unwrap_or(1),
+        deployment.namespace().unwrap_or_default(),
+        deployment.name_any()
+    )
+}
