@@ -81,7 +81,10 @@ fn metric_lines(metric: &MetricStatus, names: usize, now: Timestamp, lines: &mut
     }
     if let Some(effect) = metric.ratio.as_ref().and_then(|r| r.effect.as_ref()) {
         let [times, lower, upper] = [effect.times, effect.lower, effect.upper].map(words::digits);
-        line.push(Tone::Plain, format!("{times} times stable's ({lower} to {upper})"));
+        line.push(
+            Tone::Plain,
+            format!("{times} times stable's ({lower} to {upper})"),
+        );
     }
     lines.push(line);
     if let Some(ratio) = &metric.ratio {

@@ -34,13 +34,13 @@ pub async fn run(
         }
         Some(format @ (Output::Json | Output::Yaml)) => {
             let rollout = session.rollout(name).await?;
-            let document = objects::raw(session, &rollout).await?;
+            let document = Box::pin(objects::raw(session, &rollout)).await?;
             terminal.document(format, &document)?;
             Ok(Exit::Done)
         }
         None | Some(Output::Wide) => {
             let wide = output == Some(Output::Wide);
-            let all = Objects::load(session, name).await?;
+            let all = Box::pin(Objects::load(session, name)).await?;
             if args.watch {
                 return Box::pin(watch::run(session, terminal, all, wide)).await;
             }

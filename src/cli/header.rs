@@ -260,7 +260,10 @@ fn describe(step: &Step) -> String {
 
 fn traffic(rollout: &Rollout, status: &RolloutStatus) -> Option<(String, Tone)> {
     // Without a stable version there is nothing to share with.
-    let traffic = status.traffic.as_ref().filter(|_| status.stable.is_some())?;
+    let traffic = status
+        .traffic
+        .as_ref()
+        .filter(|_| status.stable.is_some())?;
     let (desired, accepted) = (traffic.desired, traffic.accepted);
     if desired != accepted {
         let by = if rollout.spec.strategy.blue_green.is_some() {

@@ -193,7 +193,6 @@ pub async fn run(
     };
     loop {
         if seen.is_deleted() {
-            picture.leave(terminal)?;
             terminal.say(Tone::Plain, format!("{} was deleted", full_name(&name)))?;
             return Ok(Exit::Done);
         }
@@ -330,15 +329,6 @@ impl Picture {
             }
         }
         Ok(())
-    }
-
-    /// Leaves the cursor below the picture.
-    fn leave(&mut self, terminal: &mut Terminal<'_>) -> Result<(), CliError> {
-        if self.drawn {
-            terminal.raw(b"\r\n")
-        } else {
-            Ok(())
-        }
     }
 }
 

@@ -9,5 +9,6 @@ mod cluster;
 mod conformance;
 mod examples;
 mod git_http;
+mod plugin;
 mod statistics_vectors;
 mod tidy;

@@ -1,5 +1,10 @@
 //! A dozen shapes of a Rollout, as people see them.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "literals are written where they are used"
+)]
+
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use serde_json::{Value, json};
 

@@ -1,0 +1,8 @@
+//! `kubectl tidegate` against the in-memory API server: objects and statuses are put there by the
+//! test, and a small task acknowledges commands as the controller would.
+
+mod binary;
+mod commands;
+mod failures;
+mod lab;
+mod views;
