@@ -184,7 +184,8 @@ impl ControlPlane {
         file
     }
 
-    async fn client_for(&self, kubeconfig: &Path) -> Option<Client> {
+    /// A client that authenticates as a kubeconfig says.
+    pub async fn client_for(&self, kubeconfig: &Path) -> Option<Client> {
         let kubeconfig = Kubeconfig::read_from(kubeconfig).ok()?;
         let options = KubeConfigOptions::default();
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)

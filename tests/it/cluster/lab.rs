@@ -3,6 +3,7 @@
 
 use super::audit::Audit;
 use super::control_plane::ControlPlane;
+use super::engine::Engine;
 use super::gateway::Gateway;
 use super::gitops::apply;
 use super::kubelet::Kubelet;
@@ -27,6 +28,7 @@ const FOREIGN_CRDS: &[&str] = &["gateway.networking.k8s.io_httproutes.yaml"];
 /// A running laboratory. The order of the fields is the order in which it is taken down: first
 /// who uses the API server, then the API server, at last the folder.
 pub struct Lab {
+    _engine: Engine,
     pub client: Client,
     pub audit: Audit,
     pub git: GitServer,
@@ -66,6 +68,7 @@ impl Lab {
         let exporter = Exporter::start(traffic.answered()).await;
         let prometheus = Prometheus::start(tools, home.path(), "prometheus", &exporter).await;
         let lab = Self {
+            _engine: Engine::start(&plane, &client).await,
             audit: Audit::of(plane.audit_log()),
             git: GitServer::start(Some((USER, PASSWORD))).await,
             client,

@@ -25,7 +25,7 @@ pub const CONTROLLER: &str = "system:serviceaccount:tidegate-system:tidegate";
 /// Longer than any wait within a scenario, so that the wait says what did not come.
 const LONGEST: Duration = wait::DEADLINE.saturating_mul(3);
 
-/// Runs only the scenarios whose name has this in it.
+/// Runs only the scenarios whose name has this in it, or one of several with commas between.
 const FILTER_VARIABLE: &str = "TIDEGATE_SCENARIO";
 
 /// Names a file for the summary as JSON.
@@ -88,9 +88,8 @@ struct Outcome {
 /// Runs the scenarios that were asked for. Returns whether all of them hold.
 pub async fn run(lab: Arc<Lab>, scenarios: &[Scenario]) -> bool {
     let filter = std::env::var(FILTER_VARIABLE).unwrap_or_default();
-    let chosen = scenarios
-        .iter()
-        .filter(|scenario| scenario.name.contains(&filter));
+    let wanted = |name: &str| filter.split(',').any(|part| name.contains(part.trim()));
+    let chosen = scenarios.iter().filter(|scenario| wanted(scenario.name));
     let mut outcomes: Vec<Outcome> = stream::iter(chosen)
         .map(|scenario| run_one(Arc::clone(&lab), scenario))
         .buffer_unordered(AT_A_TIME)
@@ -112,7 +111,9 @@ pub async fn run(lab: Arc<Lab>, scenarios: &[Scenario]) -> bool {
 async fn run_one(lab: Arc<Lab>, scenario: &Scenario) -> Outcome {
     let namespace = scenario
         .name
-        .replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+        .to_lowercase()
+        .replace(": ", "-")
+        .replace(' ', "-");
     lab.namespace(&namespace).await;
     let bench = Bench {
         lab,
