@@ -60,8 +60,9 @@ async fn conformance_against_real_apiserver() {
     let kubeconfig = match (std::env::var_os(CLUSTER_VARIABLE), &tools) {
         (Some(kubeconfig), _) => PathBuf::from(kubeconfig),
         (None, Some(tools)) => {
-            let plane = ControlPlane::start_with(tools, home.path(), CONTROLLERS).await;
-            own_plane.insert(plane).admin_kubeconfig()
+            let plane = own_plane.insert(ControlPlane::start(tools, home.path()).await);
+            plane.start_controllers(tools, CONTROLLERS);
+            plane.admin_kubeconfig()
         }
         (None, None) => {
             println!(

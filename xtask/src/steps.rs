@@ -110,7 +110,7 @@ fn control_plane(world: &World) -> Result<Outcome> {
     let mut command = cargo(&world.root);
     words(
         &mut command,
-        "test --locked --test it cluster:: -- --nocapture",
+        "test --locked --test it -- cluster:: conformance:: --nocapture",
     );
     // The scenarios run beside each other: backtraces would bury what they have to say.
     run_tests(

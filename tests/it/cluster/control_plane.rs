@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// The token of the cluster's administrator, who is the test itself.
-const ADMIN_TOKEN: &str = "lab-administrator";
+/// Who may do everything, with a token of the same name: the test itself, and Kubernetes' own
+/// controllers, so that the audit log tells their writes apart.
+const ADMINISTRATOR: &str = "administrator";
+const MANAGER: &str = "kube-controller-manager";
 
 /// Every write is logged with its author, and nothing else: what a controller writes is counted
 /// from here, as its users will see it.
@@ -26,7 +28,7 @@ rules:
 
 /// The controllers a workload needs. Those that watch over nodes stay off: there is one node, it
 /// exists on paper, and its kubelet is the harness.
-const CONTROLLERS: &str = "deployment-controller,replicaset-controller,endpointslice-controller,\
+pub const CONTROLLERS: &str = "deployment-controller,replicaset-controller,endpointslice-controller,\
 garbage-collector-controller,namespace-controller,serviceaccount-controller,\
 root-ca-certificate-publisher-controller,horizontal-pod-autoscaler-controller";
 
@@ -38,21 +40,14 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts everything below `home` and waits until the API server is ready.
+    /// Starts etcd and the API server below `home` and waits until it is ready.
     pub async fn start(tools: &Path, home: &Path) -> Self {
-        Self::start_with(tools, home, CONTROLLERS).await
-    }
-
-    /// The same with other controllers.
-    pub async fn start_with(tools: &Path, home: &Path, controllers: &str) -> Self {
-        let [etcd, etcd_peer, api, manager] = free_ports();
+        let [etcd, etcd_peer, api] = free_ports();
         let path = |name: &str| home.join(name).display().to_string();
         std::fs::write(path("audit-policy.yaml"), AUDIT_POLICY).unwrap();
-        std::fs::write(
-            path("tokens.csv"),
-            format!("{ADMIN_TOKEN},administrator,administrator,\"system:masters\"\n"),
-        )
-        .unwrap();
+        let tokens = [ADMINISTRATOR, MANAGER]
+            .map(|user| format!("{user},{user},{user},\"system:masters\"\n"));
+        std::fs::write(path("tokens.csv"), tokens.concat()).unwrap();
         let key = Command::new(tools.join("controlplane"))
             .args(["service-account-key", &path("service-account.key")])
             .status();
@@ -114,7 +109,7 @@ impl ControlPlane {
             home: home.to_path_buf(),
             programs: Vec::new(),
         };
-        let kubeconfig = plane.kubeconfig("administrator", ADMIN_TOKEN);
+        let kubeconfig = plane.kubeconfig(ADMINISTRATOR, ADMINISTRATOR);
         wait::until(
             "the API server has its certificate and is ready",
             async || {
@@ -129,13 +124,23 @@ impl ControlPlane {
             },
         )
         .await;
-        programs.push(Program::component(
+        plane.programs = programs;
+        plane
+    }
+
+    /// Starts Kubernetes' own controllers. The CRDs are to be there before: the garbage collector
+    /// looks for new kinds twice a minute only.
+    pub fn start_controllers(&mut self, tools: &Path, controllers: &str) {
+        let [port] = free_ports();
+        let kubeconfig = self.kubeconfig(MANAGER, MANAGER);
+        let path = |name: &str| self.home.join(name).display().to_string();
+        let manager = Program::component(
             tools,
-            home,
-            "kube-controller-manager",
+            &self.home,
+            MANAGER,
             &flags(&[
                 ("kubeconfig", &kubeconfig.display().to_string()),
-                ("secure-port", &manager.to_string()),
+                ("secure-port", &port.to_string()),
                 ("bind-address", "127.0.0.1"),
                 ("cert-dir", &path("certificates-manager")),
                 ("leader-elect", "false"),
@@ -146,9 +151,8 @@ impl ControlPlane {
                 // An HPA decides within a test, not within minutes.
                 ("horizontal-pod-autoscaler-sync-period", "2s"),
             ]),
-        ));
-        plane.programs = programs;
-        plane
+        );
+        self.programs.push(manager);
     }
 
     /// The audit log's file.

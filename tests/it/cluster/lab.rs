@@ -2,7 +2,7 @@
 //! Prometheus and the Git server, started once for all of them.
 
 use super::audit::Audit;
-use super::control_plane::ControlPlane;
+use super::control_plane::{CONTROLLERS, ControlPlane};
 use super::engine::Engine;
 use super::gateway::Gateway;
 use super::gitops::apply;
@@ -24,6 +24,9 @@ pub const MANAGER: &str = "lab";
 
 /// The Custom Resource Definitions of others that the scenarios use.
 const FOREIGN_CRDS: &[&str] = &["gateway.networking.k8s.io_httproutes.yaml"];
+
+/// Set to anything, it keeps the folder with the logs.
+const LOGS_VARIABLE: &str = "TIDEGATE_CLUSTER_LOGS";
 
 /// A running laboratory. The order of the fields is the order in which it is taken down: first
 /// who uses the API server, then the API server, at last the folder.
@@ -47,9 +50,10 @@ impl Lab {
     pub async fn start(tools: &Path) -> Self {
         let home = tempfile::Builder::new()
             .prefix("tidegate-cluster-")
+            .disable_cleanup(std::env::var_os(LOGS_VARIABLE).is_some())
             .tempdir()
             .unwrap();
-        let plane = ControlPlane::start(tools, home.path()).await;
+        let mut plane = ControlPlane::start(tools, home.path()).await;
         let client = plane.admin().await;
         for name in FOREIGN_CRDS {
             let file = tools.join("gateway-api-crds").join(name);
@@ -62,6 +66,7 @@ impl Lab {
             .iter()
             .map(|crd| serde_json::from_value(json!(crd)).unwrap());
         install_crds(&client, own.collect()).await;
+        plane.start_controllers(tools, CONTROLLERS);
         let kubelet = Kubelet::start(&client).await;
         let gateway = Gateway::start(&client);
         let traffic = Traffic::start(&client, gateway.routes());

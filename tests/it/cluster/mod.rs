@@ -51,19 +51,15 @@ const SCENARIOS: &[Scenario] = scenarios! {
     "resources: bad input" => resources::bad_input,
     "resources: transitions" => resources::transitions,
     "canary: first deployment" => scenarios::canary::first_deployment,
-    "canary: promoted" => scenarios::canary::promoted,
     "canary: by pod counts" => scenarios::canary::by_pod_counts,
     "canary: aborted by hand" => scenarios::canary::aborted_by_hand,
     "canary: superseded" => scenarios::canary::superseded,
     "canary: back to stable" => scenarios::canary::back_to_stable,
     "canary: deleted" => scenarios::canary::deleted,
-    "canary: Prometheus down" => scenarios::canary::prometheus_down,
     "canary: unusable" => scenarios::canary::unusable,
     "canary: ingress-nginx" => scenarios::routers::nginx,
     "canary: owned route" => scenarios::routers::owned_route,
     "blue-green: promoted" => scenarios::blue_green::promoted,
-    "blue-green: aborted after the switch" => scenarios::blue_green::aborted_after_the_switch,
-    "git: reverted" => scenarios::git::reverted,
 };
 
 /// Keeps the laboratory running for a person (`cargo xtask cluster up`).
