@@ -33,7 +33,8 @@ controller:
   podDisruptionBudget: {enabled: true, maxUnavailable: 1}
   serviceAccount: {create: true, name: gate, annotations: {e: f}}
 gitWriter:
-  allowedRepositories: [https://git.example.com/shop/, ssh://git@git.example.com/]
+  allowedRepositories: [https://git.example.com/shop/*, "shop=ssh://git@git.example.com/a.git#main"]
+  proxy: {https: "http://proxy.example.com:3128", noProxy: .svc}
   credentials: {existingSecret: git-credentials}
   topologySpreadConstraints:
     - {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}
@@ -74,16 +75,16 @@ const CONTROLLER_CLUSTER: &[&str] = &[
 
 /// What the Git writer may do.
 const WRITER: &[&str] = &[
-    "tidegate.io reverts: get list watch",
-    "tidegate.io rollouts: get list watch",
-    "tidegate.io reverts/status: update patch",
-    "events.k8s.io events: create",
+    "tidegate.io reverts: list watch",
+    "tidegate.io reverts/status: patch",
+    "tidegate.io rollouts: get",
+    "events.k8s.io events: create patch",
 ];
 
 /// Leader election, in the release's namespace.
 const LEASE: &[&str] = &[
     "coordination.k8s.io leases: create",
-    "coordination.k8s.io leases [tidegate]: get update",
+    "coordination.k8s.io leases [tidegate-controller]: get update",
 ];
 
 /// People who may view, operate and author Rollouts.
@@ -592,6 +593,12 @@ fn values_that_cannot_be_meant_are_refused() {
             "gitWriter: {allowedRepositories: [\"a b\"]}",
             "allowedRepositories",
         ),
+        (
+            "gitWriter: {allowedRepositories: [\"ext::sh -c x\"]}",
+            "allowedRepositories",
+        ),
+        ("gitWriter: {author: {name: \"a <b>\"}}", "author.name"),
+        ("gitWriter: {maxAge: soon}", "maxAge"),
         ("watchNamespace: Not_A_Name", "watchNamespace"),
         ("metricsSecrets: [{name: a}]", "namespace"),
         (

@@ -1,14 +1,40 @@
 {{/* The processes' flags, from the values. */}}
 
 {{- define "tidegate.controllerArguments" -}}
+- --instance={{ include "tidegate.name" . }}
 - --log-format={{ .Values.controller.log.format }}
+- --metrics-address=0.0.0.0:8080
+- --settle-seconds={{ .Values.controller.settleSeconds }}
+- --concurrency={{ .Values.controller.concurrency }}
+- --qps={{ .Values.controller.qps }}
+- --burst={{ .Values.controller.burst }}
 {{- with .Values.watchNamespace }}
 - --namespace={{ . }}
+{{- end }}
+{{- with .Values.clusterName }}
+- --cluster-name={{ . }}
 {{- end }}
 {{- end -}}
 
 {{- define "tidegate.writerArguments" -}}
-- --log-format={{ .Values.gitWriter.log.format }}
+{{- $writer := .Values.gitWriter -}}
+- --log-format={{ $writer.log.format }}
+- --metrics-address=0.0.0.0:8080
+- --work-dir=/work
+{{- range $writer.allowedRepositories }}
+- {{ printf "--allow-repository=%s" . | quote }}
+{{- end }}
+{{- if $writer.credentials.existingSecret }}
+- --credentials-dir=/etc/tidegate/git-credentials
+{{- end }}
+- {{ printf "--author-name=%s" $writer.author.name | quote }}
+- {{ printf "--author-email=%s" $writer.author.email | quote }}
+- --git-timeout={{ $writer.gitTimeout }}
+- --verify-timeout={{ $writer.verifyTimeout }}
+- --max-age={{ $writer.maxAge }}
+- --pushes-per-hour={{ $writer.pushesPerHour }}
+- --concurrency={{ $writer.concurrency }}
+- --git-disk-mib={{ $writer.diskMiB }}
 {{- with .Values.watchNamespace }}
 - --namespace={{ . }}
 {{- end }}

@@ -2,11 +2,11 @@
 
 {{- define "tidegate.name" -}}
 {{- if .Values.nameOverride -}}
-{{- .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
+{{- .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
 {{- else if contains "tidegate" .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-tidegate" .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- printf "%s-tidegate" .Release.Name | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 

@@ -69,12 +69,17 @@ of the same rules: whoever adds a line here adds it there and says why.
 {{/* The Git writer: what was aborted, and what came of it. No workload, no route, no Secret. */}}
 {{- define "tidegate.writerRules" -}}
 - apiGroups: [tidegate.io]
-  resources: [reverts, rollouts]
-  verbs: [get, list, watch]
+  resources: [reverts]
+  verbs: [list, watch]
 - apiGroups: [tidegate.io]
   resources: [reverts/status]
-  verbs: [update, patch]
+  verbs: [patch]
+# Whether the cluster runs the stable version again.
+- apiGroups: [tidegate.io]
+  resources: [rollouts]
+  verbs: [get]
+# An Event that comes again is counted in the first one.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create]
+  verbs: [create, patch]
 {{- end -}}
