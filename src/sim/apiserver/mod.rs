@@ -33,6 +33,7 @@ mod strategic;
 mod table;
 mod verbs;
 mod watch;
+pub mod workloads;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,6 +51,9 @@ use verbs::State;
 
 /// Events kept for watches that resume; a real server keeps some minutes.
 const HISTORY_EVENTS: usize = 10_000;
+
+/// Whom `managedFields` name for what the server's own parts write.
+const SELF: &str = "tidegate-sim";
 
 /// The clock of the server: every timestamp it writes comes from here.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -244,20 +248,8 @@ impl ApiServer {
             .find(|r| r.group == group && r.kind == kind && r.versions.iter().any(|v| v == version))
             .cloned()
             .ok_or_else(|| format!("no kind {kind} in {api_version} is served"))?;
-        let info = RequestInfo {
-            verb: "create".to_owned(),
-            group: group.to_owned(),
-            version: version.to_owned(),
-            resource: resource.plural.clone(),
-            subresource: String::new(),
-            namespace: object::meta(&object, "namespace").to_owned(),
-            name: String::new(),
-            user_agent: "tidegate-sim".to_owned(),
-            path: String::new(),
-            query: Default::default(),
-            content_type: "application/json".to_owned(),
-            accept: String::new(),
-        };
+        let mut info = RequestInfo::creating(&resource, object::meta(&object, "namespace"), SELF);
+        version.clone_into(&mut info.version);
         let now = (self.shared.clock)();
         let call = verbs::Call {
             info: &info,

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use http::{HeaderMap, Method, Uri};
 
+use super::registry::Resource;
+
 /// What a request asks for, in the words of the API's own audit log. Fault hooks and the audit
 /// see exactly this.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +74,24 @@ impl RequestInfo {
             info.verb = info.resource_verb(method).to_owned();
         }
         info
+    }
+
+    /// The creation of an object by a part of the server itself.
+    pub(super) fn creating(resource: &Resource, namespace: &str, user_agent: &str) -> Self {
+        RequestInfo {
+            verb: "create".to_owned(),
+            group: resource.group.clone(),
+            version: resource.version().to_owned(),
+            resource: resource.plural.clone(),
+            subresource: String::new(),
+            namespace: namespace.to_owned(),
+            name: String::new(),
+            user_agent: user_agent.to_owned(),
+            path: String::new(),
+            query: BTreeMap::new(),
+            content_type: "application/json".to_owned(),
+            accept: String::new(),
+        }
     }
 
     /// A query parameter, empty when absent.

@@ -34,25 +34,24 @@ impl LabelSelector {
         Ok(LabelSelector(requirements))
     }
 
-    /// A `metav1.LabelSelector` (matchLabels, matchExpressions) or, where that is what the kind
-    /// has, a plain map of labels. An absent selector matches nothing; an empty one everything.
+    /// A `metav1.LabelSelector` (matchLabels, matchExpressions). An absent selector matches
+    /// nothing, which is none here; an empty one everything.
     pub fn from_object(selector: &Value) -> Option<Self> {
         let map = selector.as_object()?;
-        let structured = map.contains_key("matchLabels") || map.contains_key("matchExpressions");
         let mut requirements = Vec::new();
-        let labels = if structured {
-            map.get("matchLabels")
-        } else {
-            Some(selector)
-        };
-        for (key, value) in labels.and_then(Value::as_object).into_iter().flatten() {
+        for (key, value) in map
+            .get("matchLabels")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             requirements.push(Requirement::In(
                 key.clone(),
                 vec![value.as_str()?.to_owned()],
             ));
         }
         let expressions = map.get("matchExpressions").and_then(Value::as_array);
-        for expression in expressions.filter(|_| structured).into_iter().flatten() {
+        for expression in expressions.into_iter().flatten() {
             let key = expression.get("key")?.as_str()?.to_owned();
             let values: Vec<String> = expression
                 .get("values")
@@ -70,6 +69,22 @@ impl LabelSelector {
             });
         }
         Some(LabelSelector(requirements))
+    }
+
+    /// A plain map of labels (a Service's selector). An empty one matches nothing, as for Services.
+    pub fn from_labels(labels: &Value) -> Option<Self> {
+        let labels = labels.as_object().filter(|l| !l.is_empty())?;
+        let requirement = |(key, value): (&String, &Value)| {
+            Some(Requirement::In(
+                key.clone(),
+                vec![value.as_str()?.to_owned()],
+            ))
+        };
+        labels
+            .iter()
+            .map(requirement)
+            .collect::<Option<Vec<_>>>()
+            .map(LabelSelector)
     }
 
     /// Whether the labels of an object match.

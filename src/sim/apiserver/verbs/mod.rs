@@ -27,6 +27,42 @@ pub(super) struct State {
     pub(super) registry: Registry,
 }
 
+impl State {
+    /// Changes a stored object outside any request, as a controller beside the API server would;
+    /// writes nothing and answers false when nothing differs afterwards.
+    pub(super) fn rewrite(&mut self, key: &ObjectKey, change: impl FnOnce(&mut Value)) -> bool {
+        let Some(old) = self.store.get(key) else {
+            return false;
+        };
+        let mut new = (**old).clone();
+        change(&mut new);
+        let changed = new != **old;
+        if changed {
+            self.store.put(key, new);
+        }
+        changed
+    }
+
+    /// Creates an object outside any request.
+    pub(super) fn create(
+        &mut self,
+        resource: &Arc<Resource>,
+        namespace: &str,
+        object: Value,
+        agent: &str,
+        now: Timestamp,
+    ) -> Result<Value, ApiError> {
+        let info = RequestInfo::creating(resource, namespace, agent);
+        let call = Call {
+            info: &info,
+            resource: Arc::clone(resource),
+            body: &[],
+            now,
+        };
+        create::create_internal(self, &call, object)
+    }
+}
+
 /// One request on a resource.
 pub(super) struct Call<'a> {
     pub(super) info: &'a RequestInfo,
