@@ -93,7 +93,7 @@ fn merged(call: &Call<'_>, live: &Value, config: &Value, part: Part) -> Result<V
     let mut new = merge(live, config, typed, true);
     writers
         .0
-        .insert(writer.clone(), (owned.clone(), object::time(call.now)));
+        .insert(writer.clone(), (owned, object::time(call.now)));
     let still_owned = writers.all();
     let dropped = before.minus(&still_owned);
     // Parents first: an item that goes whole must still be recognised by its key.

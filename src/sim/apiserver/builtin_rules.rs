@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     object::{self, as_map_mut, at_path},
-    registry::Resource,
+    registry::{self, Resource},
     selectors::LabelSelector,
     status_errors::FieldError,
 };
@@ -399,6 +399,11 @@ pub(super) fn validate(
         }
         "pods" => pod_spec_problems(object::field(new, "spec"), "spec", errors),
         "services" => service_problems(new, errors),
+        "customresourcedefinitions.apiextensions.k8s.io" => {
+            if let Err(problem) = registry::resource_from_crd(new) {
+                errors.push(FieldError::invalid_unshown("spec", problem));
+            }
+        }
         "configmaps" | "secrets" => {
             let was_immutable = old.is_some_and(|o| o.get("immutable") == Some(&Value::Bool(true)));
             if was_immutable && old.is_some_and(|o| o.get("data") != new.get("data")) {

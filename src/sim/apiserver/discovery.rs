@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::registry::{Registry, Resource};
+use super::{
+    object,
+    registry::{Registry, Resource},
+};
 
 const READ_WRITE: &[&str] = &[
     "create",
@@ -43,8 +46,8 @@ pub(super) fn answer(registry: &Registry, path: &str) -> Option<Value> {
             .iter()
             .find_map(|g| {
                 let mut group = (g.get("name")? == name).then(|| g.clone())?;
-                group["kind"] = "APIGroup".into();
-                group["apiVersion"] = "v1".into();
+                object::set(&mut group, "kind", "APIGroup");
+                object::set(&mut group, "apiVersion", "v1");
                 Some(group)
             }),
         ["apis", group, version] => resources(registry, group, version),
@@ -129,13 +132,13 @@ fn aggregated_resource(resource: &Resource, version: &str) -> Value {
         "verbs": READ_WRITE,
     });
     if !resource.short_names.is_empty() {
-        entry["shortNames"] = json!(resource.short_names);
+        object::set(&mut entry, "shortNames", json!(resource.short_names));
     }
     if !resource.categories.is_empty() {
-        entry["categories"] = json!(resource.categories);
+        object::set(&mut entry, "categories", json!(resource.categories));
     }
     if !subresources.is_empty() {
-        entry["subresources"] = json!(subresources);
+        object::set(&mut entry, "subresources", json!(subresources));
     }
     entry
 }
@@ -198,10 +201,10 @@ fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
             "verbs": READ_WRITE,
         });
         if !resource.short_names.is_empty() {
-            entry["shortNames"] = json!(resource.short_names);
+            object::set(&mut entry, "shortNames", json!(resource.short_names));
         }
         if !resource.categories.is_empty() {
-            entry["categories"] = json!(resource.categories);
+            object::set(&mut entry, "categories", json!(resource.categories));
         }
         list.push(entry);
         list.extend(subresources(resource));

@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::registry::{Column, Resource};
+use super::{
+    object,
+    registry::{Column, Resource},
+};
 
 const GROUP: &str = "gateway.networking.k8s.io";
 
@@ -21,16 +24,16 @@ pub(super) fn resources() -> Vec<Resource> {
             "gc",
             &["v1"],
             false,
-            open(),
+            &open(),
         ),
-        kind("gateways", "Gateway", "gtw", &["v1"], true, open()),
+        kind("gateways", "Gateway", "gtw", &["v1"], true, &open()),
         kind(
             "httproutes",
             "HTTPRoute",
             "",
             &["v1", "v1beta1"],
             true,
-            route("matches", http_match()),
+            &http_route(),
         ),
         kind(
             "grpcroutes",
@@ -38,7 +41,7 @@ pub(super) fn resources() -> Vec<Resource> {
             "",
             &["v1"],
             true,
-            route("matches", open()),
+            &route(&open(), None),
         ),
         kind(
             "referencegrants",
@@ -46,7 +49,7 @@ pub(super) fn resources() -> Vec<Resource> {
             "refgrant",
             &["v1beta1"],
             true,
-            open(),
+            &open(),
         ),
     ]
 }
@@ -57,7 +60,7 @@ fn kind(
     short: &str,
     versions: &[&str],
     namespaced: bool,
-    spec: Value,
+    spec: &Value,
 ) -> Resource {
     let schema = Arc::new(json!({
         "type": "object",
@@ -113,11 +116,17 @@ fn open() -> Value {
     json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
-fn route(matches: &str, one_match: Value) -> Value {
-    let mut rule = json!({
+/// The spec of a route whose rules match by `one_match`; a rule without matches gets `default`.
+fn route(one_match: &Value, default: Option<Value>) -> Value {
+    let mut matches = json!({"type": "array", "items": one_match});
+    if let Some(default) = default {
+        object::set(&mut matches, "default", default);
+    }
+    let rule = json!({
         "type": "object",
         "x-kubernetes-preserve-unknown-fields": true,
         "properties": {
+            "matches": matches,
             "backendRefs": {"type": "array", "items": {
                 "type": "object",
                 "x-kubernetes-preserve-unknown-fields": true,
@@ -132,15 +141,6 @@ fn route(matches: &str, one_match: Value) -> Value {
             }},
         },
     });
-    rule["properties"][matches] = json!({"type": "array", "items": one_match});
-    if matches == "matches"
-        && rule["properties"]["matches"]["items"]
-            .get("properties")
-            .is_some()
-    {
-        rule["properties"]["matches"]["default"] =
-            json!([{"path": {"type": "PathPrefix", "value": "/"}}]);
-    }
     json!({
         "type": "object",
         "x-kubernetes-preserve-unknown-fields": true,
@@ -158,6 +158,11 @@ fn route(matches: &str, one_match: Value) -> Value {
             "rules": {"type": "array", "maxItems": 16, "items": rule},
         },
     })
+}
+
+fn http_route() -> Value {
+    let anything = json!([{"path": {"type": "PathPrefix", "value": "/"}}]);
+    route(&http_match(), Some(anything))
 }
 
 fn http_match() -> Value {

@@ -89,10 +89,10 @@ impl Writers {
                 });
                 // The real server forgets the time of a write through /scale.
                 if writer.subresource != "scale" {
-                    entry["time"] = time.clone().into();
+                    object::set(&mut entry, "time", time.clone());
                 }
                 if !writer.subresource.is_empty() {
-                    entry["subresource"] = writer.subresource.clone().into();
+                    object::set(&mut entry, "subresource", writer.subresource.clone());
                 }
                 entry
             })

@@ -63,6 +63,11 @@ pub(super) fn field<'a>(object: &'a Value, name: &str) -> &'a Value {
     object.get(name).unwrap_or(&Value::Null)
 }
 
+/// Sets a top-level field.
+pub(super) fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    as_map_mut(object).insert(name.to_owned(), value.into());
+}
+
 /// Sets a top-level field to what another object has there, or removes it.
 pub(super) fn copy_field(object: &mut Value, from: &Value, name: &str) {
     let map = as_map_mut(object);

@@ -211,7 +211,8 @@ fn strings(value: Option<&Value>) -> Vec<String> {
     list.filter_map(|v| v.as_str().map(str::to_owned)).collect()
 }
 
-fn resource_from_crd(crd: &Value) -> Result<Resource, String> {
+/// The resource that a CustomResourceDefinition describes, or what the document lacks.
+pub(super) fn resource_from_crd(crd: &Value) -> Result<Resource, String> {
     let name = object::meta(crd, "name");
     let text = |path: &str| {
         object::at_path(crd, path)

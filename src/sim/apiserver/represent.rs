@@ -69,14 +69,14 @@ impl Representation {
         match (self, body) {
             (_, Body::Plain(value)) => value,
             (Representation::Objects, Body::Object(object)) => object,
-            (Representation::Metadata, Body::Object(object)) => partial(object),
+            (Representation::Metadata, Body::Object(object)) => partial(&object),
             (Representation::Table(include), Body::Object(object)) => {
                 let metadata = list_metadata(&object);
                 table::table(
                     resource,
                     version,
                     vec![object],
-                    metadata,
+                    &metadata,
                     include,
                     true,
                     now,
@@ -89,10 +89,10 @@ impl Representation {
                 "kind": "PartialObjectMetadataList",
                 "apiVersion": "meta.k8s.io/v1",
                 "metadata": metadata,
-                "items": items.into_iter().map(partial).collect::<Vec<_>>(),
+                "items": items.iter().map(partial).collect::<Vec<_>>(),
             }),
             (Representation::Table(include), Body::List(metadata, items)) => {
-                table::table(resource, version, items, metadata, include, true, now)
+                table::table(resource, version, items, &metadata, include, true, now)
             }
         }
     }
@@ -108,14 +108,14 @@ impl Representation {
     ) -> Value {
         match self {
             Representation::Objects => object,
-            Representation::Metadata => partial(object),
+            Representation::Metadata => partial(&object),
             Representation::Table(include) => {
                 let metadata = list_metadata(&object);
                 table::table(
                     resource,
                     version,
                     vec![object],
-                    metadata,
+                    &metadata,
                     include,
                     first,
                     now,
@@ -128,7 +128,7 @@ impl Representation {
     pub(super) fn bookmark(self, object: Value) -> Value {
         match self {
             Representation::Objects => object,
-            Representation::Metadata => partial(object),
+            Representation::Metadata => partial(&object),
             Representation::Table(_) => json!({
                 "kind": "Table",
                 "apiVersion": "meta.k8s.io/v1",
@@ -145,18 +145,18 @@ fn list_metadata(object: &Value) -> Value {
 }
 
 /// `PartialObjectMetadata` of an object.
-pub(super) fn partial(object: Value) -> Value {
+pub(super) fn partial(object: &Value) -> Value {
     json!({
         "kind": "PartialObjectMetadata",
         "apiVersion": "meta.k8s.io/v1",
-        "metadata": object::field(&object, "metadata"),
+        "metadata": object::field(object, "metadata"),
     })
 }
 
 /// A list object. Items of built-in kinds do not repeat their type, those of custom ones do.
 fn list(resource: &Resource, version: &str, mut metadata: Value, mut items: Vec<Value>) -> Value {
     if !resource.builtin && metadata.get("continue").is_none() {
-        metadata["continue"] = "".into();
+        object::set(&mut metadata, "continue", "");
     }
     if resource.builtin {
         for item in &mut items {

@@ -138,15 +138,14 @@ impl ApiServer {
             return text(200, "ok");
         }
         let state = self.shared.lock();
-        if discovery::wants_aggregated(&info.accept) {
-            if let Some(value) = discovery::aggregated(&state.registry, path) {
-                let mut response = json(200, &value);
-                let media = HeaderValue::from_static(discovery::AGGREGATED);
-                response
-                    .headers_mut()
-                    .insert(http::header::CONTENT_TYPE, media);
-                return response;
-            }
+        if discovery::wants_aggregated(&info.accept)
+            && let Some(value) = discovery::aggregated(&state.registry, path)
+        {
+            return respond(
+                200,
+                discovery::AGGREGATED,
+                ResponseBody::from(value.to_string()),
+            );
         }
         match discovery::answer(&state.registry, path) {
             Some(value) => json(200, &value),

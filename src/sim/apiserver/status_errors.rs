@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::registry::Resource;
+use super::{object, registry::Resource};
 
 /// A failure as the API reports it.
 #[derive(Debug, Clone, PartialEq)]
@@ -171,7 +171,7 @@ impl ApiError {
         );
         let mut error = Self::new(422, "Invalid", message);
         error.details = details(name, group, kind);
-        error.details["causes"] = causes(errors);
+        object::set(&mut error.details, "causes", causes(errors));
         error
     }
 
@@ -275,10 +275,10 @@ impl ApiError {
             "code": self.code,
         });
         if !self.reason.is_empty() {
-            status["reason"] = self.reason.into();
+            object::set(&mut status, "reason", self.reason);
         }
         if !self.details.is_null() {
-            status["details"] = self.details.clone();
+            object::set(&mut status, "details", self.details.clone());
         }
         status
     }
@@ -296,10 +296,10 @@ impl std::error::Error for ApiError {}
 fn details(name: &str, group: &str, kind: &str) -> Value {
     let mut details = json!({"kind": kind});
     if !name.is_empty() {
-        details["name"] = name.into();
+        object::set(&mut details, "name", name);
     }
     if !group.is_empty() {
-        details["group"] = group.into();
+        object::set(&mut details, "group", group);
     }
     details
 }

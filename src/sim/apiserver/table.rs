@@ -32,7 +32,7 @@ pub(super) fn table(
     resource: &Resource,
     version: &str,
     objects: Vec<Value>,
-    metadata: Value,
+    metadata: &Value,
     include: IncludeObject,
     with_columns: bool,
     now: Timestamp,
@@ -45,8 +45,8 @@ pub(super) fn table(
             let mut row = json!({"cells": cells});
             match include {
                 IncludeObject::None => {}
-                IncludeObject::Metadata => row["object"] = partial(object),
-                IncludeObject::Object => row["object"] = object,
+                IncludeObject::Metadata => object::set(&mut row, "object", partial(&object)),
+                IncludeObject::Object => object::set(&mut row, "object", object),
             }
             row
         })

@@ -238,7 +238,11 @@ impl Watch {
             "metadata": {"resourceVersion": self.position.to_string(), "creationTimestamp": null},
         });
         if initial_end {
-            object["metadata"]["annotations"] = json!({INITIAL_EVENTS_END: "true"});
+            object::set_meta(
+                &mut object,
+                "annotations",
+                json!({INITIAL_EVENTS_END: "true"}),
+            );
         }
         let body = self.representation.bookmark(object);
         self.raw("BOOKMARK", &body);

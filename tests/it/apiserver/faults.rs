@@ -22,7 +22,7 @@ async fn a_failed_request_changes_nothing_a_lost_answer_does() {
     let post = PostParams::default();
     fault_on_create(&server, Fault::Fail(403, "Forbidden"));
     let refused = api
-        .create(&post, &config_map("a", json!({})))
+        .create(&post, &config_map("a", &json!({})))
         .await
         .unwrap_err();
     assert_eq!(code(&refused), 403);
@@ -30,7 +30,7 @@ async fn a_failed_request_changes_nothing_a_lost_answer_does() {
 
     fault_on_create(&server, Fault::ApplyThenFail(500));
     let lost = api
-        .create(&post, &config_map("a", json!({})))
+        .create(&post, &config_map("a", &json!({})))
         .await
         .unwrap_err();
     assert_eq!(code(&lost), 500);
@@ -45,13 +45,13 @@ async fn answers_come_late_or_never() {
     let delay = Duration::from_millis(50);
     fault_on_create(&server, Fault::Delay(delay));
     let started = std::time::Instant::now();
-    api.create(&post, &config_map("late", json!({})))
+    api.create(&post, &config_map("late", &json!({})))
         .await
         .unwrap();
     assert!(started.elapsed() >= delay);
 
     fault_on_create(&server, Fault::Hang);
-    let never = config_map("never", json!({}));
+    let never = config_map("never", &json!({}));
     tokio::select! {
         answer = api.create(&post, &never) => panic!("answered: {answer:?}"),
         // The request has arrived, is counted, and others are answered meanwhile.
@@ -70,7 +70,7 @@ async fn requests_are_counted_by_who_and_what() {
     let somebody = config_maps(&server.client_as("shop", "kubectl/1.35"));
     let write = PatchParams::default();
     controller
-        .create(&PostParams::default(), &config_map("a", json!({})))
+        .create(&PostParams::default(), &config_map("a", &json!({})))
         .await
         .unwrap();
     controller.list(&ListParams::default()).await.unwrap();

@@ -62,7 +62,7 @@ impl Time {
     }
 }
 
-fn config_map(name: &str, data: Value) -> ConfigMap {
+fn config_map(name: &str, data: &Value) -> ConfigMap {
     serde_json::from_value(json!({"metadata": {"name": name}, "data": data})).unwrap()
 }
 

@@ -15,13 +15,13 @@ async fn objects_are_created_read_changed_and_deleted() {
     let api = config_maps(&server().client("shop"));
     let post = PostParams::default();
     let created = api
-        .create(&post, &config_map("a", json!({"k": "1"})))
+        .create(&post, &config_map("a", &json!({"k": "1"})))
         .await
         .unwrap();
     assert!(created.uid().is_some() && created.creation_timestamp().is_some());
     assert_eq!(created.namespace().as_deref(), Some("shop"));
     let again = api
-        .create(&post, &config_map("a", json!({})))
+        .create(&post, &config_map("a", &json!({})))
         .await
         .unwrap_err();
     assert_eq!(code(&again), 409);
@@ -96,7 +96,7 @@ async fn lists_select_and_come_in_consistent_pages() {
 async fn a_merge_patch_with_a_version_is_a_precondition() {
     let api = config_maps(&server().client("shop"));
     let created = api
-        .create(&PostParams::default(), &config_map("a", json!({"k": "1"})))
+        .create(&PostParams::default(), &config_map("a", &json!({"k": "1"})))
         .await
         .unwrap();
     let patch = json!({
@@ -226,10 +226,10 @@ async fn apply_owns_fields_and_names_who_stands_in_the_way() {
 async fn finalizers_hold_and_owners_take_along() {
     let api = config_maps(&server().client("shop"));
     let post = PostParams::default();
-    let mut held = config_map("held", json!({}));
+    let mut held = config_map("held", &json!({}));
     held.metadata.finalizers = Some(vec!["tidegate.io/routes".into()]);
     let held = api.create(&post, &held).await.unwrap();
-    let mut owned = config_map("owned", json!({}));
+    let mut owned = config_map("owned", &json!({}));
     owned.metadata.owner_references = Some(vec![
         k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference {
             api_version: "v1".into(),
@@ -325,7 +325,7 @@ async fn a_lease_is_taken_once() {
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
     let api: Api<ConfigMap> = config_maps(&server().client("shop"));
-    let big = config_map("big", json!({"k": "x".repeat(4 << 20)}));
+    let big = config_map("big", &json!({"k": "x".repeat(4 << 20)}));
     let refused = api.create(&PostParams::default(), &big).await.unwrap_err();
     assert_eq!(code(&refused), 413);
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use tidegate::sim::apiserver::{ApiServer, ApiServerConfig};
 
 async fn add(api: &Api<ConfigMap>, name: &str) -> ConfigMap {
-    api.create(&PostParams::default(), &config_map(name, json!({})))
+    api.create(&PostParams::default(), &config_map(name, &json!({})))
         .await
         .unwrap()
 }

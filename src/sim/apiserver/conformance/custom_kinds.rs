@@ -1,5 +1,8 @@
 //! Custom kinds: one made for this script, with every kind of rule, and Tidegate's own.
 
+// A script reads best with the values where they are used; what is indexed was made just above.
+#![allow(clippy::needless_pass_by_value, clippy::indexing_slicing)]
+
 use serde_json::{Value, json};
 
 use super::script::{Step, apply, delete, get, merge, post, put, strategic, watch};

@@ -32,14 +32,12 @@ impl Mask {
     pub(super) fn body(&mut self, body: &Value, owners: bool) -> Value {
         let mut masked = body.clone();
         // The version of a list is the server's, not the objects'.
-        if let Some(metadata) = masked
+        let metadata = masked
             .get_mut("metadata")
-            .filter(|_| body.get("items").is_some())
-        {
-            if let Some(map) = metadata.as_object_mut() {
-                map.remove("resourceVersion");
-                mask_present(map, "continue");
-            }
+            .filter(|_| body.get("items").is_some());
+        if let Some(map) = metadata.and_then(Value::as_object_mut) {
+            map.remove("resourceVersion");
+            mask_present(map, "continue");
         }
         self.value(&mut masked, owners);
         masked
@@ -109,13 +107,11 @@ impl Mask {
         if let Some(Value::Array(causes)) = map.get_mut("causes") {
             causes.sort_by_key(Value::to_string);
         }
-        if let Some(Value::String(message)) = map.get("message") {
-            if let Some((first, _)) = message.split_once(" is invalid: [") {
-                map.insert(
-                    "message".to_owned(),
-                    format!("{first} is invalid: […]").into(),
-                );
-            }
+        if let Some(Value::String(message)) = map.get("message")
+            && let Some((first, _)) = message.split_once(" is invalid: [")
+        {
+            let short = format!("{first} is invalid: […]");
+            map.insert("message".to_owned(), short.into());
         }
     }
 

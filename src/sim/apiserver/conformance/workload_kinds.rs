@@ -1,6 +1,9 @@
 //! What the kinds that a rollout is made of do beyond that: defaults, status, scale, selectors,
 //! owners, apply.
 
+// A script reads best with the values where they are used; what is indexed was made just above.
+#![allow(clippy::needless_pass_by_value, clippy::indexing_slicing)]
+
 use serde_json::{Value, json};
 
 use super::script::{Step, apply, delete, get, json_patch, merge, post, put, raw, strategic};

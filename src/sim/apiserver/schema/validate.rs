@@ -123,10 +123,11 @@ fn numbers(value: &Value, schema: &Value, path: &str, errors: &mut Vec<FieldErro
             fail("less than or equal to", limit);
         }
     }
-    if let Some(step) = schema.get("multipleOf").and_then(Value::as_f64) {
-        if step > 0.0 && (number / step).fract() != 0.0 {
-            fail("a multiple of", step);
-        }
+    if let Some(step) = schema.get("multipleOf").and_then(Value::as_f64)
+        && step > 0.0
+        && (number / step).fract() != 0.0
+    {
+        fail("a multiple of", step);
     }
     let in_format = match schema.get("format").and_then(Value::as_str) {
         Some("int32") => number >= f64::from(i32::MIN) && number <= f64::from(i32::MAX),
@@ -163,11 +164,11 @@ fn strings(text: &str, schema: &Value, path: &str, errors: &mut Vec<FieldError>)
         let detail = format!("{path} in body should match '{pattern}'");
         errors.push(FieldError::invalid(path, &value, detail));
     }
-    if let Some(format) = schema.get("format").and_then(Value::as_str) {
-        if !format_matches(format, text) {
-            let detail = format!("{path} in body must be of type {format}: {value}");
-            errors.push(FieldError::invalid(path, &value, detail));
-        }
+    if let Some(format) = schema.get("format").and_then(Value::as_str)
+        && !format_matches(format, text)
+    {
+        let detail = format!("{path} in body must be of type {format}: {value}");
+        errors.push(FieldError::invalid(path, &value, detail));
     }
 }
 

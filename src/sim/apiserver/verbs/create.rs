@@ -196,13 +196,11 @@ fn prepare(state: &mut State, call: &Call<'_>, object: &mut Value) {
 pub(super) fn complete(state: &mut State, key: &ObjectKey, object: &mut Value, call: &Call<'_>) {
     match key.resource.as_str() {
         "services" => cluster_ip(state, object),
-        "customresourcedefinitions.apiextensions.k8s.io" => {
-            if state.registry.add_crd(object).is_ok() {
-                let status = registry::crd_status(object, &object::time(call.now));
-                if object.get("status").is_none() {
-                    object::as_map_mut(object).insert("status".to_owned(), status);
-                }
-            }
+        "customresourcedefinitions.apiextensions.k8s.io"
+            if state.registry.add_crd(object).is_ok() && object.get("status").is_none() =>
+        {
+            let status = registry::crd_status(object, &object::time(call.now));
+            object::set(object, "status", status);
         }
         _ => {}
     }

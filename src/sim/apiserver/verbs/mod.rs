@@ -223,7 +223,7 @@ pub(super) fn success(resource: &Resource, object: &Value) -> Value {
         "uid": object::meta(object, "uid"),
     });
     if !resource.group.is_empty() {
-        details["group"] = resource.group.clone().into();
+        object::set(&mut details, "group", resource.group.clone());
     }
     json!({
         "kind": "Status",

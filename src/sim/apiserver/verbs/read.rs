@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Body, Call, Reply, State, storage_id};
 use crate::sim::apiserver::{
+    object,
     selectors::{FieldSelector, LabelSelector},
     status_errors::ApiError,
     store::ObjectKey,
@@ -69,12 +70,12 @@ pub(in crate::sim::apiserver) fn list(state: &State, call: &Call<'_>) -> Result<
         let remaining = matching.len() - limit;
         matching.truncate(limit);
         if let Some((last, _)) = matching.last() {
-            metadata["continue"] = write_token(version, last).into();
+            object::set(&mut metadata, "continue", write_token(version, last));
         }
         if call.info.param("labelSelector").is_empty()
             && call.info.param("fieldSelector").is_empty()
         {
-            metadata["remainingItemCount"] = remaining.into();
+            object::set(&mut metadata, "remainingItemCount", remaining);
         }
     }
     let items = matching

@@ -49,7 +49,7 @@ fn scale(
     let replicas = object::at_path(&wanted, "spec.replicas")
         .cloned()
         .unwrap_or_else(|| json!(0));
-    if !replicas.as_i64().is_some_and(|n| n >= 0) {
+    if replicas.as_i64().is_none_or(|n| n < 0) {
         let error = FieldError::invalid(
             "spec.replicas",
             &replicas,
@@ -95,7 +95,7 @@ fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
     let number = |path: &str| object::at_path(object, path).cloned();
     let mut spec = json!({});
     if let Some(replicas) = number(&paths.spec).filter(|r| r.as_i64() != Some(0)) {
-        spec["replicas"] = replicas;
+        object::set(&mut spec, "replicas", replicas);
     }
     let mut status = json!({"replicas": number(&paths.status).unwrap_or_else(|| json!(0))});
     let selector = paths
@@ -108,7 +108,7 @@ fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
         None => None,
     };
     if let Some(text) = text {
-        status["selector"] = text.into();
+        object::set(&mut status, "selector", text);
     }
     json!({
         "kind": "Scale",

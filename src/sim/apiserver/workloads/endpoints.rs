@@ -91,7 +91,7 @@ pub(super) fn publish(state: &mut State, now: Timestamp) {
                     object::set_path(slice, "ports", ports);
                 });
             }
-            None => create_slice(state, &key, &service, endpoints, ports, now),
+            None => create_slice(state, &key, &service, &endpoints, &ports, now),
         }
     }
 }
@@ -105,8 +105,8 @@ fn create_slice(
     state: &mut State,
     key: &ObjectKey,
     service: &Value,
-    endpoints: Vec<Value>,
-    ports: Value,
+    endpoints: &[Value],
+    ports: &Value,
     now: Timestamp,
 ) {
     let Some(resource) = state.registry.get(SLICES).cloned() else {

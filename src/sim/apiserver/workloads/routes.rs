@@ -37,7 +37,7 @@ pub(super) fn accept(
             let missing = missing_backend(state, &key, &route);
             let parents = parents(&route, config, missing.as_deref(), now);
             state.rewrite(&key, |route| {
-                object::set_path(route, ".status.parents", parents)
+                object::set_path(route, ".status.parents", parents);
             });
         }
     }
