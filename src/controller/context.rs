@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::caches::{Caches, Key};
 use super::calls::Calls;
 use super::events::Events;
-use super::lanes::Lane;
+use super::lanes::{Lane, URGENT_SLOTS};
 use super::telemetry::Metrics;
 use crate::core::observed::Settings;
 
@@ -42,6 +42,8 @@ pub struct Context {
     pub events: Events,
     /// Hands a Rollout over to the lane for aborts.
     pub hand_over: UnboundedSender<Key>,
+    /// Rollouts worked on at the same time, by everyday work and by aborts.
+    pub slots: Slots,
     /// Failures in a row.
     pub failures: Failures,
     /// Who works on what.
@@ -62,6 +64,35 @@ impl Context {
     pub fn forget(&self, key: &Key) {
         self.failures.clear(key);
         self.metrics.forget(key);
+    }
+}
+
+/// How many Rollouts are worked on at the same time. Who asks first gets the next free slot, so that
+/// a few that are slow can not starve the rest.
+#[derive(Debug)]
+pub struct Slots {
+    normal: Semaphore,
+    urgent: Semaphore,
+}
+
+impl Slots {
+    /// So many for everyday work, at least one; aborts have their own.
+    #[must_use]
+    pub fn new(normal: u16) -> Self {
+        Self {
+            normal: Semaphore::new(normal.max(1).into()),
+            urgent: Semaphore::new(URGENT_SLOTS),
+        }
+    }
+
+    /// Waits for a free slot of a lane.
+    pub async fn take(&self, lane: Lane) -> Option<SemaphorePermit<'_>> {
+        let slots = match lane {
+            Lane::Normal => &self.normal,
+            Lane::Urgent => &self.urgent,
+        };
+        // Nobody closes them.
+        slots.acquire().await.ok()
     }
 }
 

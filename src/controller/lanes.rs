@@ -25,7 +25,10 @@ use crate::api::rollout::Rollout;
 /// Events for one Rollout that come within this time are one: a ReplicaSet that comes up makes many.
 const DEBOUNCE: Duration = Duration::from_millis(20);
 /// Aborts at the same time. Each waits for calls most of the time.
-const URGENT_CONCURRENCY: u16 = 16;
+pub const URGENT_SLOTS: usize = 16;
+/// Looks at the caches at the same time: all of them, because they wait for nothing. What waits for
+/// calls waits for a slot first, in the order of asking.
+const LOOKS: u16 = 0;
 
 /// Which lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,7 +81,6 @@ impl Triggers {
 pub async fn run(
     ctx: Arc<Context>,
     lane: Lane,
-    concurrency: u16,
     store: Store<Named>,
     queue: UnboundedReceiver<Key>,
     mut stop: watch::Receiver<bool>,
@@ -87,11 +89,6 @@ pub async fn run(
         // The sender is dropped only when everything ends.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let concurrency = if lane == Lane::Urgent {
-        URGENT_CONCURRENCY
-    } else {
-        concurrency
-    };
     controller::applier(
         move |object: Arc<Named>, ctx: Arc<Context>| look(ctx, lane, &object),
         |_, never: &Infallible, _| match *never {},
@@ -99,7 +96,7 @@ pub async fn run(
         store,
         requests(queue).take_until(stopped.boxed()),
         controller::Config::default()
-            .concurrency(concurrency)
+            .concurrency(LOOKS)
             .debounce(DEBOUNCE),
     )
     .for_each(|done| async move {

@@ -24,7 +24,7 @@ use super::reader::{CachedReader, LiveReader};
 use crate::api::rollout_status::{Phase, RolloutStatus};
 use crate::core::decide::decide;
 use crate::core::observed::Observed;
-use crate::core::plan::{Plan, PlannedEvent};
+use crate::core::plan::{Plan, PlannedEvent, Write};
 use crate::retry::Retry;
 
 /// When nothing asks for a look: objects that vanish while a watch is down make no event.
@@ -79,34 +79,11 @@ pub async fn reconcile(ctx: &Context, key: &Key, lane: Lane) -> Option<Duration>
 }
 
 async fn look(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
-    let (namespace, name) = key;
-    let cached = CachedReader(&ctx.caches);
-    let Some(snapshot) = observe(&cached, namespace, name, ctx.settings).await? else {
-        ctx.forget(key);
-        return Ok(Next::OnChange);
-    };
-    let observed = &snapshot.observed;
-    let plan = decide_safely(observed, (ctx.clock)())?;
-    ctx.metrics.rollout(key, &observed.rollout.status);
-    match (lane, is_urgent(observed, &plan)) {
-        (Lane::Normal, true) => {
-            // The other lane ends only with the process.
-            let _ = ctx.hand_over.send(key.clone());
-            return Ok(Next::At(None));
-        }
-        (Lane::Urgent, false) => {
-            return Ok(plan.wake_at.map_or(Next::OnChange, |at| Next::At(Some(at))));
-        }
-        _ => {}
+    if let Some(next) = look_at_caches(ctx, key, lane).await? {
+        return Ok(next);
     }
-    // The caches know no pods, so a restart is always followed live.
-    if plan.is_settled() && observed.rollout.status.restart_at.is_none() {
-        ctx.failures.clear(key);
-        return Ok(Next::At(plan.wake_at));
-    }
-    if let Some(wait) = backing_off(ctx, key, &observed.rollout.resource_version) {
-        return Ok(Next::After(wait));
-    }
+    // From here on it takes calls, and a place among those who wait for them.
+    let _slot = ctx.slots.take(lane).await;
     let Some(claim) = ctx.claims.claim(key, lane) else {
         return Ok(Next::After(WHILE_CLAIMED));
     };
@@ -119,6 +96,37 @@ async fn look(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
         }
         () = claim.taken_away() => Ok(Next::At(None)),
     }
+}
+
+/// What follows from the caches alone; `None`: there may be something to do.
+async fn look_at_caches(ctx: &Context, key: &Key, lane: Lane) -> Result<Option<Next>, Error> {
+    let (namespace, name) = key;
+    let cached = CachedReader(&ctx.caches);
+    let Some(snapshot) = observe(&cached, namespace, name, ctx.settings).await? else {
+        ctx.forget(key);
+        return Ok(Some(Next::OnChange));
+    };
+    let observed = &snapshot.observed;
+    let plan = decide_safely(observed, (ctx.clock)())?;
+    ctx.metrics.rollout(key, &observed.rollout.status);
+    match (lane, is_urgent(observed, &plan)) {
+        (Lane::Normal, true) => {
+            // The other lane ends only with the process.
+            let _ = ctx.hand_over.send(key.clone());
+            return Ok(Some(Next::At(None)));
+        }
+        (Lane::Urgent, false) => {
+            let next = plan.wake_at.map_or(Next::OnChange, |at| Next::At(Some(at)));
+            return Ok(Some(next));
+        }
+        _ => {}
+    }
+    // The caches know no pods, so a restart is always followed live.
+    if plan.is_settled() && observed.rollout.status.restart_at.is_none() {
+        ctx.failures.clear(key);
+        return Ok(Some(Next::At(plan.wake_at)));
+    }
+    Ok(backing_off(ctx, key, &observed.rollout.resource_version).map(Next::After))
 }
 
 /// Observes and decides on live reads, and carries that out.
@@ -165,11 +173,19 @@ fn decide_safely(observed: &Observed, now: Timestamp) -> Result<Plan, Error> {
     })
 }
 
-/// Whether traffic is to go back to stable, or is on its way.
+/// Whether a version is given up: from the decision on until the traffic is back and the record of
+/// it is written.
 fn is_urgent(observed: &Observed, plan: &Plan) -> bool {
     let before = &observed.rollout.status;
     let after = plan.status.as_ref().unwrap_or(before);
-    after.phase == Some(Phase::Aborting) || (after.abort.is_some() && before.abort != after.abort)
+    let aborting = Some(Phase::Aborting);
+    before.phase == aborting
+        || after.phase == aborting
+        || (after.abort.is_some() && before.abort != after.abort)
+        || plan
+            .writes
+            .iter()
+            .any(|write| matches!(write, Write::CreateRevert { .. }))
 }
 
 /// How long a Rollout that failed is still left alone. A change of the Rollout ends that.

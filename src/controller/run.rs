@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use super::budget::Bucket;
 use super::caches::Caches;
 use super::calls::Calls;
-use super::context::{Claims, Clock, Context, Failures};
+use super::context::{Claims, Clock, Context, Failures, Slots};
 use super::error::RunError;
 use super::events::{self, Events};
 use super::lanes::{self, Lane, Named, Triggers};
@@ -172,6 +172,7 @@ pub async fn run(
         metrics: Arc::clone(&metrics),
         events,
         hand_over,
+        slots: Slots::new(config.concurrency),
         failures: Failures::default(),
         claims: Claims::default(),
     });
@@ -179,14 +180,7 @@ pub async fn run(
     let mut workers = JoinSet::new();
     for (lane, queue) in [(Lane::Urgent, urgent_queue), (Lane::Normal, normal_queue)] {
         let (ctx, store, stop) = (Arc::clone(&ctx), store.clone(), stop.subscribe());
-        workers.spawn(lanes::run(
-            ctx,
-            lane,
-            config.concurrency,
-            store,
-            queue,
-            stop,
-        ));
+        workers.spawn(lanes::run(ctx, lane, store, queue, stop));
     }
     // Ends when the last look has let go of the context.
     workers.spawn(publisher);

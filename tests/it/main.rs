@@ -7,6 +7,7 @@ mod apiserver;
 mod chart;
 mod cluster;
 mod conformance;
+mod controller;
 mod examples;
 mod git_http;
 mod plugin;
