@@ -4,6 +4,7 @@ pub mod analysis;
 pub mod analysis_status;
 pub mod conditions;
 mod fields;
+pub mod manifests;
 pub mod metrics_provider;
 pub mod revert;
 pub mod rollout;

@@ -8,6 +8,7 @@ mod chart;
 mod cluster;
 mod conformance;
 mod controller;
+mod crds;
 mod examples;
 mod git_http;
 mod plugin;
