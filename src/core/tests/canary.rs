@@ -126,6 +126,7 @@ fn a_failed_analysis_aborts_and_is_recorded() {
     // Somebody wants it all the same.
     world.spec["strategy"]["canary"]["steps"] =
         json!([{"setWeight": 25}, {"analysis": {"templates": [{"name": "errors"}]}}]);
+    world.generation += 1;
     world.command("retry");
     world.run(20);
     assert_eq!(
