@@ -1,1 +1,5 @@
 //! The Git writer: takes a bad change out of Git, leaf by leaf.
+
+mod image;
+pub mod leaf;
+mod yaml_tree;
