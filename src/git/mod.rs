@@ -2,4 +2,6 @@
 
 mod image;
 pub mod leaf;
+mod scope;
+mod splice;
 mod yaml_tree;

@@ -1,0 +1,276 @@
+use super::*;
+
+fn change(path: &str, old: &str, new: &str) -> TemplateChange {
+    let some = |t: &str| (!t.is_empty()).then(|| t.to_owned());
+    TemplateChange {
+        path: path.into(),
+        old: some(old),
+        new: some(new),
+    }
+}
+
+fn image(old: &str, new: &str) -> TemplateChange {
+    change("spec.containers[app].image", old, new)
+}
+
+/// The chosen leaves as `file: path`, sorted; or what was ambiguous.
+fn selected(
+    files: &[(&str, &str, &str)],
+    workload: &str,
+    changes: &[TemplateChange],
+) -> Result<Vec<String>, Vec<String>> {
+    let parsed: Vec<(File, File)> = files
+        .iter()
+        .map(|(_, good, bad)| {
+            (
+                File::parse(good.as_bytes()).unwrap(),
+                File::parse(bad.as_bytes()).unwrap(),
+            )
+        })
+        .collect();
+    let pairs: Vec<Pair<'_>> = files
+        .iter()
+        .zip(&parsed)
+        .map(|((path, _, _), (good, bad))| Pair { path, good, bad })
+        .collect();
+    let leaves = changed(&pairs);
+    let show = |i: &usize| format!("{}: {}", files[leaves[*i].file].0, leaves[*i].path);
+    select(
+        &pairs,
+        &leaves,
+        &Workload {
+            name: workload,
+            changes,
+        },
+    )
+    .map(|s| s.leaves.iter().map(show).collect())
+    .map_err(|a| a.candidates.iter().map(show).collect())
+}
+
+/// One file, `v1` in the text standing for the version.
+fn in_file(path: &str, good: &str, workload: &str, changes: &[TemplateChange]) -> Vec<String> {
+    let bad = good.replace("v1", "v2");
+    match selected(&[(path, good, &bad)], workload, changes) {
+        Ok(leaves) => leaves,
+        Err(candidates) => std::iter::once("ambiguous".into())
+            .chain(candidates)
+            .collect(),
+    }
+}
+
+#[test]
+fn of_two_services_with_the_same_versions_the_named_one_is_chosen() {
+    let changes = [image("r/checkout:v1", "r/checkout:v2")];
+    let chosen = |text: &str| in_file("versions.yaml", text, "checkout", &changes);
+    assert_eq!(
+        chosen("checkout: v1\ncatalog: v1\n"),
+        ["versions.yaml: checkout"]
+    );
+    assert_eq!(
+        chosen("checkout:\n  image: {tag: v1}\ncatalog:\n  image: {tag: v1}\n"),
+        ["versions.yaml: checkout.image.tag"]
+    );
+    // By the repository beside the tag.
+    assert_eq!(
+        chosen("a: {repository: r/checkout, tag: v1}\nb: {repository: r/catalog, tag: v1}\n"),
+        ["versions.yaml: a.tag"]
+    );
+    assert_eq!(
+        chosen("images:\n- {name: r/checkout, newTag: v1}\n- {name: r/catalog, newTag: v1}\n"),
+        ["versions.yaml: images[name=r/checkout].newTag"]
+    );
+    assert_eq!(
+        chosen(
+            "images:\n- {name: app, newName: r/checkout, newTag: v1}\n- {name: x, newName: y, newTag: v1}\n"
+        ),
+        ["versions.yaml: images[name=app].newTag"]
+    );
+    // A tag beside another repository is never it, even alone.
+    assert!(chosen("a: {repository: r/catalog, tag: v1}\n").is_empty());
+    // Nothing tells them apart.
+    assert_eq!(
+        chosen("a: v1\nb: v1\n"),
+        ["ambiguous", "versions.yaml: a", "versions.yaml: b"]
+    );
+    assert_eq!(chosen("a: v1\n"), ["versions.yaml: a"]);
+}
+
+#[test]
+fn a_manifest_is_matched_by_its_path_and_its_own_labels_go_along() {
+    let manifest = "\
+kind: Deployment
+metadata: {name: shop-checkout, labels: {version: v1}}
+spec:
+  template:
+    metadata: {labels: {version: v1}}
+    spec:
+      containers:
+      - {name: app, image: 'r/checkout:v1'}
+      - {name: proxy, image: 'r/proxy:v1'}
+---
+kind: Deployment
+metadata: {name: worker}
+spec:
+  template:
+    spec:
+      containers:
+      - {name: app, image: 'r/checkout:v1'}
+";
+    let changes = [
+        image("r/checkout:v1", "r/checkout:v2"),
+        change("metadata.labels.version", "v1", "v2"),
+    ];
+    assert_eq!(
+        in_file("all.yaml", manifest, "checkout", &changes),
+        [
+            "ambiguous",
+            "all.yaml: Deployment/shop-checkout spec.template.spec.containers[name=app].image",
+            "all.yaml: Deployment/worker spec.template.spec.containers[name=app].image",
+        ]
+    );
+    assert_eq!(
+        in_file("all.yaml", manifest, "shop-checkout", &changes),
+        [
+            "all.yaml: Deployment/shop-checkout metadata.labels.version",
+            "all.yaml: Deployment/shop-checkout spec.template.metadata.labels.version",
+            "all.yaml: Deployment/shop-checkout spec.template.spec.containers[name=app].image",
+        ]
+    );
+}
+
+#[test]
+fn two_environments_in_one_folder_are_ambiguous_and_a_folders_name_helps() {
+    let changes = [image("r/checkout:v1", "r/checkout:v2")];
+    let (good, bad) = ("image: {tag: v1}\n", "image: {tag: v2}\n");
+    assert!(
+        selected(
+            &[
+                ("checkout/dev.yaml", good, bad),
+                ("checkout/prod.yaml", good, bad)
+            ],
+            "checkout",
+            &changes
+        )
+        .is_err()
+    );
+    assert_eq!(
+        selected(
+            &[
+                ("catalog/prod.yaml", good, bad),
+                ("checkout/prod.yaml", good, bad)
+            ],
+            "checkout",
+            &changes
+        ),
+        Ok(vec!["checkout/prod.yaml: image.tag".into()])
+    );
+    assert_eq!(
+        selected(
+            &[
+                ("values-catalog.yaml", good, bad),
+                ("values-checkout.yaml", good, bad)
+            ],
+            "checkout",
+            &changes
+        ),
+        Ok(vec!["values-checkout.yaml: image.tag".into()])
+    );
+}
+
+#[test]
+fn parts_of_one_image_belong_together() {
+    let (good, bad) = (
+        "image: {repository: r/checkout, tag: v1, digest: 'sha256:aa'}\nreplicas: 1\n",
+        "image: {repository: r/checkout, tag: v2, digest: 'sha256:bb'}\nreplicas: 2\n",
+    );
+    // The template names the digest alone; the tag beside it is the same image.
+    let changes = [image("r/checkout@sha256:aa", "r/checkout@sha256:bb")];
+    assert_eq!(
+        selected(&[("v.yaml", good, bad)], "x", &changes),
+        Ok(vec![
+            "v.yaml: image.digest".into(),
+            "v.yaml: image.tag".into()
+        ])
+    );
+}
+
+#[test]
+fn plain_values_need_a_key_that_tells() {
+    let env = |old: &str, new: &str| [change("spec.containers[app].env[DEBUG].value", old, new)];
+    let chosen = |good: &str, bad: &str, changes: &[TemplateChange]| {
+        selected(&[("v.yaml", good, bad)], "checkout", changes)
+    };
+    let one = |path: &str| Ok(vec![format!("v.yaml: {path}")]);
+    let none = Ok(Vec::new());
+    assert_eq!(
+        chosen(
+            "debug: 1\nreplicas: 1\n",
+            "debug: 2\nreplicas: 2\n",
+            &env("1", "2")
+        ),
+        one("debug")
+    );
+    assert_eq!(
+        chosen("replicas: 1\n", "replicas: 2\n", &env("1", "2")),
+        none
+    );
+    assert_eq!(
+        chosen("level: info\n", "level: trace\n", &env("info", "trace")),
+        one("level")
+    );
+    assert_eq!(
+        chosen(
+            "env: {A: b}\n",
+            "env: {A: b, DEBUG: 'on'}\n",
+            &env("", "on")
+        ),
+        one("env.DEBUG")
+    );
+    assert_eq!(
+        chosen("a: b\n", "a: b\nc: long-value\n", &env("", "long-value")),
+        none
+    );
+    assert_eq!(
+        chosen("env: {DEBUG: 'on'}\n", "env: {}\n", &env("on", ""))
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn an_override_that_was_added_explains_a_changed_image() {
+    let changes = [image("r/checkout:v1", "r/checkout:v2")];
+    assert_eq!(
+        selected(
+            &[(
+                "v.yaml",
+                "a: b\n",
+                "a: b\nimage: {repository: r/checkout, tag: v2}\n"
+            )],
+            "x",
+            &changes
+        ),
+        Ok(vec![
+            "v.yaml: image.repository".into(),
+            "v.yaml: image.tag".into()
+        ])
+    );
+    assert_eq!(
+        selected(&[("v.yaml", "a: b\n", "a: b\nother: v2\n")], "x", &changes),
+        Ok(vec![])
+    );
+}
+
+#[test]
+fn paths_of_the_template_are_read() {
+    assert_eq!(
+        tokens("spec.containers[app].image"),
+        ["spec", "containers", "app", "image"]
+    );
+    assert_eq!(
+        tokens(r#"metadata.annotations."a.b/c"[0]"#),
+        ["metadata", "annotations", "a.b/c", "0"]
+    );
+    assert_eq!(tokens(r#"x["q\"]"]"#), ["x", "q\"]"]);
+}
