@@ -38,6 +38,7 @@ pub const PLAN_BYTES_MAX: usize = 16 * 1024;
 const NAME_LENGTH_MAX: usize = 63;
 
 /// A version that was aborted, what it changed, and where in Git that change lives.
+#[allow(clippy::duplicated_attributes, reason = "columns have a type each")]
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq, KubeSchema)]
 #[kube(
     group = "tidegate.io",

@@ -41,7 +41,7 @@ pub enum LeafError {
     Yaml(#[from] TreeError),
     /// Two documents with the same kind and name.
     #[error("{0} stands twice in the file")]
-    DuplicateDocument(DocumentId),
+    DuplicateDocument(Box<DocumentId>),
 }
 
 /// How a document is known.
@@ -423,7 +423,7 @@ fn document_ids(tree: &Tree) -> Result<Vec<Option<DocumentId>>, LeafError> {
         if let Some(id) = &id
             && !seen.insert(id.clone())
         {
-            return Err(LeafError::DuplicateDocument(id.clone()));
+            return Err(LeafError::DuplicateDocument(Box::new(id.clone())));
         }
         ids.push(id);
     }

@@ -2,6 +2,7 @@
 
 mod image;
 pub mod leaf;
-mod scope;
+pub mod revert;
+pub mod scope;
 mod splice;
 mod yaml_tree;

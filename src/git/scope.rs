@@ -77,6 +77,8 @@ pub(super) struct Changed<'a> {
 pub(super) struct Selection {
     /// Indices of the leaves.
     pub leaves: BTreeSet<usize>,
+    /// Those among them that say which image runs.
+    pub images: BTreeSet<usize>,
     /// Indices of the template's changes that no leaf accounts for.
     pub unmatched: BTreeSet<usize>,
 }
@@ -172,25 +174,33 @@ pub(super) fn select(
             .filter(|i| object.is_some() && place(i) == object)
             .copied();
         selection.leaves.extend(chosen.iter().copied().chain(along));
+        if template.images.is_some() {
+            selection.images.extend(chosen);
+        }
     }
-    let companions: Vec<usize> = (0..leaves.len())
-        .filter(|i| {
-            leaves.get(*i).is_some_and(|leaf| {
-                selection
-                    .leaves
-                    .iter()
-                    .filter_map(|s| leaves.get(*s))
-                    .any(|chosen| {
-                        chosen.file == leaf.file
-                            && files.get(leaf.file).is_some_and(|pair| {
-                                same_image([pair.good, pair.bad], chosen.path, leaf.path)
-                            })
-                    })
-            })
-        })
-        .collect();
-    selection.leaves.extend(companions);
+    add_companions(files, leaves, &mut selection);
     Ok(selection)
+}
+
+/// The other parts of an image that was chosen by one of them.
+fn add_companions(files: &[Pair<'_>], leaves: &[Changed<'_>], selection: &mut Selection) {
+    let chosen: Vec<&Changed<'_>> = selection
+        .leaves
+        .iter()
+        .filter_map(|i| leaves.get(*i))
+        .collect();
+    for (index, leaf) in leaves.iter().enumerate() {
+        let Some(pair) = files.get(leaf.file) else {
+            continue;
+        };
+        let versions = [pair.good, pair.bad];
+        let companion =
+            |c: &&Changed<'_>| c.file == leaf.file && same_image(versions, c.path, leaf.path);
+        if chosen.iter().any(companion) {
+            selection.leaves.insert(index);
+            selection.images.insert(index);
+        }
+    }
 }
 
 /// Whether two leaves are parts of one image: name, tag and digest in one mapping.
@@ -291,7 +301,7 @@ impl<'a> Template<'a> {
         if document || steps.iter().any(|s| named(s)) {
             found |= evidence::NAME;
         }
-        if file_words(pair.path).any(|word| named(word)) {
+        if file_words(pair.path).any(named) {
             found |= evidence::FILE;
         }
         if let Some((old, new)) = self.images

@@ -26,18 +26,18 @@ pub(super) enum Edit {
 pub enum SpliceError {
     /// The value is repeated by an alias.
     #[error("{0}: the value is repeated elsewhere by an alias and would change there too")]
-    Shared(Path),
+    Shared(Box<Path>),
     /// An entry does not stand on lines of its own, or its place cannot be told.
     #[error("{path}: {problem}")]
     NotExact {
         /// Where.
-        path: Path,
+        path: Box<Path>,
         /// What is in the way.
         problem: &'static str,
     },
     /// The result does not read as it should.
     #[error("after the edit {0} would not hold what it should")]
-    Misread(Path),
+    Misread(Box<Path>),
     /// The result is no YAML any more.
     #[error("after the edit the file would not parse: {0}")]
     Unreadable(#[source] LeafError),
@@ -60,23 +60,14 @@ pub(super) fn splice(tip: &File, good: &File, edits: &[Edit]) -> Result<String, 
     let mut reached = usize::MAX;
     for (range, bytes) in patches {
         if range.end > reached || text.get(range.clone()).is_none() {
-            let path = edits.first().map(path_of).cloned();
-            return Err(path.map_or(
-                SpliceError::Unreadable(LeafError::NotUtf8),
-                SpliceError::Misread,
-            ));
+            // Two edits of one place; the check below names what is wrong with leaving one out.
+            continue;
         }
         reached = range.start;
         text.replace_range(range, &bytes);
     }
     verify(tip, good, edits, &text)?;
     Ok(text)
-}
-
-fn path_of(edit: &Edit) -> &Path {
-    match edit {
-        Edit::Replace(path) | Edit::Remove(path) | Edit::Insert(path) => path,
-    }
 }
 
 /// The result differs from `tip` in exactly what was meant.
@@ -111,7 +102,7 @@ fn verify(tip: &File, good: &File, edits: &[Edit], text: &str) -> Result<(), Spl
                 .find(|path| !expected.contains_key(path))
         });
     match wrong {
-        Some(path) => Err(SpliceError::Misread(path.clone())),
+        Some(path) => Err(SpliceError::Misread(Box::new(path.clone()))),
         None => Ok(()),
     }
 }
@@ -125,7 +116,7 @@ fn replacement(
     let at = tip.leaves().get(path).ok_or_else(missing)?;
     let from = good.leaves().get(path).ok_or_else(missing)?;
     if at.shared {
-        return Err(SpliceError::Shared(path.clone()));
+        return Err(SpliceError::Shared(Box::new(path.clone())));
     }
     if !at.span.is_empty() && !from.span.is_empty() {
         return Ok((
@@ -146,16 +137,32 @@ fn replacement(
     }
 }
 
-/// From behind the colon to the end of the value, where both stand on one line.
+/// From behind the colon to the end of the value, where both stand on one line. An absent value
+/// reaches to the end of its line.
 fn slot(file: &File, leaf: &Leaf) -> Option<Range<usize>> {
-    let range = leaf.after_colon?..leaf.span.end;
-    let between = file.text().get(range.start..leaf.span.start)?;
-    between.chars().all(|c| c == ' ').then_some(range)
+    let start = leaf.after_colon?;
+    let between = file.text().get(start..leaf.span.start)?;
+    if !between.chars().all(|c| c == ' ') {
+        return None;
+    }
+    let rest = file.text().get(leaf.span.end..)?;
+    let spaces = rest.len() - rest.trim_start_matches(' ').len();
+    let line_ends = rest
+        .get(spaces..)?
+        .chars()
+        .next()
+        .is_none_or(|c| c == '\n' || c == '\r');
+    let end = if leaf.span.is_empty() && line_ends {
+        leaf.span.end + spaces
+    } else {
+        leaf.span.end
+    };
+    Some(start..end)
 }
 
 fn not_exact(path: &Path, problem: &'static str) -> SpliceError {
     SpliceError::NotExact {
-        path: path.clone(),
+        path: Box::new(path.clone()),
         problem,
     }
 }
@@ -196,7 +203,7 @@ fn removal(tip: &File, good: &File, path: &Path) -> Result<(Range<usize>, String
         .iter()
         .any(|(p, leaf)| p.starts_with(path) && leaf.shared)
     {
-        return Err(SpliceError::Shared(path.clone()));
+        return Err(SpliceError::Shared(Box::new(path.clone())));
     }
     if let Some(comment) = comment_above(tip, &unit)
         && !good.text().contains(comment)
@@ -223,7 +230,7 @@ fn insertion(tip: &File, good: &File, path: &Path) -> Result<(Range<usize>, Stri
         .iter()
         .any(|(p, leaf)| p.starts_with(path) && leaf.shared)
     {
-        return Err(SpliceError::Shared(path.clone()));
+        return Err(SpliceError::Shared(Box::new(path.clone())));
     }
     if let Some(comment) = comment_above(good, &unit)
         && !tip.text().contains(comment)

@@ -168,8 +168,8 @@ fn render(values: &[String], style: u64) -> String {
         match (style >> (i % 40)) % 3 {
             0 => text += &format!("k{i}: {quoted}{comment}{newline}"),
             1 => {
-                text +=
-                    &format!("k{i}:{newline}  - name: it{newline}    v: {quoted}{comment}{newline}")
+                text += &format!("k{i}:{newline}  - name: it{newline}");
+                text += &format!("    v: {quoted}{comment}{newline}");
             }
             _ => text += &format!("k{i}:{newline}  m:   {quoted}{comment}{newline}# line{newline}"),
         }

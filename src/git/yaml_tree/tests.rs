@@ -95,7 +95,7 @@ fn what_readers_disagree_on_is_refused() {
         spans("a:\n\tb: c\n"),
         Err(TreeError::Syntax { line: 2, .. })
     ));
-    assert!(matches!(spans("{{- if .x }}\na: b\n{{ end }}"), Err(_)));
+    assert!(spans("{{- if .x }}\na: b\n{{ end }}").is_err());
     assert_eq!(spans(&"[".repeat(100)), Err(TreeError::TooDeep));
 }
 
