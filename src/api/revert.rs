@@ -181,7 +181,7 @@ pub struct RevertSource {
     #[schemars(length(min = 1, max = 2048))]
     pub repo: String,
     /// The branch that the cluster follows and that the revert is pushed to, without `refs/heads/`.
-    #[schemars(length(min = 1, max = 244))]
+    #[schemars(length(min = 1, max = 255))]
     pub branch: String,
     /// The file, or the folder whose files are looked through, relative to the repository's root.
     #[schemars(length(min = 1, max = 1024))]
@@ -248,7 +248,7 @@ pub struct RevertStatus {
     pub commit: Option<String>,
     /// The branch that it was pushed to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 244))]
+    #[schemars(length(max = 255))]
     pub branch: Option<String>,
     /// The value of the commit's trailer `Rollout-Revert-Id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

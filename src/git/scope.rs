@@ -52,6 +52,9 @@ pub struct Workload<'a> {
     pub name: &'a str,
     /// The scalars in which the two templates differ.
     pub changes: &'a [TemplateChange],
+    /// Whether an override that came or went may explain a value that changed. It may where the
+    /// stable version's commit is known; where it is searched for, the value itself has to be seen.
+    pub overrides: bool,
 }
 
 /// The stable and the bad version of one file. A file that is not there is empty.
@@ -124,7 +127,7 @@ pub(super) fn select(
 ) -> Result<Selection, Ambiguous> {
     let mut selection = Selection::default();
     for (index, change) in workload.changes.iter().enumerate() {
-        let template = Template::new(change, workload.name);
+        let template = Template::new(change, workload);
         let candidates: BTreeMap<usize, u8> = leaves
             .iter()
             .enumerate()
@@ -223,10 +226,11 @@ struct Template<'a> {
     tokens: Vec<String>,
     images: Option<(Image<'a>, Image<'a>)>,
     names: Vec<&'a str>,
+    overrides: bool,
 }
 
 impl<'a> Template<'a> {
-    fn new(change: &'a TemplateChange, workload: &'a str) -> Template<'a> {
+    fn new(change: &'a TemplateChange, workload: &Workload<'a>) -> Template<'a> {
         let tokens = tokens(&change.path);
         let is_image = tokens
             .last()
@@ -235,7 +239,7 @@ impl<'a> Template<'a> {
             (Some(old), Some(new)) if is_image => Image::parse(old).zip(Image::parse(new)),
             _ => None,
         };
-        let mut names = vec![workload];
+        let mut names = vec![workload.name];
         names.extend(
             images
                 .iter()
@@ -246,6 +250,7 @@ impl<'a> Template<'a> {
             tokens,
             images,
             names,
+            overrides: workload.overrides,
         }
     }
 
@@ -268,6 +273,9 @@ impl<'a> Template<'a> {
         let found = self.evidence(leaf, pair)?;
         let by_path = found >= evidence::KEY;
         let one_sided = old.is_none() || new.is_none();
+        if one_sided && !exact && !self.overrides {
+            return None;
+        }
         let telling = |v: Option<&Value>| match v {
             Some(Value::Text(text)) => text.len() >= TELLING_LENGTH,
             Some(Value::Tagged { .. }) | None => true,

@@ -31,6 +31,7 @@ fn plan(good: &str, bad: &str, tip: &str, changes: &[TemplateChange]) -> Result<
         &Which::Workload(Workload {
             name: "checkout",
             changes,
+            overrides: true,
         }),
     )
 }
@@ -241,6 +242,7 @@ fn files_come_and_go() {
     let which = Which::Workload(Workload {
         name: "checkout",
         changes: &changes,
+        overrides: true,
     });
     let versions = |good, bad, tip| {
         [

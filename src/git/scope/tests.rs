@@ -41,6 +41,7 @@ fn selected(
         &Workload {
             name: workload,
             changes,
+            overrides: true,
         },
     )
     .map(|s| s.leaves.iter().map(show).collect())

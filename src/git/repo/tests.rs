@@ -1,0 +1,106 @@
+use super::*;
+
+#[test]
+fn diffs_and_trees_are_read_with_any_file_name() {
+    let a = "a".repeat(40);
+    let zero = "0".repeat(40);
+    let raw = format!(
+        ":100644 100755 {a} {zero} D\0d/with space\tand tab\0:000000 120000 {zero} {a} A\0l\0"
+    );
+    let differences = parse_raw_diff(raw.as_bytes());
+    assert_eq!(differences.len(), 2);
+    assert_eq!(differences[0].path, "d/with space\tand tab");
+    assert_eq!(differences[0].good, Oid::parse(&a));
+    assert_eq!(differences[0].bad, None);
+    assert_eq!(special(&differences[1].modes[1]), Some("symbolic link"));
+    let tree = parse_tree(format!("100755 blob {a}\td/x y\0160000 commit {a}\tsub\0").as_bytes());
+    assert_eq!(
+        tree["d/x y"],
+        ("100755".to_owned(), Oid::parse(&a).unwrap())
+    );
+    assert_eq!(special(&tree["sub"].0), Some("submodule"));
+    assert!(parse_raw_diff(b"").is_empty() && parse_tree(b"").is_empty());
+}
+
+#[test]
+fn refusals_of_a_push_are_told_apart() {
+    let kind = |summary: &str, stderr: &str| match refused(summary, stderr) {
+        Ok(Push::Race(_)) => "race",
+        Ok(Push::Protected(_)) => "protected",
+        _ => "other",
+    };
+    for (summary, stderr, expected) in [
+        ("[rejected] (fetch first)", "", "race"),
+        ("[rejected] (non-fast-forward)", "", "race"),
+        (
+            "[remote rejected] (cannot lock ref 'refs/heads/main': is at a but expected b)",
+            "",
+            "race",
+        ),
+        ("[remote rejected] (failed to update ref)", "", "race"),
+        (
+            "[remote rejected] (pre-receive hook declined)",
+            "",
+            "protected",
+        ),
+        (
+            "[remote rejected] (protected branch hook declined)",
+            "remote: error: GH006",
+            "protected",
+        ),
+        (
+            "[remote rejected] (x)",
+            "remote: You are not allowed to push code to protected branches",
+            "protected",
+        ),
+        (
+            "[remote rejected] (shallow update not allowed)",
+            "",
+            "other",
+        ),
+    ] {
+        assert_eq!(kind(summary, stderr), expected, "{summary}");
+    }
+}
+
+#[test]
+fn no_secret_is_in_the_environment_and_the_files_are_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("password", "s3cr3t"),
+        ("identity", "k3y"),
+        ("known_hosts", "h"),
+        ("ca.crt", "c"),
+    ] {
+        std::fs::write(secrets.path().join(name), text).unwrap();
+    }
+    let remote = Remote::parse("https://git.example/a").unwrap();
+    let credential = credentials::find(secrets.path(), &remote).unwrap().unwrap();
+    let environment = environment(dir.path(), Scheme::Https, Some(&credential)).unwrap();
+    let text = format!("{environment:?}");
+    assert!(!text.contains("s3cr3t") && !text.contains("k3y"), "{text}");
+    for expected in [
+        "GIT_ASKPASS",
+        "StrictHostKeyChecking=yes",
+        "GIT_SSL_CAINFO",
+        "GIT_CONFIG_NOSYSTEM",
+    ] {
+        assert!(text.contains(expected), "{expected}");
+    }
+    for (file, mode) in [
+        ("askpass", 0o700),
+        ("identity", 0o600),
+        (".gitconfig", 0o600),
+    ] {
+        let permissions = std::fs::metadata(dir.path().join(file))
+            .unwrap()
+            .permissions();
+        assert_eq!(permissions.mode() & 0o777, mode, "{file}");
+    }
+    assert!(
+        !std::fs::read_to_string(dir.path().join("askpass"))
+            .unwrap()
+            .contains("s3cr3t")
+    );
+}
