@@ -1,0 +1,78 @@
+//! What the Git writer counts.
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Upper ends of the histogram from abort to push, in seconds: seconds when all is well, up to the
+/// hours of an outage of the Git server.
+const BUCKETS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 30.0, 120.0, 600.0, 3600.0, 21_600.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabel {
+    phase: &'static str,
+}
+
+/// The counters.
+#[derive(Debug)]
+pub(super) struct WriterMetrics {
+    registry: Registry,
+    phases: Family<PhaseLabel, Counter>,
+    failed_looks: Counter,
+    abort_to_push: Histogram,
+}
+
+impl Default for WriterMetrics {
+    fn default() -> WriterMetrics {
+        let mut registry = Registry::with_prefix("tidegate_git");
+        let phases = Family::<PhaseLabel, Counter>::default();
+        registry.register("reverts", "Reverts that came into a phase", phases.clone());
+        let failed_looks = Counter::default();
+        registry.register(
+            "failed_looks",
+            "Looks at a Revert that the API server did not let come to an end",
+            failed_looks.clone(),
+        );
+        let abort_to_push = Histogram::new(BUCKETS);
+        registry.register(
+            "abort_to_push_seconds",
+            "Time from the abort to the accepted push",
+            abort_to_push.clone(),
+        );
+        WriterMetrics {
+            registry,
+            phases,
+            failed_looks,
+            abort_to_push,
+        }
+    }
+}
+
+impl WriterMetrics {
+    /// A Revert came into a phase.
+    pub fn phase(&self, phase: &'static str) {
+        self.phases.get_or_create(&PhaseLabel { phase }).inc();
+    }
+
+    /// A look did not come to an end.
+    pub fn failed_look(&self) {
+        self.failed_looks.inc();
+    }
+
+    /// A push was accepted so long after the abort.
+    pub fn pushed(&self, seconds_after_abort: f64) {
+        self.abort_to_push.observe(seconds_after_abort.max(0.0));
+    }
+
+    /// All of them in the OpenMetrics text format.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        match text::encode(&mut out, &self.registry) {
+            Ok(()) => out,
+            // Writing into a String does not fail; an empty page would say that nothing happened.
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What a look at a Revert comes to, and the one word that names it in conditions, events and
+//! metrics. Pure.
+
+use crate::api::revert::RevertPhase;
+
+use super::answers::GitError;
+use super::leaf::LeafError;
+use super::resolve::Problem;
+use super::revert::Refusal;
+use super::source::SourceError;
+use super::splice::SpliceError;
+use super::yaml_tree::TreeError;
+
+/// The condition about finding the change.
+pub(super) const RESOLVED: &str = "Resolved";
+/// The condition about the branch.
+pub(super) const LANDED: &str = "Landed";
+/// The condition about the cluster.
+pub(super) const VERIFIED: &str = "Verified";
+
+/// What was found or done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Mode `Off`.
+    Recorded,
+    /// The change is known.
+    Planned {
+        id: String,
+        branch: String,
+        diff: String,
+    },
+    /// The remote took the commit.
+    Pushed { commit: String },
+    /// The branch holds the stable version's values; by our commit, or by somebody else's doing.
+    Landed {
+        commit: Option<String>,
+        id: Option<String>,
+        branch: String,
+    },
+    /// Nothing to do any more.
+    Superseded {
+        reason: &'static str,
+        message: String,
+    },
+    /// It ends here; `recheck` if a person may mend it outside of Git.
+    Refused {
+        phase: RevertPhase,
+        condition: &'static str,
+        reason: &'static str,
+        message: String,
+        recheck: bool,
+    },
+    /// A reason that may pass.
+    Failed {
+        condition: &'static str,
+        reason: &'static str,
+        message: String,
+    },
+    /// The cluster runs the stable version.
+    Verified,
+    /// It does not yet.
+    NotVerified {
+        reason: &'static str,
+        message: String,
+    },
+}
+
+impl Outcome {
+    /// Refused for good, or until somebody mends it.
+    fn refused(
+        phase: RevertPhase,
+        reason: &'static str,
+        recheck: bool,
+        message: String,
+    ) -> Outcome {
+        Outcome::Refused {
+            phase,
+            condition: RESOLVED,
+            reason,
+            message,
+            recheck,
+        }
+    }
+
+    /// What a problem on the way to a plan comes to.
+    pub fn of(problem: &Problem) -> Outcome {
+        use RevertPhase::{NeedsHuman, Unresolvable};
+        let message = problem.to_string();
+        let refused = |phase, reason| Outcome::refused(phase, reason, false, message.clone());
+        match problem {
+            Problem::SourceUnknown => refused(Unresolvable, "SourceUnknown"),
+            Problem::Source(SourceError::Repository(..)) => {
+                refused(Unresolvable, "InvalidRepository")
+            }
+            Problem::Source(SourceError::Branch(..)) => refused(Unresolvable, "NotABranch"),
+            Problem::Source(SourceError::Path(..)) => refused(Unresolvable, "InvalidPath"),
+            Problem::NotAllowed { .. } => {
+                Outcome::refused(Unresolvable, "RepositoryNotAllowed", true, message)
+            }
+            Problem::Git(error) => Outcome::of_git(error, RESOLVED),
+            Problem::Refused(refusal) => match refusal {
+                Refusal::NothingToRevert { .. } => refused(Unresolvable, "NothingToRevert"),
+                Refusal::ImageNotFound { .. } => refused(NeedsHuman, "ImageNotFound"),
+                Refusal::Unusable { error, .. } => refused(NeedsHuman, unusable(error)),
+                Refusal::Ambiguous { .. } => refused(NeedsHuman, "Ambiguous"),
+                Refusal::ImageHalfMoved { .. } => refused(NeedsHuman, "ImageHalfMoved"),
+                Refusal::NotExact { error, .. } => match **error {
+                    SpliceError::Shared(_) => refused(NeedsHuman, "SharedValue"),
+                    _ => refused(NeedsHuman, "NotExact"),
+                },
+            },
+        }
+    }
+
+    /// What an error of the repository comes to; `condition` is what was being done.
+    pub fn of_git(error: &GitError, condition: &'static str) -> Outcome {
+        use RevertPhase::{NeedsHuman, Unresolvable};
+        let message = error.to_string();
+        let refused = |phase, reason, recheck| Outcome::Refused {
+            phase,
+            condition,
+            reason,
+            message: message.clone(),
+            recheck,
+        };
+        let failed = |reason| Outcome::Failed {
+            condition,
+            reason,
+            message: message.clone(),
+        };
+        match error {
+            GitError::NoCredentials(_) => refused(Unresolvable, "NoCredentials", true),
+            GitError::NoSuchBranch(_) => refused(Unresolvable, "BranchNotFound", false),
+            GitError::IsATag(_) => refused(Unresolvable, "NotABranch", false),
+            GitError::NotInHistory(_) => refused(Unresolvable, "RevisionNotFound", false),
+            GitError::NoSuchPath(_) => refused(Unresolvable, "FileNotFound", false),
+            GitError::NotAFile(..) => refused(NeedsHuman, "NotAFile", false),
+            GitError::TooManyFiles(_) => refused(NeedsHuman, "TooManyFiles", false),
+            GitError::Authentication(_) => failed("AuthenticationFailed"),
+            GitError::HostKey(_) => failed("HostKeyMismatch"),
+            GitError::NotFound(_) => failed("RepositoryNotFound"),
+            GitError::Unreachable(_) => failed("Unreachable"),
+            GitError::Credentials(_) => failed("CredentialsUnreadable"),
+            GitError::Command(_) => failed("GitStopped"),
+            GitError::WorkDir(_) => failed("NoWorkFolder"),
+            GitError::Other { .. } => failed("GitFailed"),
+        }
+    }
+
+    /// For the metrics and the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Recorded => "Recorded",
+            Outcome::Planned { .. } => "Planned",
+            Outcome::Pushed { .. } => "Pushed",
+            Outcome::Landed { .. } => "Landed",
+            Outcome::Superseded { reason, .. }
+            | Outcome::Refused { reason, .. }
+            | Outcome::Failed { reason, .. }
+            | Outcome::NotVerified { reason, .. } => reason,
+            Outcome::Verified => "Verified",
+        }
+    }
+}
+
+/// Why a file cannot be edited, in one word.
+fn unusable(error: &LeafError) -> &'static str {
+    match error {
+        LeafError::TooLarge { .. } => "FileTooLarge",
+        LeafError::NotUtf8 => "NotText",
+        LeafError::LargeFileStorage => "LargeFileStorage",
+        LeafError::Encrypted => "Encrypted",
+        LeafError::Yaml(TreeError::DuplicateKey { .. }) => "DuplicateKeys",
+        LeafError::Yaml(_) => "NotYaml",
+        LeafError::DuplicateDocument(_) => "DuplicateDocuments",
+    }
+}

@@ -1,0 +1,330 @@
+//! What a Revert's status becomes: from where it stands, what was found and the time. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::conditions::{Condition, ConditionStatus};
+use crate::api::revert::{
+    PLAN_BYTES_MAX, RELEASED_ANNOTATION, Revert, RevertMode, RevertPhase, RevertStatus,
+};
+use crate::retry::Retry;
+
+use super::outcome::{LANDED, Outcome, RESOLVED, VERIFIED};
+use super::redact::cut;
+
+/// Longest message of a condition and of the status, in bytes; the schema allows a little more.
+const MESSAGE_BYTES_MAX: usize = 1000;
+
+/// How often something is looked at again that a person has to mend outside of Git: the allow-list,
+/// the credentials.
+const RECHECK: SignedDuration = SignedDuration::from_mins(10);
+
+/// How often a server that fails is tried again. A revert is urgent at first; after some minutes
+/// somebody else knows.
+pub(super) const SERVER_RETRY: Retry = Retry::new(
+    std::time::Duration::from_secs(2),
+    std::time::Duration::from_secs(600),
+    2.0,
+);
+
+/// How often the cluster is looked at after the branch was put right: often while it is about to
+/// follow, rarely later.
+const VERIFY_RETRY: Retry = Retry::new(
+    std::time::Duration::from_secs(1),
+    std::time::Duration::from_secs(30),
+    1.3,
+);
+
+/// Times that bound a revert.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadlines {
+    /// A Revert that could not be carried out is given up when it is this old.
+    pub max_age: SignedDuration,
+    /// The cluster has this long to follow after the branch was put right.
+    pub verify: SignedDuration,
+}
+
+/// What is to be done with a Revert now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing, ever.
+    Done,
+    /// Nothing yet.
+    Wait(SignedDuration),
+    /// It is only a record.
+    Record,
+    /// The version was released; nothing is pushed any more.
+    Release,
+    /// It is too old to be carried out.
+    GiveUp,
+    /// Read the repository, plan, and push if that is the mode.
+    Work,
+    /// Read the branch again after a push.
+    Confirm,
+    /// Look at the Rollout.
+    Verify,
+}
+
+/// Decides what is to be done with a Revert, from the Revert alone.
+pub(super) fn next_step(revert: &Revert, deadlines: &Deadlines, now: Timestamp) -> Step {
+    let status = revert.status.clone().unwrap_or_default();
+    let phase = status.phase.unwrap_or(RevertPhase::Pending);
+    let mode = revert.spec.mode;
+    let wait = status
+        .next_retry_at
+        .map(|at| at.duration_since(now))
+        .filter(SignedDuration::is_positive);
+    let too_old = now.duration_since(revert.spec.aborted_at) > deadlines.max_age;
+    match phase {
+        RevertPhase::Verified
+        | RevertPhase::Superseded
+        | RevertPhase::NeedsHuman
+        | RevertPhase::Recorded => Step::Done,
+        RevertPhase::Unresolvable if status.next_retry_at.is_none() => Step::Done,
+        RevertPhase::Planned if mode == RevertMode::DryRun => Step::Done,
+        RevertPhase::Pending | RevertPhase::Planned | RevertPhase::Unresolvable => {
+            if mode == RevertMode::Off {
+                Step::Record
+            } else if is_released(revert) {
+                Step::Release
+            } else if too_old {
+                Step::GiveUp
+            } else {
+                wait.map_or(Step::Work, Step::Wait)
+            }
+        }
+        RevertPhase::Pushed => wait.map_or(Step::Confirm, Step::Wait),
+        // A cluster that follows late is still told from one that never does.
+        RevertPhase::Mismatch if too_old => Step::Done,
+        RevertPhase::Landed | RevertPhase::Mismatch => wait.map_or(Step::Verify, Step::Wait),
+    }
+}
+
+/// Whether the rejection was taken back.
+pub(super) fn is_released(revert: &Revert) -> bool {
+    let annotations = revert.metadata.annotations.as_ref();
+    annotations.is_some_and(|a| a.contains_key(RELEASED_ANNOTATION))
+}
+
+/// The status after an outcome.
+pub(super) fn after(
+    revert: &Revert,
+    outcome: &Outcome,
+    deadlines: &Deadlines,
+    now: Timestamp,
+) -> RevertStatus {
+    let mut status = revert.status.clone().unwrap_or_default();
+    let old = status.clone();
+    let generation = revert.metadata.generation;
+    let mut set = |type_: &str, value: ConditionStatus, reason: &str, message: &str| {
+        set_condition(
+            &mut status.conditions,
+            type_,
+            value,
+            reason,
+            message,
+            generation,
+            now,
+        );
+    };
+    let (phase, message) = match outcome {
+        Outcome::Recorded => (
+            RevertPhase::Recorded,
+            "mode Off: the version is on record as rejected".to_owned(),
+        ),
+        Outcome::Planned { .. } => {
+            let message = "the change is found; see status.plan";
+            set(RESOLVED, ConditionStatus::True, "ChangeFound", message);
+            (RevertPhase::Planned, message.to_owned())
+        }
+        Outcome::Pushed { commit } => {
+            let message = format!("commit {commit} was accepted by the remote");
+            set(LANDED, ConditionStatus::Unknown, "Pushed", &message);
+            (RevertPhase::Pushed, message)
+        }
+        Outcome::Landed { commit, branch, .. } => {
+            let (reason, message) = match commit {
+                Some(commit) => ("Reverted", format!("commit {commit} is on branch {branch}")),
+                None => (
+                    "AlreadyReverted",
+                    format!("branch {branch} holds the stable version's values already"),
+                ),
+            };
+            set(
+                RESOLVED,
+                ConditionStatus::True,
+                "ChangeFound",
+                "the change is found",
+            );
+            set(LANDED, ConditionStatus::True, reason, &message);
+            let waiting = "the cluster has not followed yet";
+            set(VERIFIED, ConditionStatus::Unknown, "Waiting", waiting);
+            (RevertPhase::Landed, format!("{message}; {waiting}"))
+        }
+        Outcome::Superseded { reason, message } => {
+            set(LANDED, ConditionStatus::False, reason, message);
+            (RevertPhase::Superseded, message.clone())
+        }
+        Outcome::Refused {
+            phase,
+            condition,
+            reason,
+            message,
+            ..
+        } => {
+            set(condition, ConditionStatus::False, reason, message);
+            (*phase, message.clone())
+        }
+        Outcome::Failed {
+            condition,
+            reason,
+            message,
+        } => {
+            set(condition, ConditionStatus::Unknown, reason, message);
+            let phase = old.phase.unwrap_or(RevertPhase::Pending);
+            // Somebody mended what kept it from being tried; now it is tried.
+            let phase = if phase == RevertPhase::Unresolvable {
+                RevertPhase::Pending
+            } else {
+                phase
+            };
+            (phase, message.clone())
+        }
+        Outcome::Verified => {
+            let message = "the cluster runs the stable version";
+            set(
+                VERIFIED,
+                ConditionStatus::True,
+                "StableVersionHealthy",
+                message,
+            );
+            (RevertPhase::Verified, message.to_owned())
+        }
+        Outcome::NotVerified { reason, message } => {
+            let landed = old.conditions.iter().find(|c| c.type_ == LANDED);
+            let since = landed.map_or(revert.spec.aborted_at, |c| c.last_transition_time);
+            let late = now.duration_since(since) > deadlines.verify;
+            let value = if late {
+                ConditionStatus::False
+            } else {
+                ConditionStatus::Unknown
+            };
+            set(VERIFIED, value, reason, message);
+            let phase = if late {
+                RevertPhase::Mismatch
+            } else {
+                RevertPhase::Landed
+            };
+            (phase, message.clone())
+        }
+    };
+    status.phase = Some(phase);
+    let mut message = message;
+    cut(&mut message, MESSAGE_BYTES_MAX);
+    status.message = Some(message);
+    status.observed_generation = generation;
+    record_facts(&mut status, outcome, now);
+    schedule(&mut status, &old, outcome, now);
+    status
+}
+
+/// Commit, identity, branch, plan and time, as far as the outcome says them.
+fn record_facts(status: &mut RevertStatus, outcome: &Outcome, now: Timestamp) {
+    match outcome {
+        Outcome::Planned { id, branch, diff } => {
+            let mut diff = diff.clone();
+            cut(&mut diff, PLAN_BYTES_MAX);
+            status.plan = Some(diff);
+            status.revert_id = Some(id.clone());
+            status.branch = Some(branch.clone());
+        }
+        Outcome::Pushed { commit } => {
+            status.commit = Some(commit.clone());
+            status.pushed_at = Some(now);
+        }
+        Outcome::Landed { commit, id, branch } => {
+            if commit.is_some() {
+                status.commit.clone_from(commit);
+            }
+            if id.is_some() {
+                status.revert_id.clone_from(id);
+            }
+            status.branch = Some(branch.clone());
+        }
+        _ => {}
+    }
+}
+
+/// When it is looked at again, and how often it failed.
+fn schedule(status: &mut RevertStatus, old: &RevertStatus, outcome: &Outcome, now: Timestamp) {
+    let failures = old.attempts.unwrap_or(0);
+    let delay = |retry: &Retry, count: i32| {
+        let delay = retry
+            .after(u32::try_from(count).unwrap_or(1))
+            .unwrap_or_default();
+        SignedDuration::try_from(delay).unwrap_or(RECHECK)
+    };
+    status.next_retry_at = match outcome {
+        Outcome::Failed { .. } => {
+            status.attempts = Some(failures.saturating_add(1).min(1_000_000));
+            Some(now + delay(&SERVER_RETRY, failures + 1))
+        }
+        Outcome::Refused { recheck: true, .. } => Some(now + RECHECK),
+        // How long it has been waiting says how soon the next look is worth while; the count of
+        // looks would have to be written down each time.
+        Outcome::NotVerified { .. } | Outcome::Landed { .. } => None,
+        _ => None,
+    };
+    if matches!(
+        outcome,
+        Outcome::Planned { .. } | Outcome::Pushed { .. } | Outcome::Landed { .. }
+    ) {
+        status.attempts = None;
+    }
+}
+
+/// How soon the cluster is looked at again after the branch was put right `ago`.
+pub(super) fn verify_delay(ago: SignedDuration) -> std::time::Duration {
+    let mut waited = std::time::Duration::ZERO;
+    let ago = std::time::Duration::try_from(ago).unwrap_or_default();
+    for delay in VERIFY_RETRY.delays() {
+        waited += delay;
+        if waited > ago || delay >= std::time::Duration::from_secs(30) {
+            return delay;
+        }
+    }
+    std::time::Duration::from_secs(30)
+}
+
+/// Sets a condition; the time moves only with its value.
+fn set_condition(
+    conditions: &mut Vec<Condition>,
+    type_: &str,
+    value: ConditionStatus,
+    reason: &str,
+    message: &str,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    let mut message = message.to_owned();
+    cut(&mut message, MESSAGE_BYTES_MAX);
+    let before = conditions.iter().position(|c| c.type_ == type_);
+    let since = before
+        .and_then(|at| conditions.get(at))
+        .filter(|c| c.status == value)
+        .map_or(now, |c| c.last_transition_time);
+    let condition = Condition {
+        type_: type_.to_owned(),
+        status: value,
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: since,
+        observed_generation: generation,
+    };
+    match before.and_then(|at| conditions.get_mut(at)) {
+        Some(slot) => *slot = condition,
+        None => conditions.push(condition),
+    }
+}
+
+#[cfg(test)]
+mod tests;

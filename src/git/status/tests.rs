@@ -1,0 +1,214 @@
+use super::*;
+use crate::api::revert::{RevertReason, RevertRollout, RevertSpec, RevertVersion};
+
+const DEADLINES: Deadlines = Deadlines {
+    max_age: SignedDuration::from_hours(24),
+    verify: SignedDuration::from_mins(15),
+};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_767_000_000 + second).unwrap()
+}
+
+fn revert(mode: RevertMode, phase: Option<RevertPhase>) -> Revert {
+    let version = |hash: &str| RevertVersion {
+        revision: 1,
+        hash: hash.into(),
+        images: vec![],
+        source_revision: None,
+    };
+    let spec = RevertSpec {
+        mode,
+        rollout: RevertRollout {
+            name: "checkout".into(),
+            uid: "u".into(),
+        },
+        cluster: None,
+        source: None,
+        stable: version("a"),
+        bad: version("b"),
+        attempt: 1,
+        changes: vec![],
+        step: None,
+        steps: None,
+        weight: None,
+        reason: RevertReason::Manual,
+        message: None,
+        analysis_run: None,
+        aborted_at: at(0),
+    };
+    let mut revert = Revert::new("checkout-b-1", spec);
+    revert.metadata.generation = Some(1);
+    revert.status = phase.map(|p| RevertStatus {
+        phase: Some(p),
+        ..RevertStatus::default()
+    });
+    revert
+}
+
+fn landed(revert: &Revert, second: i64) -> Revert {
+    let outcome = Outcome::Landed {
+        commit: Some("c".into()),
+        id: None,
+        branch: "main".into(),
+    };
+    let status = after(revert, &outcome, &DEADLINES, at(second));
+    Revert {
+        status: Some(status),
+        ..revert.clone()
+    }
+}
+
+#[test]
+fn each_phase_has_one_next_step() {
+    use RevertMode::{DryRun, Off, Push};
+    use RevertPhase as P;
+    for (mode, phase, step) in [
+        (Off, None, Step::Record),
+        (Push, None, Step::Work),
+        (Push, Some(P::Pending), Step::Work),
+        (Push, Some(P::Planned), Step::Work),
+        (DryRun, None, Step::Work),
+        (DryRun, Some(P::Planned), Step::Done),
+        (Push, Some(P::Pushed), Step::Confirm),
+        (Push, Some(P::Landed), Step::Verify),
+        (Push, Some(P::Mismatch), Step::Verify),
+        (Push, Some(P::Verified), Step::Done),
+        (Push, Some(P::Superseded), Step::Done),
+        (Push, Some(P::NeedsHuman), Step::Done),
+        (Push, Some(P::Unresolvable), Step::Done),
+        (Off, Some(P::Recorded), Step::Done),
+    ] {
+        assert_eq!(
+            next_step(&revert(mode, phase), &DEADLINES, at(60)),
+            step,
+            "{mode:?} {phase:?}"
+        );
+    }
+}
+
+#[test]
+fn a_released_version_is_not_pushed_but_a_pushed_one_is_followed() {
+    let mut released = revert(RevertMode::Push, None);
+    let annotations = [(RELEASED_ANNOTATION.to_owned(), "now me".to_owned())];
+    released.metadata.annotations = Some(annotations.into());
+    assert_eq!(next_step(&released, &DEADLINES, at(1)), Step::Release);
+    let released = landed(&released, 1);
+    assert_eq!(next_step(&released, &DEADLINES, at(2)), Step::Verify);
+}
+
+#[test]
+fn what_is_old_is_not_carried_out_any_more() {
+    let day = 24 * 3600;
+    for phase in [None, Some(RevertPhase::Planned)] {
+        assert_eq!(
+            next_step(&revert(RevertMode::Push, phase), &DEADLINES, at(day + 1)),
+            Step::GiveUp
+        );
+    }
+    let mismatch = revert(RevertMode::Push, Some(RevertPhase::Mismatch));
+    assert_eq!(next_step(&mismatch, &DEADLINES, at(day + 1)), Step::Done);
+    // A record is a record at any age.
+    assert_eq!(
+        next_step(&revert(RevertMode::Off, None), &DEADLINES, at(day + 1)),
+        Step::Record
+    );
+}
+
+#[test]
+fn failures_are_tried_again_ever_more_slowly_and_success_forgets_them() {
+    let mut now = revert(RevertMode::Push, None);
+    let failed = Outcome::Failed {
+        condition: RESOLVED,
+        reason: "Unreachable",
+        message: "no route".into(),
+    };
+    let mut delays = Vec::new();
+    for i in 0..12 {
+        let status = after(&now, &failed, &DEADLINES, at(i));
+        delays.push(
+            status
+                .next_retry_at
+                .unwrap()
+                .duration_since(at(i))
+                .as_secs(),
+        );
+        assert_eq!(status.phase, Some(RevertPhase::Pending));
+        now.status = Some(status);
+    }
+    assert_eq!(delays, [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600, 600]);
+    assert_eq!(
+        next_step(&now, &DEADLINES, at(11)),
+        Step::Wait(SignedDuration::from_secs(600))
+    );
+    assert_eq!(next_step(&now, &DEADLINES, at(611)), Step::Work);
+    let planned = Outcome::Planned {
+        id: "i".into(),
+        branch: "main".into(),
+        diff: "d".repeat(20_000),
+    };
+    let status = after(&now, &planned, &DEADLINES, at(700));
+    assert_eq!((status.attempts, status.next_retry_at), (None, None));
+    assert!(status.plan.unwrap().len() <= PLAN_BYTES_MAX);
+    let resolved = status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == RESOLVED)
+        .unwrap();
+    assert_eq!(
+        (resolved.status, resolved.last_transition_time),
+        (ConditionStatus::True, at(700))
+    );
+}
+
+#[test]
+fn what_an_administrator_may_mend_is_looked_at_again() {
+    let refused = Outcome::Refused {
+        phase: RevertPhase::Unresolvable,
+        condition: RESOLVED,
+        reason: "NoCredentials",
+        message: "none".into(),
+        recheck: true,
+    };
+    let mut now = revert(RevertMode::Push, None);
+    now.status = Some(after(&now, &refused, &DEADLINES, at(0)));
+    assert_eq!(
+        now.status.as_ref().unwrap().phase,
+        Some(RevertPhase::Unresolvable)
+    );
+    assert!(matches!(next_step(&now, &DEADLINES, at(1)), Step::Wait(_)));
+    assert_eq!(next_step(&now, &DEADLINES, at(601)), Step::Work);
+}
+
+#[test]
+fn the_cluster_has_its_time_to_follow_and_may_still_follow_later() {
+    let landed = landed(&revert(RevertMode::Push, None), 10);
+    let waiting = Outcome::NotVerified {
+        reason: "NotHealthy",
+        message: "Aborted".into(),
+    };
+    let early = after(&landed, &waiting, &DEADLINES, at(600));
+    assert_eq!(early.phase, Some(RevertPhase::Landed));
+    let late = Revert {
+        status: Some(after(&landed, &waiting, &DEADLINES, at(10 + 901))),
+        ..landed.clone()
+    };
+    assert_eq!(
+        late.status.as_ref().unwrap().phase,
+        Some(RevertPhase::Mismatch)
+    );
+    let verified = after(&late, &Outcome::Verified, &DEADLINES, at(5000));
+    assert_eq!(verified.phase, Some(RevertPhase::Verified));
+    assert_eq!(verified.commit.as_deref(), Some("c"));
+    // Saying the same again changes nothing, so nothing is written.
+    let again = after(&late, &waiting, &DEADLINES, at(3000));
+    assert_eq!(Some(again), late.status);
+}
+
+#[test]
+fn the_cluster_is_looked_at_less_and_less_often() {
+    let delay = |seconds| verify_delay(SignedDuration::from_secs(seconds)).as_secs();
+    assert_eq!(delay(0), 1);
+    assert!((2..=8).contains(&delay(15)), "{}", delay(15));
+    assert_eq!(delay(600), 30);
+}

@@ -1,0 +1,225 @@
+//! One look at a repository for one Revert: plan, commit, push, and read again when somebody else
+//! was faster. Knows the repository and the Revert, not the cluster; what has to be written down
+//! before the push is handed to the caller.
+
+use crate::api::revert::{PLAN_BYTES_MAX, Revert, RevertMode, RevertPhase};
+use crate::retry::Retry;
+
+use super::answers::{Oid, Push};
+use super::outcome::{LANDED, Outcome, RESOLVED};
+use super::redact::cut;
+use super::repo::{GitConfig, Repo};
+use super::resolve::{Resolved, Target, resolve};
+use super::revert::Decision;
+
+/// How a lost race is answered: other automation pushes in bursts, so not all at once, and not for
+/// ever, because the lock on the branch is held meanwhile.
+const RACE_RETRY: Retry = Retry::new(
+    std::time::Duration::from_secs(1),
+    std::time::Duration::from_secs(30),
+    1.5,
+)
+.jitter(0.5)
+.tries(10);
+
+/// What the work needs from the cluster's side.
+pub(super) trait Journal {
+    /// Writes the plan down, unless that was done before, and makes sure that the Revert is still
+    /// what it was. `false` when it changed meanwhile or was released: then nothing is pushed.
+    fn intend(&mut self, planned: &Outcome, written: bool) -> impl Future<Output = bool> + Send;
+
+    /// Asks for one of the pushes that this repository may have per hour.
+    fn may_push(&mut self, repository: &str) -> bool;
+}
+
+/// Carries a Revert as far as the repository allows. `None` when the Revert changed meanwhile.
+pub(super) async fn work(
+    revert: &Revert,
+    target: &Target,
+    config: &GitConfig,
+    journal: &mut impl Journal,
+) -> Option<Outcome> {
+    let repo = match Repo::open(&target.remote, config).await {
+        Ok(repo) => repo,
+        Err(error) => return Some(Outcome::of_git(&error, RESOLVED)),
+    };
+    if let Some(landed) = confirm(revert, target, &repo).await {
+        return Some(landed);
+    }
+    let mut delays = RACE_RETRY.delays();
+    let mut first = true;
+    loop {
+        match attempt(revert, target, config, &repo, journal, first).await {
+            Attempt::Ended(outcome) => return Some(outcome),
+            Attempt::Stopped => return None,
+            Attempt::Race(message) => match delays.next() {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => {
+                    return Some(Outcome::Failed {
+                        condition: LANDED,
+                        reason: "Race",
+                        message,
+                    });
+                }
+            },
+        }
+        first = false;
+    }
+}
+
+/// After a push: the branch is read again, because the answer to a push may be lost or wrong.
+async fn confirm(revert: &Revert, target: &Target, repo: &Repo) -> Option<Outcome> {
+    let status = revert.status.as_ref()?;
+    let commit = status
+        .commit
+        .as_ref()
+        .filter(|_| status.phase == Some(RevertPhase::Pushed))?;
+    match repo.fetch_tip(&target.branch).await {
+        Ok(tip) if tip.as_str() == commit => Some(Outcome::Landed {
+            commit: Some(commit.clone()),
+            id: None,
+            branch: target.branch.to_string(),
+        }),
+        // Others have pushed on top of it, or taken it away: plan anew and see.
+        Ok(_) => None,
+        Err(error) => Some(Outcome::of_git(&error, LANDED)),
+    }
+}
+
+enum Attempt {
+    Ended(Outcome),
+    /// Somebody else pushed between our reading and our pushing.
+    Race(String),
+    /// The Revert is not what it was.
+    Stopped,
+}
+
+async fn attempt(
+    revert: &Revert,
+    target: &Target,
+    config: &GitConfig,
+    repo: &Repo,
+    journal: &mut impl Journal,
+    first: bool,
+) -> Attempt {
+    let resolved = match resolve(repo, target, &revert.spec).await {
+        Ok(resolved) => resolved,
+        Err(problem) => return Attempt::Ended(Outcome::of(&problem)),
+    };
+    let found = match resolved.find_commit(repo).await {
+        Ok(found) => found,
+        Err(error) => return Attempt::Ended(Outcome::of_git(&error, RESOLVED)),
+    };
+    match &resolved.decision {
+        Decision::Superseded { leaves } => Attempt::Ended(Outcome::Superseded {
+            reason: "ChangedSince",
+            message: format!("the branch has moved on: {}", leaves.join("; ")),
+        }),
+        Decision::AlreadyReverted => {
+            Attempt::Ended(already_reverted(revert, target, &resolved, found))
+        }
+        Decision::Apply => match found {
+            // "No rollback of a rollback": whoever put it back did so on purpose.
+            Some(commit) => Attempt::Ended(Outcome::Superseded {
+                reason: "TakenBack",
+                message: format!(
+                    "commit {commit} took the version out and somebody has put it back since; it \
+                     is not reverted a second time"
+                ),
+            }),
+            None => apply(revert, target, config, repo, journal, &resolved, first).await,
+        },
+    }
+}
+
+fn already_reverted(
+    revert: &Revert,
+    target: &Target,
+    resolved: &Resolved,
+    found: Option<Oid>,
+) -> Outcome {
+    let before = revert.status.as_ref().and_then(|s| s.commit.clone());
+    Outcome::Landed {
+        commit: found.map(|oid| oid.to_string()).or(before),
+        id: Some(resolved.id.clone()),
+        branch: target.branch.to_string(),
+    }
+}
+
+async fn apply(
+    revert: &Revert,
+    target: &Target,
+    config: &GitConfig,
+    repo: &Repo,
+    journal: &mut impl Journal,
+    resolved: &Resolved,
+    first: bool,
+) -> Attempt {
+    let namespace = revert.metadata.namespace.as_deref().unwrap_or_default();
+    let made = resolved
+        .make_commit(repo, namespace, &revert.spec, &config.identity)
+        .await;
+    let (commit, diff) = match made {
+        Ok(made) => made,
+        Err(error) => return Attempt::Ended(Outcome::of_git(&error, RESOLVED)),
+    };
+    let planned = Outcome::Planned {
+        id: resolved.id.clone(),
+        branch: target.branch.to_string(),
+        diff: with_unmatched(diff, &resolved.plan.unmatched),
+    };
+    if revert.spec.mode == RevertMode::DryRun {
+        return Attempt::Ended(planned);
+    }
+    // Once is enough: after a lost race the plan is the same but for the lines around it.
+    if first && !journal.intend(&planned, is_written(revert, &planned)).await {
+        return Attempt::Stopped;
+    }
+    if !journal.may_push(target.remote.key()) {
+        let message = "this repository had as many reverts in the last hour as the writer's \
+                       --pushes-per-hour allows";
+        return Attempt::Ended(Outcome::Failed {
+            condition: LANDED,
+            reason: "RateLimited",
+            message: message.to_owned(),
+        });
+    }
+    match repo.push(&commit, &target.branch).await {
+        Ok(Push::Pushed | Push::UpToDate) => Attempt::Ended(Outcome::Pushed {
+            commit: commit.to_string(),
+        }),
+        Ok(Push::Race(message)) => Attempt::Race(format!("the branch keeps moving: {message}")),
+        Ok(Push::Protected(message)) => Attempt::Ended(Outcome::Refused {
+            phase: RevertPhase::NeedsHuman,
+            condition: LANDED,
+            reason: "ProtectedBranch",
+            message: format!(
+                "the server does not let the writer change the branch; apply status.plan by hand \
+                 or let the writer's user push: {message}"
+            ),
+            recheck: false,
+        }),
+        // The commit may be on the branch or not: the next look tells.
+        Err(error) => Attempt::Ended(Outcome::of_git(&error, LANDED)),
+    }
+}
+
+/// The diff, with the template's changes that are not in it named below.
+fn with_unmatched(diff: String, unmatched: &[String]) -> String {
+    if unmatched.is_empty() {
+        return diff;
+    }
+    let mut names = unmatched.join(", ");
+    cut(&mut names, 512);
+    let mut diff = diff;
+    let note = format!("\nNot in these files, so computed elsewhere: {names}\n");
+    cut(&mut diff, PLAN_BYTES_MAX - note.len());
+    diff + &note
+}
+
+fn is_written(revert: &Revert, planned: &Outcome) -> bool {
+    let (Some(status), Outcome::Planned { id, .. }) = (&revert.status, planned) else {
+        return false;
+    };
+    status.phase == Some(RevertPhase::Planned) && status.revert_id.as_ref() == Some(id)
+}
