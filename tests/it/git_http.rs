@@ -22,6 +22,17 @@ pub struct Faults {
     pub lose_answers_to_pushes: usize,
 }
 
+/// When something happens in the course of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before the server says where its branches are.
+    Advertise,
+    /// After that, before it takes the commits.
+    Receive,
+}
+
+type Interruption = (Moment, Box<dyn FnOnce() + Send>);
+
 /// A running server. Stops with the test's runtime; the repositories go with it.
 pub struct GitServer {
     /// Where it listens.
@@ -34,6 +45,7 @@ struct Shared {
     password: Mutex<Option<(String, String)>>,
     faults: Mutex<Faults>,
     requests: Mutex<Vec<String>>,
+    interruption: Mutex<Option<Interruption>>,
 }
 
 impl GitServer {
@@ -44,6 +56,7 @@ impl GitServer {
             password: Mutex::new(password.map(|(user, pass)| (user.to_owned(), pass.to_owned()))),
             faults: Mutex::default(),
             requests: Mutex::default(),
+            interruption: Mutex::default(),
         });
         let app = Router::new()
             .fallback(handle)
@@ -75,6 +88,11 @@ impl GitServer {
     /// Changes what the server does from now on.
     pub fn set_faults(&self, faults: Faults) {
         *self.shared.faults.lock().unwrap() = faults;
+    }
+
+    /// Does something in the middle of the next push, as another user would.
+    pub fn interrupt_push(&self, moment: Moment, what: impl FnOnce() + Send + 'static) {
+        *self.shared.interruption.lock().unwrap() = Some((moment, Box::new(what)));
     }
 
     /// Changes the user name and password that are asked for.
@@ -171,6 +189,19 @@ async fn handle(
             }
         }
     };
+    let moment = match &method {
+        &Method::GET if query == "service=git-receive-pack" => Some(Moment::Advertise),
+        &Method::POST if path.ends_with("/git-receive-pack") => Some(Moment::Receive),
+        _ => None,
+    };
+    let due = shared
+        .interruption
+        .lock()
+        .unwrap()
+        .take_if(|(at, _)| Some(*at) == moment);
+    if let Some((_, interruption)) = due {
+        interruption();
+    }
     let header = |name: &str| {
         headers
             .get(name)

@@ -11,6 +11,7 @@ mod controller;
 mod crds;
 mod examples;
 mod git_http;
+mod git_writer;
 mod plugin;
 mod statistics_vectors;
 mod tidy;

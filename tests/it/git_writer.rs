@@ -1,0 +1,779 @@
+//! The Git writer as a whole: the real process's loop against the API server in memory and a real
+//! Git server over HTTP, from the Revert to the cluster that runs the stable version.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use tidegate::api::crds;
+use tidegate::api::revert::Revert;
+use tidegate::api::rollout::Rollout;
+use tidegate::git::{GitWriterArgs, run_with};
+use tidegate::sim::apiserver::{ApiServer, ApiServerConfig};
+use tokio::sync::oneshot;
+
+use super::git_http::{Faults, GitServer, Moment, create_bare, git};
+
+const TOKEN: &str = "planted-t0ken/42";
+const FILE: &str = "apps/versions.yaml";
+const GOOD: &str = "# who runs what\ncatalog: v1\ncheckout: v1   # ours\npayment: v1\n";
+const BAD: &str = "# who runs what\ncatalog: v1\ncheckout: v2   # ours\npayment: v1\n";
+/// Longer than any test takes on a machine that does many things at once.
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(clap::Parser)]
+struct Cli {
+    #[command(flatten)]
+    writer: GitWriterArgs,
+}
+
+/// A cluster, a Git server with a repository in it, and somebody who works on it.
+struct World {
+    api: ApiServer,
+    server: GitServer,
+    developer: PathBuf,
+    secrets: PathBuf,
+    commits: BTreeMap<&'static str, String>,
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    /// The repository has the good version and, one commit later, the bad one; the cluster runs
+    /// the good one and has aborted the bad one.
+    async fn new() -> World {
+        let api = ApiServer::new(ApiServerConfig::default().with_crds(&crds())).unwrap();
+        let server = GitServer::start(Some(("bot", TOKEN))).await;
+        server.create("shop/config.git");
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = dir.path().join("secrets");
+        std::fs::create_dir(&secrets).unwrap();
+        std::fs::create_dir(dir.path().join("work")).unwrap();
+        std::fs::write(secrets.join("username"), "bot\n").unwrap();
+        std::fs::write(secrets.join("password"), TOKEN).unwrap();
+        let developer = dir.path().join("developer");
+        let bare = server.path("shop/config.git").display().to_string();
+        git(dir.path(), &["clone", "-q", &bare, "developer"]);
+        git(&developer, &["checkout", "-q", "-b", "main"]);
+        let mut world = World {
+            api,
+            server,
+            developer,
+            secrets,
+            commits: BTreeMap::new(),
+            dir,
+        };
+        for (name, text) in [("good", GOOD), ("bad", BAD)] {
+            let commit = world.commit(FILE, text);
+            world.commits.insert(name, commit);
+        }
+        world.rollout("Aborted", "good").await;
+        world
+    }
+
+    /// The developer changes a file and pushes.
+    fn commit(&self, file: &str, text: &str) -> String {
+        commit_and_push(&self.developer, file, text)
+    }
+
+    fn bare(&self) -> PathBuf {
+        self.server.path("shop/config.git")
+    }
+
+    fn on_branch(&self, file: &str) -> String {
+        git(&self.bare(), &["show", &format!("main:{file}")]) + "\n"
+    }
+
+    fn count(&self) -> usize {
+        git(&self.bare(), &["rev-list", "--count", "main"])
+            .parse()
+            .unwrap()
+    }
+
+    /// The Rollout stands in `phase` and its stable version has `hash`.
+    async fn rollout(&self, phase: &str, hash: &str) {
+        let rollouts: Api<Rollout> = Api::namespaced(self.api.client("shop"), "shop");
+        if rollouts.get_opt("checkout").await.unwrap().is_none() {
+            self.api
+                .add(json!({
+                    "apiVersion": "tidegate.io/v1alpha1", "kind": "Rollout",
+                    "metadata": {"name": "checkout", "namespace": "shop"},
+                    "spec": {
+                        "selector": {"matchLabels": {"app": "checkout"}},
+                        "template": {
+                            "metadata": {"labels": {"app": "checkout"}},
+                            "spec": {"containers": [{"name": "app", "image": "r/checkout:v1"}]},
+                        },
+                        "strategy": {"canary": {}},
+                    },
+                }))
+                .unwrap();
+        }
+        let generation = rollouts.get("checkout").await.unwrap().metadata.generation;
+        let status = json!({"status": {
+            "observedGeneration": generation, "phase": phase,
+            "stable": {"revision": 1, "hash": hash, "images": [format!("r/checkout:{hash}")]},
+        }});
+        let params = PatchParams::default();
+        rollouts
+            .patch_status("checkout", &params, &Patch::Merge(status))
+            .await
+            .unwrap();
+    }
+
+    fn spec(&self) -> Value {
+        json!({
+            "mode": "Push", "attempt": 1, "reason": "AnalysisFailed", "cluster": "test",
+            "message": "error-ratio 8.8 % against 1.2 %", "abortedAt": jiff::Timestamp::now(),
+            "rollout": {"name": "checkout", "uid": "u"},
+            "source": {"repo": self.server.url("shop/config.git"), "branch": "main", "path": FILE},
+            "stable": {"revision": 1, "hash": "good", "images": ["r/checkout:v1"],
+                       "sourceRevision": self.commits["good"]},
+            "bad": {"revision": 2, "hash": "bad", "images": ["r/checkout:v2"],
+                    "sourceRevision": self.commits["bad"]},
+            "changes": [{"path": "spec.containers[app].image",
+                         "old": "r/checkout:v1", "new": "r/checkout:v2"}],
+        })
+    }
+
+    fn reverts(&self) -> Api<Revert> {
+        Api::namespaced(self.api.client("shop"), "shop")
+    }
+
+    async fn create(&self, spec: Value) {
+        let revert = Revert::new("checkout-bad-1", serde_json::from_value(spec).unwrap());
+        self.reverts()
+            .create(&PostParams::default(), &revert)
+            .await
+            .unwrap();
+    }
+
+    /// Starts the writer; it may use the repository, and whatever `more` says.
+    fn start(&self, more: &[&str]) -> Running {
+        let allowed = self.server.url("shop/*");
+        let (secrets, work) = (self.secrets.display().to_string(), self.work_dir());
+        let work = work.display().to_string();
+        let args = [
+            "writer",
+            "--allow-repository",
+            &allowed,
+            "--credentials-dir",
+            &secrets,
+            "--work-dir",
+            &work,
+            "--git-timeout",
+            "30s",
+        ];
+        let cli = Cli::parse_from(args.into_iter().chain(more.iter().copied()));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let client = self.api.client_as("shop", "git-writer");
+        let task = tokio::spawn(run_with(cli.writer, client, async {
+            let _ = stopped.await;
+        }));
+        Running { stop, task }
+    }
+
+    fn work_dir(&self) -> PathBuf {
+        self.dir.path().join("work")
+    }
+
+    /// Waits until the Revert's status is as wanted.
+    async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let revert = self.reverts().get("checkout-bad-1").await.unwrap();
+            let status = serde_json::to_value(revert.status).unwrap();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "waited for {what}, have {status:#}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn until_phase(&self, phase: &str) -> Value {
+        self.until(phase, |status| status["phase"] == phase).await
+    }
+
+    /// Creates the Revert, runs the writer until `phase`, and says the reason of `condition`.
+    async fn ends(&self, spec: Value, phase: &str, condition: &str, reason: &str) -> Value {
+        self.create(spec).await;
+        let writer = self.start(&[]);
+        let status = self.until_phase(phase).await;
+        writer.stop().await;
+        assert_eq!(
+            condition_of(&status, condition)["reason"],
+            reason,
+            "{status:#}"
+        );
+        status
+    }
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<Result<(), tidegate::git::RunError>>,
+}
+
+impl Running {
+    /// Stops it as Kubernetes does.
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+
+    /// Stops it as a crash does.
+    async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+fn condition_of(status: &Value, type_: &str) -> Value {
+    let found = status["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|c| c["type"] == type_);
+    found.cloned().unwrap_or_default()
+}
+
+fn commit_and_push(developer: &Path, file: &str, text: &str) -> String {
+    let path = developer.join(file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+    git(developer, &["add", "-A"]);
+    git(developer, &["commit", "-q", "-m", "change"]);
+    git(developer, &["push", "-q", "origin", "HEAD:main"]);
+    git(developer, &["rev-parse", "HEAD"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_version_is_taken_out_of_git_and_the_cluster_follows() {
+    let world = World::new().await;
+    // Others go on: the lines above and below, and another file.
+    world.commit(
+        FILE,
+        &BAD.replace("catalog: v1", "catalog: v7")
+            .replace("payment: v1", "payment: v9"),
+    );
+    world.commit("other.yaml", "a: b\n");
+    world.create(world.spec()).await;
+    let writer = world.start(&[]);
+    let status = world.until_phase("Landed").await;
+    let expected = "# who runs what\ncatalog: v7\ncheckout: v1   # ours\npayment: v9\n";
+    assert_eq!(world.on_branch(FILE), expected);
+    assert_eq!(world.count(), 5);
+    let commit = status["commit"].as_str().unwrap();
+    assert_eq!(git(&world.bare(), &["rev-parse", "main"]), commit);
+    let message = git(&world.bare(), &["log", "-1", "--format=%an|%B", "main"]);
+    assert!(
+        message.starts_with(
+            "Tidegate|revert(test): checkout v2 -> v1 (rollout aborted: error-ratio 8.8 % against 1.2 %)\n"
+        ),
+        "{message}"
+    );
+    let trailers = git(
+        &world.bare(),
+        &["log", "-1", "--format=%(trailers)", "main"],
+    );
+    for line in [
+        format!(
+            "Rollout-Revert-Id: {}",
+            status["revertId"].as_str().unwrap()
+        ),
+        format!("Reverts-Commit: {}", world.commits["bad"]),
+        "Rollout: test/shop/checkout".to_owned(),
+        "Rejected-Image: r/checkout:v2".to_owned(),
+    ] {
+        assert!(
+            trailers.lines().any(|l| l == line),
+            "{line} is not in {trailers}"
+        );
+    }
+    let plan = status["plan"].as_str().unwrap();
+    assert!(
+        plan.contains("-checkout: v2   # ours\n+checkout: v1   # ours\n"),
+        "{plan}"
+    );
+
+    world.rollout("Healthy", "good").await;
+    let status = world.until_phase("Verified").await;
+    for condition in ["Resolved", "Landed", "Verified"] {
+        assert_eq!(
+            condition_of(&status, condition)["status"],
+            "True",
+            "{status:#}"
+        );
+    }
+    writer.stop().await;
+    assert_eq!(
+        std::fs::read_dir(world.work_dir()).unwrap().count(),
+        0,
+        "nothing is left on disk"
+    );
+    let events = world.api.store().list("events", "shop");
+    let reasons: Vec<&str> = events.iter().filter_map(|e| e["reason"].as_str()).collect();
+    for reason in ["RevertPlanned", "RevertPushed", "RevertVerified"] {
+        assert!(reasons.contains(&reason), "{reasons:?}");
+    }
+    // Of everything that was written in the cluster, nothing holds the token.
+    let all = format!("{events:?}{status}");
+    assert!(!all.contains(TOKEN) && !all.contains("planted"), "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_race_is_planned_anew_on_what_the_other_pushed() {
+    for moment in [Moment::Advertise, Moment::Receive] {
+        let world = World::new().await;
+        world.create(world.spec()).await;
+        let developer = world.developer.clone();
+        world.server.interrupt_push(moment, move || {
+            commit_and_push(&developer, FILE, &BAD.replace("payment: v1", "payment: v2"));
+        });
+        let writer = world.start(&[]);
+        world.until_phase("Landed").await;
+        writer.stop().await;
+        assert_eq!(
+            world.on_branch(FILE),
+            GOOD.replace("payment: v1", "payment: v2"),
+            "{moment:?}"
+        );
+        assert_eq!(world.count(), 4);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fix_in_the_middle_of_the_push_wins() {
+    let world = World::new().await;
+    world.create(world.spec()).await;
+    let developer = world.developer.clone();
+    world.server.interrupt_push(Moment::Receive, move || {
+        commit_and_push(
+            &developer,
+            FILE,
+            &BAD.replace("checkout: v2", "checkout: v3"),
+        );
+    });
+    let writer = world.start(&[]);
+    let status = world.until_phase("Superseded").await;
+    writer.stop().await;
+    assert_eq!(condition_of(&status, "Landed")["reason"], "ChangedSince");
+    assert!(
+        status["message"]
+            .as_str()
+            .unwrap()
+            .contains("checkout is \"v3\""),
+        "{status}"
+    );
+    assert_eq!(
+        world.on_branch(FILE),
+        BAD.replace("checkout: v2", "checkout: v3")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_reverted_by_hand_is_followed_and_not_done_again() {
+    let world = World::new().await;
+    world.commit(FILE, GOOD);
+    world.rollout("Healthy", "good").await;
+    let status = world
+        .ends(world.spec(), "Verified", "Landed", "AlreadyReverted")
+        .await;
+    assert_eq!(status["commit"], Value::Null);
+    assert_eq!(world.count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_that_was_taken_back_is_not_repeated() {
+    let world = World::new().await;
+    world.create(world.spec()).await;
+    let writer = world.start(&[]);
+    world.until_phase("Landed").await;
+    writer.stop().await;
+    git(&world.developer, &["pull", "-q", "origin", "main"]);
+    world.commit(FILE, BAD);
+    forget_status(&world).await;
+    let writer = world.start(&[]);
+    let status = world.until_phase("Superseded").await;
+    writer.stop().await;
+    assert_eq!(condition_of(&status, "Landed")["reason"], "TakenBack");
+    assert_eq!(world.on_branch(FILE), BAD);
+}
+
+/// As after a restore of the cluster from a backup.
+async fn forget_status(world: &World) {
+    let nothing = json!({"status": null});
+    let params = PatchParams::default();
+    world
+        .reverts()
+        .patch_status("checkout-bad-1", &params, &Patch::Merge(nothing))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_lost_after_the_push_makes_no_second_commit() {
+    let world = World::new().await;
+    world.create(world.spec()).await;
+    world.server.set_faults(Faults {
+        lose_answers_to_pushes: 1,
+        ..Faults::default()
+    });
+    let writer = world.start(&[]);
+    let status = world.until_phase("Landed").await;
+    writer.stop().await;
+    assert_eq!(world.count(), 3);
+    assert_eq!(status["commit"], git(&world.bare(), &["rev-parse", "main"]));
+    assert_eq!(condition_of(&status, "Landed")["reason"], "Reverted");
+
+    // A status that is lost is found again from the repository alone.
+    let before = (status["commit"].clone(), status["revertId"].clone());
+    forget_status(&world).await;
+    let writer = world.start(&[]);
+    let status = world.until_phase("Landed").await;
+    writer.stop().await;
+    assert_eq!(
+        (status["commit"].clone(), status["revertId"].clone()),
+        before
+    );
+    assert_eq!(world.count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_is_killed_in_the_push_leaves_nothing_half_done() {
+    for moment in [Moment::Advertise, Moment::Receive] {
+        let world = World::new().await;
+        world.create(world.spec()).await;
+        let (reached, was_reached) = std::sync::mpsc::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+        world.server.interrupt_push(moment, move || {
+            reached.send(()).unwrap();
+            let _ = may_go_on.recv_timeout(LIMIT);
+        });
+        let writer = world.start(&[]);
+        tokio::task::block_in_place(|| was_reached.recv_timeout(LIMIT)).unwrap();
+        writer.kill().await;
+        drop(go_on);
+        let writer = world.start(&[]);
+        world.until_phase("Landed").await;
+        writer.stop().await;
+        assert_eq!(world.on_branch(FILE), GOOD);
+        assert_eq!(world.count(), 3, "{moment:?}");
+        assert_eq!(std::fs::read_dir(world.work_dir()).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_protected_branch_is_left_to_a_person_with_the_diff() {
+    let world = World::new().await;
+    let hook = world.bare().join("hooks/pre-receive");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(
+        &hook,
+        "#!/bin/sh\necho 'error: GH006: Protected branch update failed' >&2\nexit 1\n",
+    )
+    .unwrap();
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let status = world
+        .ends(world.spec(), "NeedsHuman", "Landed", "ProtectedBranch")
+        .await;
+    assert!(
+        status["message"].as_str().unwrap().contains("GH006"),
+        "{status}"
+    );
+    assert!(
+        status["plan"].as_str().unwrap().contains("+checkout: v1"),
+        "{status}"
+    );
+    assert_eq!(world.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_is_tried_again_and_never_shown() {
+    let world = World::new().await;
+    std::fs::write(world.secrets.join("password"), "wr0ng-planted-token").unwrap();
+    world.create(world.spec()).await;
+    let writer = world.start(&[]);
+    let refused = world
+        .until("a refusal", |s| {
+            condition_of(s, "Resolved")["reason"] == "AuthenticationFailed"
+        })
+        .await;
+    assert_eq!(refused["phase"], "Pending");
+    assert!(refused["nextRetryAt"].is_string(), "{refused}");
+    assert!(!refused.to_string().contains("planted"), "{refused}");
+    std::fs::write(world.secrets.join("password"), TOKEN).unwrap();
+    let status = world.until_phase("Landed").await;
+    writer.stop().await;
+    assert_eq!(status["attempts"], Value::Null);
+    assert_eq!(world.on_branch(FILE), GOOD);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_fails_is_tried_again() {
+    let world = World::new().await;
+    for (fault, reason) in [(503, "Unreachable"), (404, "RepositoryNotFound")] {
+        world.server.set_faults(Faults {
+            status: Some(fault),
+            ..Faults::default()
+        });
+        if fault == 503 {
+            world.create(world.spec()).await;
+        } else {
+            forget_status(&world).await;
+        }
+        let writer = world.start(&[]);
+        let status = world
+            .until(reason, |s| condition_of(s, "Resolved")["reason"] == reason)
+            .await;
+        assert_eq!(status["phase"], "Pending", "{status:#}");
+        writer.stop().await;
+    }
+    world.server.set_faults(Faults::default());
+    let writer = world.start(&[]);
+    world.until_phase("Landed").await;
+    writer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_credential_the_reason_is_named() {
+    let world = World::new().await;
+    std::fs::remove_file(world.secrets.join("password")).unwrap();
+    world
+        .ends(world.spec(), "Unresolvable", "Resolved", "NoCredentials")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_is_refused_by_name() {
+    let world = World::new().await;
+    git(
+        &world.developer,
+        &["push", "-q", "origin", "HEAD:refs/tags/v9"],
+    );
+    world.commit("broken.yaml", "a: {{ .x }}\n");
+    let with = |field: &str, value: Value| {
+        let mut spec = world.spec();
+        spec["source"][field] = value;
+        spec
+    };
+    let without_source = {
+        let mut spec = world.spec();
+        spec.as_object_mut().unwrap().remove("source");
+        spec
+    };
+    let lost = {
+        let mut spec = with("path", json!("other"));
+        spec["stable"]["sourceRevision"] = json!("a".repeat(40));
+        spec["source"]["path"] = json!("broken.yaml");
+        spec
+    };
+    for (spec, phase, reason) in [
+        (without_source, "Unresolvable", "SourceUnknown"),
+        (
+            with("repo", json!("https://git.invalid/shop/config")),
+            "Unresolvable",
+            "RepositoryNotAllowed",
+        ),
+        (
+            with("repo", json!("ext::sh -c true")),
+            "Unresolvable",
+            "InvalidRepository",
+        ),
+        (with("branch", json!("v9")), "Unresolvable", "NotABranch"),
+        (
+            with("branch", json!("gone")),
+            "Unresolvable",
+            "BranchNotFound",
+        ),
+        (
+            with("path", json!("nowhere.yaml")),
+            "Unresolvable",
+            "FileNotFound",
+        ),
+        (with("path", json!("../x")), "Unresolvable", "InvalidPath"),
+        (
+            with("path", json!("broken.yaml")),
+            "Unresolvable",
+            "FileNotFound",
+        ),
+        (lost, "Unresolvable", "RevisionNotFound"),
+    ] {
+        world.ends(spec, phase, "Resolved", reason).await;
+        world
+            .reverts()
+            .delete("checkout-bad-1", &Default::default())
+            .await
+            .unwrap();
+    }
+    assert_eq!(world.count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn off_is_a_record_dry_run_a_plan_and_a_released_version_is_left_alone() {
+    let world = World::new().await;
+    let mode = |mode: &str| {
+        let mut spec = world.spec();
+        spec["mode"] = json!(mode);
+        spec
+    };
+    world.create(mode("Off")).await;
+    let writer = world.start(&[]);
+    world.until_phase("Recorded").await;
+    world
+        .reverts()
+        .delete("checkout-bad-1", &Default::default())
+        .await
+        .unwrap();
+
+    world.create(mode("DryRun")).await;
+    let status = world.until_phase("Planned").await;
+    assert!(
+        status["plan"].as_str().unwrap().contains("-checkout: v2"),
+        "{status}"
+    );
+    writer.stop().await;
+    world
+        .reverts()
+        .delete("checkout-bad-1", &Default::default())
+        .await
+        .unwrap();
+
+    let mut released = Revert::new(
+        "checkout-bad-1",
+        serde_json::from_value(mode("Push")).unwrap(),
+    );
+    released.metadata.annotations = Some(
+        [(
+            "tidegate.io/released".to_owned(),
+            "2026-01-01T00:00:00Z me".to_owned(),
+        )]
+        .into(),
+    );
+    world
+        .reverts()
+        .create(&PostParams::default(), &released)
+        .await
+        .unwrap();
+    let writer = world.start(&[]);
+    let status = world.until_phase("Superseded").await;
+    writer.stop().await;
+    assert_eq!(condition_of(&status, "Landed")["reason"], "Released");
+    assert_eq!(world.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_commits_in_the_annotations_the_values_are_looked_for() {
+    let world = World::new().await;
+    for i in 0..3 {
+        world.commit(
+            FILE,
+            &BAD.replace("payment: v1", &format!("payment: v{i}9")),
+        );
+    }
+    let mut spec = world.spec();
+    for version in ["stable", "bad"] {
+        spec[version]
+            .as_object_mut()
+            .unwrap()
+            .remove("sourceRevision");
+    }
+    spec["source"]["path"] = json!("apps");
+    let status = world.ends(spec, "Landed", "Landed", "Reverted").await;
+    assert!(status["commit"].is_string());
+    assert_eq!(
+        world.on_branch(FILE),
+        GOOD.replace("payment: v1", "payment: v29")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_does_not_follow_is_a_mismatch_and_may_still_follow() {
+    let world = World::new().await;
+    world.create(world.spec()).await;
+    let writer = world.start(&["--verify-timeout", "1s"]);
+    let status = world.until_phase("Mismatch").await;
+    assert_eq!(condition_of(&status, "Verified")["reason"], "NotHealthy");
+    world.rollout("Healthy", "good").await;
+    world.until_phase("Verified").await;
+    writer.stop().await;
+    assert_eq!(world.count(), 3, "and nothing was pushed a second time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_on_disk_is_used_only_if_it_is_named() {
+    let world = World::new().await;
+    let bare = world.dir.path().join("local.git");
+    create_bare(&bare);
+    git(
+        &world.developer,
+        &["push", "-q", &bare.display().to_string(), "HEAD:main"],
+    );
+    let mut spec = world.spec();
+    spec["source"]["repo"] = json!(format!("file://{}", bare.display()));
+    world
+        .ends(
+            spec.clone(),
+            "Unresolvable",
+            "Resolved",
+            "RepositoryNotAllowed",
+        )
+        .await;
+    world
+        .reverts()
+        .delete("checkout-bad-1", &Default::default())
+        .await
+        .unwrap();
+    world.create(spec).await;
+    let writer = world.start(&["--allow-repository", &bare.display().to_string()]);
+    world.until_phase("Landed").await;
+    writer.stop().await;
+    assert_eq!(git(&bare, &["show", &format!("main:{FILE}")]) + "\n", GOOD);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_reverts_in_one_file_all_land() {
+    let world = World::new().await;
+    let names: Vec<String> = (0..6).map(|i| format!("svc-{i}")).collect();
+    let text = |tag: &str| {
+        names
+            .iter()
+            .map(|n| format!("{n}: {tag}\n"))
+            .collect::<String>()
+    };
+    let good = world.commit("all.yaml", &text("v1"));
+    let bad = world.commit("all.yaml", &text("v2"));
+    for name in &names {
+        let mut spec = world.spec();
+        spec["rollout"]["name"] = json!(name);
+        spec["source"]["path"] = json!("all.yaml");
+        spec["stable"]["sourceRevision"] = json!(good);
+        spec["bad"]["sourceRevision"] = json!(bad);
+        spec["changes"][0] = json!({"path": "spec.containers[app].image",
+            "old": format!("r/{name}:v1"), "new": format!("r/{name}:v2")});
+        let revert = Revert::new(name, serde_json::from_value(spec).unwrap());
+        world
+            .reverts()
+            .create(&PostParams::default(), &revert)
+            .await
+            .unwrap();
+    }
+    let writer = world.start(&[]);
+    let deadline = Instant::now() + LIMIT;
+    while world.on_branch("all.yaml") != text("v1") {
+        assert!(
+            Instant::now() < deadline,
+            "have {}",
+            world.on_branch("all.yaml")
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    writer.stop().await;
+    assert_eq!(world.count(), 4 + names.len());
+}
