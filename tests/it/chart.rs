@@ -75,7 +75,7 @@ const CONTROLLER_CLUSTER: &[&str] = &[
 
 /// What the Git writer may do.
 const WRITER: &[&str] = &[
-    "tidegate.io reverts: list watch",
+    "tidegate.io reverts: get list watch",
     "tidegate.io reverts/status: patch",
     "tidegate.io rollouts: get",
     "events.k8s.io events: create patch",

@@ -70,7 +70,7 @@ of the same rules: whoever adds a line here adds it there and says why.
 {{- define "tidegate.writerRules" -}}
 - apiGroups: [tidegate.io]
   resources: [reverts]
-  verbs: [list, watch]
+  verbs: [get, list, watch]
 - apiGroups: [tidegate.io]
   resources: [reverts/status]
   verbs: [patch]
