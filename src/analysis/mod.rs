@@ -13,4 +13,5 @@ pub mod plan;
 pub mod promql;
 pub mod rho;
 pub mod schedule;
+pub mod series;
 pub mod template;

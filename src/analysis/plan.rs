@@ -132,6 +132,33 @@ pub struct Arms<T> {
     pub stable: T,
 }
 
+/// One of the two versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// The new one.
+    Canary,
+    /// The one that is known.
+    Stable,
+}
+
+impl<T> Arms<T> {
+    /// The one of `version`.
+    pub fn of(&self, version: Version) -> &T {
+        match version {
+            Version::Canary => &self.canary,
+            Version::Stable => &self.stable,
+        }
+    }
+
+    /// The one of `version`, to change.
+    pub fn of_mut(&mut self, version: Version) -> &mut T {
+        match version {
+            Version::Canary => &mut self.canary,
+            Version::Stable => &mut self.stable,
+        }
+    }
+}
+
 /// A parsed ratio.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RatioPlan {
@@ -187,16 +214,13 @@ pub fn parse(spec: &AnalysisRunSpec, created: Timestamp) -> Result<Plan, Vec<Pro
             "must be more than 0%",
         );
     }
-    // Every retry of one version halves the rate, so that all of them together stay below twice
-    // the rate (statistics: section 2h).
-    let alpha = rate * 0.5_f64.powi((spec.attempt - 1).clamp(0, 60));
     let weight = |m: &Metric| f64::from(m.weight.unwrap_or(WEIGHT).max(1));
     let judged = |m: &&Metric| m.ratio.is_some() && !m.dry_run;
     let weights: f64 = spec.metrics.iter().filter(judged).map(weight).sum();
     let metrics: Vec<PlannedMetric> = spec
         .metrics
         .iter()
-        .filter_map(|m| p.metric(m, &arms, alpha * weight(m) / weights.max(weight(m))))
+        .filter_map(|m| p.metric(m, &arms, rate * weight(m) / weights.max(weight(m))))
         .collect();
     p.names(&spec.metrics);
     let gross = spec.warmup.tolerate.clone().unwrap_or_default();

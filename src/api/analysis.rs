@@ -154,7 +154,7 @@ pub struct AnalysisRunSpec {
     #[schemars(range(min = 0, max = 50))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.step is immutable"))]
     pub step: Option<i32>,
-    /// From 1; every retry of the same version halves its false-abort rate.
+    /// Which attempt of the version this is, from 1.
     #[serde(default = "default_attempt")]
     #[schemars(range(min = 1, max = 1000))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.attempt is immutable"))]
@@ -197,7 +197,7 @@ pub struct AnalysisRunSpec {
     #[schemars(schema_with = "name_schema")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.provider is immutable"))]
     pub provider: Option<String>,
-    /// The false-abort rate of the first attempt's run, shared by its metrics.
+    /// This run's part of the rollout's false-abort rate, shared by its metrics.
     #[serde(default = "default_false_abort_rate")]
     #[schemars(schema_with = "false_abort_rate_schema")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.falseAbortRate is immutable"))]

@@ -1,0 +1,282 @@
+use super::*;
+use proptest::prelude::*;
+
+/// A series of `pod`, scraped at `(second, value)`.
+fn series(pod: &str, code: &str, samples: &[(i64, f64)]) -> Series {
+    let labels = [("job", "shop"), ("instance", pod), ("code", code)];
+    Series {
+        labels: labels
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect(),
+        samples: samples
+            .iter()
+            .map(|(s, value)| Sample {
+                at_ms: s * 1000,
+                value: *value,
+            })
+            .collect(),
+    }
+}
+
+/// Answers asked at `at`, reaching back 300 s.
+fn answers(at: i64, total: [Vec<Series>; 2], bad: [Vec<Series>; 2]) -> Answers {
+    let arms = |[canary, stable]: [Vec<Series>; 2]| Arms { canary, stable };
+    Answers {
+        at,
+        reach: 300,
+        total: arms(total),
+        bad: arms(bad),
+    }
+}
+
+fn scrapes(a: &Answers) -> Scrapes {
+    Scrapes::new(a, 15).unwrap()
+}
+
+/// A counter that grows by `step` at every scrape from `from` on, every 15 s, until `to`.
+fn steady(pod: &str, code: &str, from: i64, to: i64, step: f64) -> Series {
+    let mut samples = Vec::new();
+    let (mut at, mut value) = (from, 1000.0);
+    while at <= to {
+        samples.push((at, value));
+        value += step;
+        at += 15;
+    }
+    series(pod, code, &samples)
+}
+
+fn window(nc: f64, xc: f64, ns: f64, xs: f64) -> Window {
+    Window { nc, xc, ns, xs }
+}
+
+#[test]
+fn windows_tile_time_once() {
+    let a = answers(
+        600,
+        [
+            vec![steady("c", "200", 304, 600, 10.0)],
+            vec![steady("s", "200", 310, 600, 40.0)],
+        ],
+        [vec![], vec![]],
+    );
+    let s = scrapes(&a);
+    assert_eq!(s.interval(), Some(15));
+    let parts: Vec<Window> = (0..10)
+        .map(|k| s.window(420 + 15 * k, 435 + 15 * k, Age::Any))
+        .collect();
+    assert!(
+        parts.iter().all(|w| *w == window(10.0, 0.0, 40.0, 0.0)),
+        "{parts:?}"
+    );
+    assert_eq!(s.window(420, 570, Age::Any), window(100.0, 0.0, 400.0, 0.0));
+}
+
+#[test]
+fn restarts_and_newborn_series() {
+    let a = answers(
+        600,
+        [
+            vec![
+                series(
+                    "c",
+                    "200",
+                    &[(400, 100.0), (415, 107.0), (430, 2.0), (445, 5.0)],
+                ),
+                series("c", "500", &[(415, 1.0), (430, 3.0), (445, 3.0)]),
+            ],
+            vec![series(
+                "s",
+                "200",
+                &[(401, 5000.0), (416, 5003.0), (446, 5010.0)],
+            )],
+        ],
+        [
+            vec![series("c", "500", &[(415, 1.0), (430, 3.0), (445, 3.0)])],
+            vec![],
+        ],
+    );
+    let s = scrapes(&a);
+    // The target's first scrape has no history; the errors' first one has.
+    assert_eq!(s.window(300, 405, Age::Any), Window::default());
+    assert_eq!(s.window(405, 420, Age::Any), window(8.0, 1.0, 3.0, 0.0));
+    // A restart: what there is since. A missing scrape: its increase comes with the next.
+    assert_eq!(
+        s.window(420, 450, Age::Any),
+        window(2.0 + 3.0 + 2.0, 2.0, 7.0, 0.0)
+    );
+}
+
+#[test]
+fn a_routers_target_has_both_versions() {
+    // The canary's first request makes a series in a router that has long been scraped.
+    let a = answers(
+        600,
+        [
+            vec![series("r", "c", &[(415, 3.0), (430, 9.0)])],
+            vec![steady("r", "s", 310, 600, 40.0)],
+        ],
+        [vec![series("r", "c5", &[(430, 2.0)])], vec![]],
+    );
+    let s = scrapes(&a);
+    assert_eq!(s.window(405, 420, Age::Any).nc.to_bits(), 3.0_f64.to_bits());
+    assert_eq!(s.window(420, 435, Age::Any), window(6.0, 2.0, 40.0, 0.0));
+}
+
+#[test]
+fn numerator_and_denominator_come_from_one_scrape() {
+    // A scrape that came in between the two questions is left for the next time.
+    let total = || {
+        [
+            vec![steady("c", "200", 304, 560, 10.0)],
+            vec![steady("s", "200", 310, 600, 1.0)],
+        ]
+    };
+    let bad = |ats: &[(i64, f64)]| [vec![series("c", "500", ats)], vec![]];
+    let later = answers(600, total(), bad(&[(544, 1.0), (559, 2.0), (574, 9.0)]));
+    assert_eq!(
+        scrapes(&later).window(540, 600, Age::Any).xc.to_bits(),
+        2.0_f64.to_bits()
+    );
+    let other = answers(600, total(), bad(&[(544, 1.0), (551, 2.0)]));
+    assert!(
+        matches!(Scrapes::new(&other, 15), Err(DataError::ScrapesDiffer(t)) if t == "shop/c//")
+    );
+}
+
+#[test]
+fn young_targets_do_not_count_as_grown() {
+    let a = answers(
+        600,
+        [
+            vec![
+                steady("old", "200", 304, 600, 10.0),
+                steady("new", "200", 490, 600, 1.0),
+            ],
+            vec![series(
+                "s",
+                "200",
+                &[(480, 9.0), (495, 3.0), (510, 4.0), (585, 5.0)],
+            )],
+        ],
+        [vec![], vec![]],
+    );
+    let s = scrapes(&a);
+    let all = s.window(540, 600, Age::Any);
+    let grown = s.window(540, 600, Age::Grown(60));
+    assert_eq!((all.nc, all.ns), (44.0, 1.0));
+    // The young pod counts from its 60th second on, the restarted stable one as well.
+    assert_eq!((grown.nc, grown.ns), (43.0, 1.0));
+    assert_eq!(
+        s.window(495, 540, Age::Grown(60)).ns.to_bits(),
+        0.0_f64.to_bits()
+    );
+}
+
+#[test]
+fn a_window_waits_for_the_last_scrape_in_it() {
+    let stable = |to| vec![steady("s", "200", 310, to, 40.0)];
+    let canary = |to| vec![steady("c", "200", 304, to, 10.0)];
+    let ready = |at, canary, stable| {
+        scrapes(&answers(at, [canary, stable], [vec![], vec![]])).ready(585, 15)
+    };
+    assert!(!ready(584, canary(584), stable(584)), "not over yet");
+    assert!(
+        ready(585, canary(585), stable(585)),
+        "both scraped in the last interval"
+    );
+    assert!(
+        !ready(600, canary(560), stable(600)),
+        "the canary's scrape is late"
+    );
+    assert!(
+        !ready(606, canary(560), stable(606)),
+        "late, and nothing newer of it"
+    );
+    let also = |to, more| [canary(to), vec![steady("slow", "200", 306, more, 1.0)]].concat();
+    assert!(
+        !ready(604, also(604, 550), stable(604)),
+        "a straggler has time"
+    );
+    assert!(ready(605, also(605, 550), stable(605)), "until it has none");
+    assert!(
+        ready(586, also(586, 530), stable(586)),
+        "who is gone is not waited for"
+    );
+    assert!(
+        !ready(600, vec![], stable(600)),
+        "nothing of the canary yet"
+    );
+    assert!(ready(675, vec![], stable(600)), "patience has an end");
+}
+
+#[test]
+fn what_is_no_counter_is_refused() {
+    let with = |value: f64| {
+        let odd = series("c", "200", &[(400, 1.0), (415, value)]);
+        Scrapes::new(&answers(600, [vec![odd], vec![]], [vec![], vec![]]), 15)
+    };
+    for value in [f64::INFINITY, f64::NEG_INFINITY, -1.0] {
+        assert!(
+            matches!(with(value), Err(DataError::NotACounter("total", _))),
+            "{value}"
+        );
+    }
+    // The stale marker of a series that ended.
+    assert!(with(f64::NAN).is_ok());
+    let swapped = answers(
+        600,
+        [vec![steady("c", "500", 304, 600, 1.0)], vec![]],
+        [vec![steady("c", "200", 304, 600, 10.0)], vec![]],
+    );
+    let error = Scrapes::new(&swapped, 15).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("must be a part of the selector of total"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_slower_version_sets_the_interval() {
+    let fast: Vec<(i64, f64)> = (0..60).map(|k| (500 + k, 1.0)).collect();
+    let both = [
+        vec![series("c", "200", &fast)],
+        vec![steady("s", "200", 310, 600, 1.0)],
+    ];
+    assert_eq!(
+        scrapes(&answers(600, both, [vec![], vec![]])).interval(),
+        Some(15)
+    );
+    let one = [
+        vec![series("c", "200", &[(590, 1.0)])],
+        vec![steady("s", "200", 310, 600, 1.0)],
+    ];
+    assert_eq!(
+        scrapes(&answers(600, one, [vec![], vec![]])).interval(),
+        None
+    );
+}
+
+proptest! {
+    /// Whatever a counter does, no window is negative, and windows add up.
+    #[test]
+    fn windows_add_up(
+        canary in prop::collection::vec((1..20_i64, 0..50_u32, prop::bool::weighted(0.1)), 1..40),
+        cuts in prop::collection::btree_set(300..900_i64, 0..10),
+    ) {
+        let (mut at, mut value) = (300, 100.0);
+        let samples: Vec<(i64, f64)> = canary.iter().map(|(gap, step, restart)| {
+            at += gap;
+            value = if *restart { f64::from(*step) } else { value + f64::from(*step) };
+            (at, value)
+        }).collect();
+        let a = answers(900, [vec![series("c", "200", &samples)], vec![]], [vec![], vec![]]);
+        let s = Scrapes::new(&a, 5).unwrap();
+        let whole = s.window(300, 1200, Age::Any);
+        let edges: Vec<i64> = [300].into_iter().chain(cuts).chain([1200]).collect();
+        let parts: f64 = edges.windows(2).map(|e| s.window(e[0], e[1], Age::Any).nc).sum();
+        prop_assert!(parts >= 0.0 && whole.nc.to_bits() == parts.to_bits());
+    }
+}
