@@ -284,7 +284,6 @@ fn binary(operator: Operator, left: Value, right: Value) -> Result<Value, &'stat
         }
     }
     let (a, b) = (number(left), number(right));
-    #[expect(clippy::float_cmp, reason = "the user asks for equality")]
     Ok(match operator {
         O::Less => Value::Bool(a < b),
         O::LessOrEqual => Value::Bool(a <= b),
@@ -304,10 +303,6 @@ fn truth(value: Value) -> bool {
     matches!(value, Value::Bool(true))
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "whole numbers beyond 2^53 are no thresholds"
-)]
 fn number(value: Value) -> f64 {
     match value {
         Value::Bool(b) => f64::from(u8::from(b)),

@@ -29,7 +29,6 @@ impl Grid {
     /// The same weight for each.
     #[must_use]
     pub fn uniform(deltas: &[f64]) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "a handful")]
         let weight = 1.0 / deltas.len().max(1) as f64;
         Self {
             deltas: deltas.to_vec(),
@@ -70,9 +69,9 @@ pub fn grid_for(plan: &[(f64, f64)], p: f64, alpha: f64) -> Grid {
     for _ in 0..100 {
         let middle = f64::midpoint(low, high);
         if shown(middle) < needed {
-            low = middle
+            low = middle;
         } else {
-            high = middle
+            high = middle;
         }
     }
     let mut grid: Vec<(f64, f64)> = Vec::new();

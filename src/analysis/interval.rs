@@ -45,11 +45,9 @@ pub fn interval(likelihood: &[f64], alpha: f64) -> Option<Interval> {
     if likelihood.len() != NODES || likelihood.iter().all(|v| v.abs() <= 0.0) {
         return None;
     }
+    let weights = weights();
     let grid: Vec<(f64, f64)> = (0..GRID)
-        .map(|i| {
-            let theta = grid_point(i);
-            (theta, value_at(likelihood, theta))
-        })
+        .map(|i| (grid_point(i), value_at(likelihood, &weights, grid_point(i))))
         .collect();
     let most_likely = grid
         .iter()
@@ -70,7 +68,6 @@ pub fn interval(likelihood: &[f64], alpha: f64) -> Option<Interval> {
     })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "401 points")]
 fn grid_point(i: usize) -> f64 {
     REACH * (2.0 * i as f64 / (GRID - 1) as f64 - 1.0)
 }
@@ -80,23 +77,29 @@ fn nodes() -> impl Iterator<Item = f64> {
     (0..NODES).map(|k| REACH * angle(k).cos())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "48 nodes")]
 fn angle(k: usize) -> f64 {
     (2 * k + 1) as f64 * std::f64::consts::PI / (2 * NODES) as f64
 }
 
+/// The nodes with their barycentric weights.
+fn weights() -> Vec<(f64, f64)> {
+    let sign = |k: usize| if k.is_multiple_of(2) { 1.0 } else { -1.0 };
+    nodes()
+        .enumerate()
+        .map(|(k, node)| (node, sign(k) * angle(k).sin()))
+        .collect()
+}
+
 /// Barycentric interpolation.
-fn value_at(likelihood: &[f64], theta: f64) -> f64 {
+fn value_at(likelihood: &[f64], weights: &[(f64, f64)], theta: f64) -> f64 {
     let (mut numerator, mut denominator) = (0.0, 0.0);
-    for (k, (value, node)) in likelihood.iter().zip(nodes()).enumerate() {
+    for (value, (node, weight)) in likelihood.iter().zip(weights) {
         let distance = theta - node;
         if distance.abs() < 1e-13 {
             return *value;
         }
-        let sign = if k % 2 == 0 { 1.0 } else { -1.0 };
-        let weight = sign * angle(k).sin() / distance;
-        numerator += weight * value;
-        denominator += weight;
+        numerator += weight / distance * value;
+        denominator += weight / distance;
     }
     numerator / denominator
 }
@@ -144,7 +147,7 @@ mod tests {
                     w.xc * theta - m * ((w.nc * theta.exp() + w.ns) / (w.nc + w.ns)).ln()
                 })
                 .sum();
-            let ours = value_at(&likelihood, theta);
+            let ours = value_at(&likelihood, &weights(), theta);
             assert!(
                 (ours - exact).abs() < 1e-7,
                 "at {theta}: {ours} for {exact}"

@@ -83,13 +83,16 @@ pub struct Plan {
     pub mode: RunMode,
     /// From when on the canary's data count, in Unix seconds, rounded up.
     pub start: i64,
+    /// From when on the run's own times count: its creation, or the start if that is later. A run
+    /// may begin with data that are older than itself; they are evidence, but no waiting.
+    pub begin: i64,
     /// How long a target is young, in seconds.
     pub warmup: i64,
     /// So many times stable's ratio is gross harm, if the level below is exceeded too.
     pub gross_times: f64,
     /// This ratio is gross harm, if the ratio above is exceeded too.
     pub gross_level: f64,
-    /// Never promotes sooner after the start, in seconds.
+    /// Never promotes sooner after the beginning, in seconds.
     pub min_bake: i64,
     /// Inconclusive after so many seconds, holds not counted.
     pub max_duration: i64,
@@ -226,10 +229,12 @@ pub fn parse(spec: &AnalysisRunSpec, created: Timestamp) -> Result<Plan, Vec<Pro
     let gross = spec.warmup.tolerate.clone().unwrap_or_default();
     let has_ratio = metrics.iter().any(|m| matches!(m.kind, Kind::Ratio(_)));
     let (min_bake, max_duration) = p.promote(&spec.promote, has_ratio);
-    let start = spec.start_at.unwrap_or(created);
+    let up = |t: Timestamp| t.as_second() + i64::from(t.subsec_nanosecond() > 0);
+    let start = up(spec.start_at.unwrap_or(created));
     let plan = Plan {
         mode: spec.mode,
-        start: start.as_second() + i64::from(start.subsec_nanosecond() > 0),
+        start,
+        begin: start.max(up(created)),
         warmup: p.warmup(&spec.warmup),
         gross_times: f64::from(gross.times.unwrap_or(GROSS_TIMES).max(1)),
         gross_level: p.percent(

@@ -201,11 +201,6 @@ pub enum Boost {
 }
 
 /// The binomial distribution around its mode: `(x, chance)`, ascending.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "0 <= x <= m <= 5e4"
-)]
 fn binomial(m: f64, p: f64) -> Vec<(f64, f64)> {
     let mode = ((m + 1.0) * p).floor().min(m);
     let reach = (SPREAD * (m * p * (1.0 - p)).sqrt()).ceil() + 1.0;

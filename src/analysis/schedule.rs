@@ -49,7 +49,6 @@ impl Schedule {
 
     /// What is staked on the window with index `k`, from 0. The sum over all windows is at most 1.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "windows of a rollout")]
     pub fn gamma(&self, k: i64) -> f64 {
         let for_steps = if self.steps.is_empty() { 0.0 } else { STEPS };
         let spread = 1.0 - START - for_steps;

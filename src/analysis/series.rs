@@ -374,11 +374,6 @@ fn check(series: &Series, name: &'static str) -> Result<(), DataError> {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "seconds"
-)]
 fn millis(seconds: i64, times: f64) -> i64 {
     (seconds as f64 * times * 1000.0) as i64
 }

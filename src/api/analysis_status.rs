@@ -152,6 +152,9 @@ pub struct RatioStatus {
     /// About how many more requests to the new version decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Forecast>,
+    /// Harm was shown by the window that ended then, in Unix seconds; nothing is judged after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub harm_shown_at: Option<i64>,
     /// The last windows, newest last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
@@ -226,16 +229,24 @@ pub struct WindowRecord {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Sampler {
-    /// Seconds between scrapes, as measured from the first samples.
-    pub scrape_seconds: i32,
+    /// The new version has been seen in the samples.
+    pub canary_seen: bool,
+    /// The stable version has been seen in the samples.
+    pub stable_seen: bool,
+    /// Seconds between scrapes, as measured from the first samples; 0: not known yet.
+    pub scrape_seconds: i64,
     /// Length of a judged window.
-    pub window_seconds: i32,
+    pub window_seconds: i64,
     /// End of the last short window of the gross test; 0: none.
     pub gross_cursor: i64,
-    /// Start of the first judged window; 0: none yet.
+    /// Start of the first judged window.
     pub first: i64,
-    /// End of the last judged window.
+    /// End of the last window that was looked at, judged or before the first.
     pub cursor: i64,
+    /// Requests to the new version before the first judged window.
+    pub lead_canary: f64,
+    /// Requests to the stable version before the first judged window.
+    pub lead_stable: f64,
     /// End of the last window with requests to the new version.
     pub last_canary: i64,
     /// End of the last window with requests to the stable version.
@@ -339,10 +350,6 @@ pub enum Outcome {
     Undecided,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks for a reference"
-)]
 fn is_zero(n: &i64) -> bool {
     *n == 0
 }

@@ -1,0 +1,278 @@
+//! What the state of a ratio means now, in a verdict and a sentence with numbers.
+
+use super::{Required, decides};
+use crate::analysis::effects;
+use crate::analysis::plan::{Plan, RatioPlan};
+use crate::analysis::rho::{Bets, Window};
+use crate::analysis::series::PATIENCE_S;
+use crate::analysis::words;
+use crate::api::analysis_status::{Counts, Forecast, Masses, RatioStatus, Sampler, Verdict};
+
+/// So long after the beginning there is nothing wrong with having no samples yet.
+const GRACE_S: i64 = 60;
+/// Without samples for so long beyond what is waited for, the data are stale.
+const STALE_S: i64 = 30;
+/// A version without requests is noticed after the time in which so many were to be expected ...
+const EXPECTED_IN_GAP: f64 = 10.0;
+/// ... but after this long in any case.
+const GAP_MAX_S: f64 = 300.0;
+/// No forecast beyond this: nobody waits a month.
+const FORECAST_MAX: f64 = 1e12;
+
+/// A verdict with its reason.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Its reason in one word.
+    pub reason: &'static str,
+    /// Its reason in one sentence.
+    pub message: String,
+}
+
+impl Finding {
+    pub(in crate::analysis) fn new(
+        verdict: Verdict,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            verdict,
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+/// What `status` means at `now`, and what is still needed.
+#[must_use]
+pub fn find(
+    plan: &Plan,
+    ratio: &RatioPlan,
+    status: &RatioStatus,
+    now: i64,
+) -> (Finding, Option<Forecast>) {
+    if status.harm_shown_at.is_some() {
+        return (harm(plan, ratio, status), None);
+    }
+    if let Some(missing) = missing(plan, status, now) {
+        return (missing, None);
+    }
+    let Some(s) = &status.sampler else {
+        return (
+            Finding::new(
+                Verdict::Inconclusive,
+                "Collecting",
+                "waits for the first scrapes",
+            ),
+            None,
+        );
+    };
+    if s.harm.windows == 0 {
+        let left = s.first + s.window_seconds - s.cursor;
+        let message = format!(
+            "{}; nothing gross, and the pods are young for another {}",
+            sofar(&status.canary_all, &status.stable_all),
+            words::seconds(left)
+        );
+        return (Finding::new(Verdict::Inconclusive, "WarmUp", message), None);
+    }
+    let required = ratio.required(plan.next_weight);
+    let sofar = sofar(&status.canary, &status.stable);
+    if decides(&status.safe) {
+        let shown = format!("{sofar}; {}", good_enough(plan, status, &required));
+        return (Finding::new(Verdict::Pass, "Safe", shown), None);
+    }
+    let forecast = forecast(ratio, status, s, &required);
+    let more = forecast.map_or_else(
+        || "does not decide at this traffic".to_owned(),
+        |f| {
+            let requests = words::count(f.requests as f64);
+            format!(
+                "needs about {requests} more requests to it ({})",
+                words::seconds(f.seconds)
+            )
+        },
+    );
+    (
+        Finding::new(
+            Verdict::Inconclusive,
+            "Collecting",
+            format!("{sofar}; {more}"),
+        ),
+        forecast,
+    )
+}
+
+fn sofar(canary: &Counts, stable: &Counts) -> String {
+    let expected = canary.requests * stable.bad / stable.requests.max(1.0);
+    format!(
+        "{} bad of {} requests to the new version, {} expected if it behaved like stable",
+        words::count(canary.bad),
+        words::count(canary.requests),
+        if expected < 10.0 {
+            format!("{expected:.1}")
+        } else {
+            words::count(expected)
+        }
+    )
+}
+
+fn good_enough(plan: &Plan, status: &RatioStatus, required: &Required) -> String {
+    let at_most = status.effect.map_or_else(String::new, |e| {
+        format!(
+            ", at most {} times stable's with 95 %",
+            words::times(e.upper)
+        )
+    });
+    format!(
+        "good enough for {} % of the traffic (below {} times stable's or {}{at_most})",
+        plan.next_weight,
+        words::times(required.times),
+        words::percent(required.level),
+    )
+}
+
+fn harm(plan: &Plan, ratio: &RatioPlan, status: &RatioStatus) -> Finding {
+    let said = |canary: &Counts, stable: &Counts| {
+        format!(
+            "{} of {} requests to the new version were bad ({}), of stable's {}",
+            words::count(canary.bad),
+            words::count(canary.requests),
+            words::percent(canary.bad / canary.requests.max(1.0)),
+            words::percent(stable.bad / stable.requests.max(1.0)),
+        )
+    };
+    if decides(&status.gross) {
+        let message = format!(
+            "{}: more than {} times as many and more than {}",
+            said(&status.canary_all, &status.stable_all),
+            words::times(plan.gross_times),
+            words::percent(plan.gross_level.max(ratio.floor)),
+        );
+        return Finding::new(Verdict::Fail, "GrossHarm", message);
+    }
+    let interval = status.effect.map_or_else(String::new, |e| {
+        let [likely, lower, upper] = [e.times, e.lower, e.upper].map(words::times);
+        format!(", {likely} times as many ({lower} to {upper} with 95 %)")
+    });
+    let message = format!(
+        "{}{interval}: more than the tolerated {} times and {} points",
+        said(&status.canary, &status.stable),
+        words::times(1.0 + ratio.relative),
+        words::percent(ratio.absolute).replace(" %", ""),
+    );
+    Finding::new(Verdict::Fail, "Harm", message)
+}
+
+/// Whether there is nothing to judge.
+fn missing(plan: &Plan, status: &RatioStatus, now: i64) -> Option<Finding> {
+    let no_data = |reason, message: String| Some(Finding::new(Verdict::NoData, reason, message));
+    let s = status.sampler.clone().unwrap_or_default();
+    if s.scrape_seconds == 0 {
+        if now < plan.begin + GRACE_S {
+            let message = "waits for two scrapes of both versions";
+            return Some(Finding::new(Verdict::Inconclusive, "Collecting", message));
+        }
+        let which = match (s.canary_seen, s.stable_seen) {
+            (false, false) => "no series of either version: does the selector match anything?",
+            (false, true) => {
+                "no series of the new version: is it scraped, and does it get traffic?"
+            }
+            (true, false) => "no series of the stable version to compare with",
+            (true, true) => "fewer than two scrapes of one of the versions",
+        };
+        return no_data("NoSeries", which.to_owned());
+    }
+    let behind = now - s.gross_cursor;
+    if behind > s.scrape_seconds + PATIENCE_S.max(2 * s.scrape_seconds) + STALE_S {
+        let message = format!("the newest samples are {} old", words::seconds(behind));
+        return no_data("StaleData", message);
+    }
+    let start = super::up(plan.start, s.scrape_seconds);
+    let gap = |last: i64, requests: f64| {
+        let since = last.max(start);
+        let (elapsed, quiet) = (
+            (s.gross_cursor - start) as f64,
+            (s.gross_cursor - since) as f64,
+        );
+        let usual = EXPECTED_IN_GAP * elapsed / requests.max(1.0);
+        let least = (2 * s.window_seconds) as f64;
+        (quiet > usual.clamp(least, GAP_MAX_S.max(least))).then(|| s.gross_cursor - since)
+    };
+    if let Some(quiet) = gap(s.last_canary, status.canary_all.requests) {
+        let message = format!(
+            "no requests to the new version for {}",
+            words::seconds(quiet)
+        );
+        return no_data("NoCanaryTraffic", message);
+    }
+    if let Some(quiet) = gap(s.last_stable, status.stable_all.requests) {
+        let message = format!(
+            "no requests to the stable version to compare with for {}",
+            words::seconds(quiet)
+        );
+        return no_data("NoStableTraffic", message);
+    }
+    None
+}
+
+/// About how many more requests decide, and how long they take, at the present rates.
+fn forecast(
+    ratio: &RatioPlan,
+    status: &RatioStatus,
+    s: &Sampler,
+    required: &Required,
+) -> Option<Forecast> {
+    let (c, b) = (status.canary, status.stable);
+    let w = Window {
+        nc: c.requests,
+        xc: c.bad,
+        ns: b.requests,
+        xs: b.bad,
+    };
+    if !w.compares() {
+        return None;
+    }
+    let (p, kappa) = (effects::pooled(&w), w.ns / w.nc);
+    let harmful = status.effect.filter(|e| e.lower > 1.0 + ratio.relative);
+    let requests = if let Some(effect) = harmful {
+        let growth = effects::growth(p, kappa, effect.times, effect.times, 1.0 + ratio.relative);
+        (status.harm.limit - status.harm.log) / growth
+    } else {
+        let worth = |grid: &[f64], state: &Masses| {
+            let grid = effects::Grid::uniform(grid);
+            let bets = Bets {
+                deltas: &grid.deltas,
+                weights: &grid.weights,
+                alpha: 1.0,
+            };
+            super::log(bets.worth(state))
+        };
+        let alpha = super::UNSAFE_RATE;
+        let limit = |share: f64| (1.0 / (alpha * share)).ln();
+        let stable = super::StableRatio::of(&s.history, s.cursor);
+        let r0 = required.times.max(1.0 + required.points / stable.upper);
+        let compared = limit(super::SAFE_COMPARISON_SHARE) - worth(&effects::SAFE, &s.safe);
+        let compared = compared / effects::growth(p, kappa, 1.0, 1.0, r0);
+        let own = (w.xc + 0.5) / (w.nc + 1.0);
+        let level = if own < required.level {
+            let growth = own * (own / required.level).ln()
+                + (1.0 - own) * ((-own).ln_1p() - (-required.level).ln_1p());
+            let left = limit(1.0 - super::SAFE_COMPARISON_SHARE);
+            (left - worth(&effects::LEVEL_SAFE, &s.safe_level)) / growth
+        } else {
+            f64::INFINITY
+        };
+        compared.min(level)
+    };
+    let rate = w.nc / (s.cursor - s.first).max(1) as f64;
+    let seconds = requests / rate;
+    if !(requests > 0.0 && requests < FORECAST_MAX && seconds < FORECAST_MAX) {
+        return None;
+    }
+    Some(Forecast {
+        requests: requests.ceil() as i64,
+        seconds: seconds.ceil() as i64,
+    })
+}
