@@ -10,6 +10,7 @@ pub mod interval;
 pub mod level;
 pub mod percent;
 pub mod plan;
+pub mod problem;
 pub mod promql;
 pub mod ratio;
 pub mod rho;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use super::problem::Problem;
+
 use super::condition::Condition;
 use super::{percent, promql};
 use crate::api::analysis::{
@@ -39,42 +41,6 @@ const WEIGHT: i32 = 50;
 const INTERVAL: [SignedDuration; 2] = [SignedDuration::from_secs(5), SignedDuration::from_hours(1)];
 /// Most false aborts that may be asked for.
 const FALSE_ABORT_RATE_MAX: f64 = 0.1;
-
-/// Something wrong in a template or run: where, what stands there, what is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The field, e.g. `golden-signals: spec.metrics[error-ratio].ratio.bad`.
-    pub at: String,
-    /// What stands there, cut to a readable length.
-    pub value: String,
-    /// Why it cannot be, what is allowed, what to do.
-    pub message: String,
-}
-
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.value.is_empty() {
-            return write!(f, "{}: {}", self.at, self.message);
-        }
-        write!(f, "{}: {:?}: {}", self.at, self.value, self.message)
-    }
-}
-
-/// Longest value that a problem repeats.
-const VALUE_SHOWN_MAX: usize = 120;
-
-impl Problem {
-    /// A problem of the field `at`.
-    #[must_use]
-    pub fn new(at: impl Into<String>, value: &str, message: impl std::fmt::Display) -> Self {
-        let value = value.chars().take(VALUE_SHOWN_MAX).collect();
-        Self {
-            at: at.into(),
-            value,
-            message: message.to_string(),
-        }
-    }
-}
 
 /// A parsed run.
 #[derive(Debug)]

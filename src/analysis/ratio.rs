@@ -10,10 +10,10 @@
 //! they come.
 
 mod finding;
+mod stable;
 
 pub use finding::{Finding, find};
-
-use statrs::function::beta::inv_beta_reg;
+pub use stable::StableRatio;
 
 use super::effects::{self, Grid};
 use super::interval;
@@ -23,7 +23,7 @@ use super::schedule::{Schedule, at_once};
 use super::series::{Age, Answers, DataError, Scrapes};
 use crate::api::analysis::RunMode;
 use crate::api::analysis_status::{
-    Counts, Effect, Evidence, Masses, RatioStatus, Sampler, Stretch, WindowRecord,
+    Counts, Effect, Evidence, Masses, RatioStatus, Sampler, WindowRecord,
 };
 
 /// A judged window is at least this long: shorter ones cost more in the sums than they gain.
@@ -42,14 +42,6 @@ const SAFE_COMPARISON_SHARE: f64 = 0.8;
 const INTERVAL_RATE: f64 = 0.05;
 /// The boost reckons with rare events; above this ratio it is left out.
 const BOOST_RATIO_MAX: f64 = 0.1;
-/// The stable version's ratio is reckoned from so many stretches of five minutes.
-const HISTORY_STRETCHES: i64 = 6;
-/// Length of a stretch.
-const STRETCH_S: i64 = 300;
-/// With fewer bad ones than this the stable ratio's upper bound is taken, not its estimate.
-const HISTORY_EVENTS_MIN: f64 = 20.0;
-/// How sure the upper bound is.
-const HISTORY_BOUND: f64 = 0.9;
 /// Windows that are kept for the reader.
 const RECORDS_MAX: usize = 12;
 /// Rounding of the last digits must not keep a test from deciding that was boosted to the limit.
@@ -292,7 +284,7 @@ impl<'a> Judge<'a> {
         } else {
             self.window(status, s, &grown, to);
         }
-        remember(&mut s.history, to, grown.ns, grown.xs);
+        stable::remember(&mut s.history, to, grown.ns, grown.xs);
         s.cursor = to;
     }
 
@@ -405,55 +397,6 @@ impl<'a> Judge<'a> {
         let p = StableRatio::of(&s.history, s.first).estimate;
         effects::grid_for(&plan, p, self.ratio.alpha_main())
     }
-}
-
-/// The stable version's ratio, from what was known before the window that is judged with it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StableRatio {
-    /// Most likely.
-    pub estimate: f64,
-    /// The estimate, or where there are few bad ones its upper bound, so that a margin made of it
-    /// errs on the careful side.
-    pub upper: f64,
-}
-
-impl StableRatio {
-    /// From the half hour before `until`.
-    #[must_use]
-    pub fn of(history: &[Stretch], until: i64) -> Self {
-        let from = until.div_euclid(STRETCH_S) - HISTORY_STRETCHES;
-        let recent = history.iter().filter(|s| s.number > from);
-        let (n, x) = recent.fold((0.0, 0.0), |(n, x), s| (n + s.requests, x + s.bad));
-        let estimate = (x + 0.5) / (n + 1.0);
-        let upper = if x >= HISTORY_EVENTS_MIN {
-            estimate
-        } else if x >= n {
-            1.0
-        } else {
-            inv_beta_reg(x + 1.0, n - x, HISTORY_BOUND)
-        };
-        Self {
-            estimate,
-            upper: upper.clamp(1e-6, 1.0),
-        }
-    }
-}
-
-fn remember(history: &mut Vec<Stretch>, end: i64, requests: f64, bad: f64) {
-    // The window lies in the stretch of its last second.
-    let number = (end - 1).div_euclid(STRETCH_S);
-    match history.last_mut() {
-        Some(last) if last.number == number => {
-            last.requests += requests;
-            last.bad += bad;
-        }
-        _ => history.push(Stretch {
-            number,
-            requests,
-            bad,
-        }),
-    }
-    history.retain(|s| s.number > number - HISTORY_STRETCHES - 1);
 }
 
 fn bets(grid: &Grid, alpha: f64) -> Bets<'_> {

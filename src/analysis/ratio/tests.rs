@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
+use super::stable::remember;
 use super::*;
 use crate::analysis::plan::{Arms, Kind};
 use crate::analysis::series::{Sample, Series};
 use crate::api::analysis::{AnalysisRunSpec, PlanStep};
-use crate::api::analysis_status::Verdict;
+use crate::api::analysis_status::{Stretch, Verdict};
 use jiff::Timestamp;
 
 /// A random source with a seed; its constants are Knuth's.
