@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    builtin_rules, metadata, object,
+    builtin_defaults, builtin_rules, metadata, object,
     registry::Resource,
     schema::{self, cel_rules},
     status_errors::{ApiError, FieldError},
@@ -64,7 +64,7 @@ pub(super) fn decode(
         }
     }
     if resource.builtin {
-        builtin_rules::fill_defaults(resource, object);
+        builtin_defaults::fill_defaults(resource, object);
     }
     let warnings: Vec<String> = unknown
         .iter()

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    builtin_rules,
+    builtin_defaults,
     fields::{Difference, Fields, Typed},
     object,
     registry::Resource,
@@ -166,7 +166,7 @@ pub(super) fn record_update(
     new: &mut Value,
     now: Timestamp,
 ) {
-    let blank = builtin_rules::blank(resource);
+    let blank = builtin_defaults::blank(resource);
     let before = old.unwrap_or(&blank);
     let difference = Difference::between(before, new, typed(resource, version));
     let mut writers = Writers::read(new);

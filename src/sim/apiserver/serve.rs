@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
 use super::{
-    ApiServer, Shared, discovery,
+    ApiServer, Shared, discovery, openapi,
     represent::Representation,
     routes::RequestInfo,
     status_errors::ApiError,
@@ -147,7 +147,9 @@ impl ApiServer {
                 ResponseBody::from(value.to_string()),
             );
         }
-        match discovery::answer(&state.registry, path) {
+        let found = discovery::answer(&state.registry, path)
+            .or_else(|| openapi::answer(&state.registry, path));
+        match found {
             Some(value) => json(200, &value),
             None => text(404, "404 page not found\n"),
         }

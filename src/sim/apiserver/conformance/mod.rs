@@ -4,8 +4,10 @@
 //! from the second. What two servers may differ in (uids, versions, times, addresses) is replaced
 //! by names in the order of appearance, so that "the version did not change" still shows.
 
+mod applying;
 mod builtin_kinds;
 mod custom_kinds;
+mod life_cycles;
 mod mask;
 mod script;
 mod workload_kinds;
@@ -67,6 +69,7 @@ pub fn steps(install: &[Value]) -> Vec<Step> {
     let mut steps = custom_kinds::install(install);
     steps.extend(builtin_kinds::steps());
     steps.extend(workload_kinds::steps());
+    steps.extend(applying::steps());
     steps.extend(custom_kinds::steps());
     steps
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Call, Reply, State, delete, present, to_storage, update};
+use super::{Call, Reply, State, collect, present, to_storage, update};
 use crate::sim::apiserver::{
     admission::{self, Checked, UnknownFields},
-    builtin_rules,
+    builtin_defaults, crds,
     managed_fields::Writers,
-    object, patch, registry,
+    object, patch,
     status_errors::{ApiError, FieldError},
     store::ObjectKey,
 };
@@ -79,7 +79,7 @@ fn create_with(
     }
     complete(state, &key, &mut stored, call);
     let stored = state.store.put(&key, stored);
-    delete::collect_if_orphaned(state, &key, call.now);
+    collect::collect_if_orphaned(state, &key, call.now);
     Ok((stored, warnings))
 }
 
@@ -186,7 +186,7 @@ fn prepare(state: &mut State, call: &Call<'_>, object: &mut Value) {
     if call.resource.status {
         let map = object::as_map_mut(object);
         map.remove("status");
-        if let Some(status) = builtin_rules::initial_status(&call.resource, object) {
+        if let Some(status) = builtin_defaults::initial_status(&call.resource, object) {
             object::as_map_mut(object).insert("status".to_owned(), status);
         }
     }
@@ -199,7 +199,7 @@ pub(super) fn complete(state: &mut State, key: &ObjectKey, object: &mut Value, c
         "customresourcedefinitions.apiextensions.k8s.io"
             if state.registry.add_crd(object).is_ok() && object.get("status").is_none() =>
         {
-            let status = registry::crd_status(object, &object::time(call.now));
+            let status = crds::crd_status(object, &object::time(call.now));
             object::set(object, "status", status);
         }
         _ => {}

@@ -1,6 +1,7 @@
 //! The verbs of the API on stored objects. Each is a synchronous step on the state: the caller
 //! holds the lock for one request and no longer.
 
+pub(super) mod collect;
 pub(super) mod create;
 pub(super) mod delete;
 pub(super) mod read;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Call, Reply, State, create, delete, present, to_storage};
+use super::{Call, Reply, State, collect, create, delete, present, to_storage};
 use crate::sim::apiserver::{
     admission::{self, Checked, UnknownFields},
     apply, managed_fields, object, patch,
@@ -191,12 +191,12 @@ fn store(state: &mut State, call: &Call<'_>, mut new: Value) -> Result<Arc<Value
     create::complete(state, &key, &mut new, call);
     if delete::may_go(&new) {
         // The last change is visible to watchers only as the deletion, as on a real server.
-        delete::remove(state, &key, call.now);
+        collect::remove(state, &key, call.now);
         return Ok(Arc::new(new));
     }
     let stored = state.store.put(&key, new);
-    delete::collect_if_orphaned(state, &key, call.now);
-    delete::release_foreground(state, &key, call.now);
+    collect::collect_if_orphaned(state, &key, call.now);
+    collect::release_foreground(state, &key, call.now);
     Ok(stored)
 }
 

@@ -162,8 +162,8 @@ pub(super) fn report(state: &mut State, now: Timestamp) {
                 .map(|s| s.entry("status").or_insert(json!({})));
             let Some(status) = status else { return };
             for (name, count) in counts {
-                // Zero is left out of everything but `replicas`.
-                if count == 0 && name != "replicas" {
+                // Zero is left out of what is no pointer in the Go type.
+                if count == 0 && !matches!(name, "replicas" | "terminatingReplicas") {
                     object::as_map_mut(status).remove(name);
                 } else {
                     object::set_path(status, name, json!(count));
