@@ -75,6 +75,11 @@ pub(super) struct Settings {
     pub pushes_per_hour: usize,
 }
 
+/// Repository and branch.
+type Branch = (String, String);
+/// One look at a branch at a time.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// What the loop works with.
 pub(super) struct Writer {
     client: Client,
@@ -82,7 +87,7 @@ pub(super) struct Writer {
     metrics: Arc<WriterMetrics>,
     notices: Notices,
     reverts: Store<Revert>,
-    branches: Mutex<BTreeMap<(String, String), Arc<tokio::sync::Mutex<()>>>>,
+    branches: Mutex<BTreeMap<Branch, Turn>>,
     /// Looks in a row that failed, by Revert. Losing it only makes the next delay shorter.
     failures: Mutex<BTreeMap<String, u32>>,
 }
@@ -147,7 +152,7 @@ impl Writer {
                 .filter(|c| c.type_ == LANDED)
                 .map(|c| c.last_transition_time);
             let ago = landed
-                .last()
+                .max()
                 .map(|at| now.duration_since(at))
                 .unwrap_or_default();
             return Ok(Action::requeue(verify_delay(ago)));

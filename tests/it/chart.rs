@@ -384,7 +384,7 @@ fn too_much(name: &str, right: &str) -> Option<&'static str> {
         "core configmaps",
         "core pods/log",
     ];
-    if denied.iter().any(|d| resource == *d) || resource.starts_with("admissionregistration") {
+    if denied.contains(&resource) || resource.starts_with("admissionregistration") {
         return Some("nothing in Tidegate needs it");
     }
     let ours = resource.starts_with("tidegate.io") || resource.starts_with("events.k8s.io");

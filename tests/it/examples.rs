@@ -4,7 +4,7 @@
 
 use crate::chart::helm;
 use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind, TypeMeta};
+use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -215,7 +215,7 @@ async fn every_example_is_accepted_by_the_api_server() {
 /// Applies an object as `kubectl apply --server-side` does, which refuses fields that nobody knows.
 async fn apply(client: &kube::Client, object: &Value) -> Result<(), kube::Error> {
     let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
-    let types = object.types.clone().unwrap_or_else(TypeMeta::default);
+    let types = object.types.clone().unwrap_or_default();
     let kind = GroupVersionKind::try_from(&types).unwrap();
     let resource = ApiResource::from_gvk(&kind);
     let namespace = object.namespace().unwrap_or_else(|| NAMESPACE.to_owned());

@@ -95,12 +95,6 @@ impl GitServer {
         *self.shared.interruption.lock().unwrap() = Some((moment, Box::new(what)));
     }
 
-    /// Changes the user name and password that are asked for.
-    pub fn set_password(&self, password: Option<(&str, &str)>) {
-        *self.shared.password.lock().unwrap() =
-            password.map(|(user, pass)| (user.to_owned(), pass.to_owned()));
-    }
-
     /// Method and path of each request so far.
     pub fn requests(&self) -> Vec<String> {
         self.shared.requests.lock().unwrap().clone()
@@ -189,9 +183,9 @@ async fn handle(
             }
         }
     };
-    let moment = match &method {
-        &Method::GET if query == "service=git-receive-pack" => Some(Moment::Advertise),
-        &Method::POST if path.ends_with("/git-receive-pack") => Some(Moment::Receive),
+    let moment = match method {
+        Method::GET if query == "service=git-receive-pack" => Some(Moment::Advertise),
+        Method::POST if path.ends_with("/git-receive-pack") => Some(Moment::Receive),
         _ => None,
     };
     let due = shared

@@ -1,7 +1,13 @@
 //! The integration tests: one binary, one module per subject.
 
 // A test fails by panicking, in its helper functions too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+// A test that is skipped says so by name.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
 
 mod apiserver;
 mod chart;

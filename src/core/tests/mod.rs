@@ -1,6 +1,11 @@
 //! The planner at its boundary: situations in, plans out, carried out in a small cluster that holds
 //! it to its invariants at every write.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "json!({..}) reads better than &json!({..})"
+)]
+
 mod blue_green;
 mod canary;
 mod commands;

@@ -124,7 +124,7 @@ fn the_identity_is_of_the_change_and_not_of_the_order_or_the_tip() {
             1
         )
     );
-    assert_ne!(one, id(&[a.clone(), b.clone()], 2));
+    assert_ne!(one, id(&[a.clone(), b], 2));
     assert_ne!(one, id(std::slice::from_ref(&a), 1));
     let empty = LeafChange {
         old: Some(String::new()),
