@@ -67,6 +67,8 @@ pub struct RolloutFacts {
     pub services: BTreeSet<String>,
     /// When it was created.
     pub created: Option<Timestamp>,
+    /// Whether it has a stable version: what runs goes before what only begins.
+    pub established: bool,
     /// What it names, as keys of the index.
     pub(super) references: Vec<Key>,
 }
@@ -375,6 +377,7 @@ fn facts(rollout: &Object) -> Option<RolloutFacts> {
             .and_then(|l| BTreeMap::deserialize(l).ok())
             .unwrap_or_default(),
         created: created.and_then(|t| t.parse().ok()),
+        established: value.pointer("/status/stable/hash").is_some(),
         ..RolloutFacts::default()
     };
     let Ok(parsed) = spec::parse(&raw) else {

@@ -390,15 +390,16 @@ fn forget_the_gone(
     }
 }
 
-/// Other Rollouts in the way. Of two that want the same, the older one goes on and the newer one is
-/// told; so a mistake that is made now stops nothing that runs.
+/// Other Rollouts in the way. Of two that want the same, the one that runs already, else the older
+/// one, goes on and the other is told; so a mistake that is made now stops nothing that runs.
 fn conflicts(
     object: &Object,
     spec: &Spec,
     siblings: &[(String, Arc<RolloutFacts>)],
 ) -> Vec<Problem> {
     let value = object.value();
-    let age = (created(&value), object.name());
+    let established = value.pointer("/status/stable/hash").is_some();
+    let age = (!established, created(&value), object.name());
     let pod_labels: Labels = value
         .pointer("/spec/template/metadata/labels")
         .and_then(|l| Labels::deserialize(l).ok())
@@ -408,6 +409,7 @@ fn conflicts(
     let mut problems = Vec::new();
     for (name, other) in siblings {
         if (
+            !other.established,
             other.created.unwrap_or(Timestamp::UNIX_EPOCH),
             name.as_str(),
         ) > age

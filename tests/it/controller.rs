@@ -519,7 +519,7 @@ async fn one_bad_rollout_harms_no_other() {
         .unwrap()
         .to_owned();
     assert!(
-        message.contains("Service web-stable is used by Rollout web"),
+        message.contains("Service web-stable") && message.contains("Rollout web"),
         "{message}"
     );
     assert_eq!(world.phase("web"), "Healthy");
