@@ -12,6 +12,7 @@ use tidegate::controller::lease::{Election, Times};
 use tidegate::controller::run::{self, Config};
 use tidegate::controller::telemetry::{self, LogFormat};
 use tidegate::core::observed::Settings;
+use tidegate::git::GitWriterArgs;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Longest time without an answer from the API server before a lease call is given up: well below
@@ -30,6 +31,8 @@ struct Cli {
 enum Command {
     /// Carry new versions out: the controller of Rollouts.
     Controller(Box<ControllerArgs>),
+    /// Take bad changes out of Git: the only process that holds Git credentials.
+    GitWriter(Box<GitWriterCommand>),
     /// Write the CustomResourceDefinitions, to standard output or one file per kind into a folder.
     Crds {
         /// The folder; it is made if it does not exist.
@@ -75,6 +78,15 @@ struct ControllerArgs {
     log_format: LogFormat,
 }
 
+#[derive(Args)]
+struct GitWriterCommand {
+    #[command(flatten)]
+    writer: GitWriterArgs,
+    /// How log lines look.
+    #[arg(long, env = "TIDEGATE_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
 fn main() -> ExitCode {
     let installed = rustls::crypto::ring::default_provider().install_default();
     match installed
@@ -105,17 +117,25 @@ fn told(error: &anyhow::Error) -> String {
 fn act() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Crds { out } => crds(out.as_deref()),
-        Command::Controller(args) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()
-                .context("cannot start the runtime")?;
-            let outcome = runtime.block_on(controller(*args));
-            // What still waits for an answer does not hold up the end.
-            runtime.shutdown_background();
-            outcome
-        }
+        Command::Controller(args) => run_to_the_end(controller(*args)),
+        Command::GitWriter(args) => run_to_the_end(git_writer(*args)),
     }
+}
+
+fn run_to_the_end(process: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let outcome = runtime.block_on(process);
+    // What still waits for an answer does not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn git_writer(args: GitWriterCommand) -> anyhow::Result<()> {
+    telemetry::init(args.log_format).map_err(|e| anyhow::anyhow!("cannot set up logging: {e}"))?;
+    Ok(tidegate::git::run(args.writer).await?)
 }
 
 fn crds(out: Option<&Path>) -> anyhow::Result<()> {

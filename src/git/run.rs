@@ -63,9 +63,11 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`]: what makes it impossible to go on.
 pub async fn run(args: GitWriterArgs) -> Result<(), RunError> {
-    let client = Client::try_default()
-        .await
-        .map_err(|e| RunError::Client(e.to_string()))?;
+    let no_client = |error: &dyn std::error::Error| RunError::Client(error.to_string());
+    let mut config = kube::Config::infer().await.map_err(|e| no_client(&e))?;
+    // Every call has a deadline and is tried again with our own backoff.
+    config.default_retry = false;
+    let client = Client::try_from(config).map_err(|e| no_client(&e))?;
     let stop = async {
         let terminate = async {
             match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
