@@ -56,9 +56,6 @@ impl Objects {
     /// # Errors
     /// When the Rollout cannot be read.
     pub async fn load(session: &Session, name: &str) -> Result<Self, CliError> {
-        let rollout = session.rollout(name).await?;
-        let mut all = Self::of(rollout);
-        let of_pods = ListParams::default().labels(&pod_selector(&all.rollout));
         let of_rollout = ListParams::default().labels(&rollout_selector(name));
         let (replica_sets, runs, reverts) =
             (replica_sets(session), session.runs(), session.reverts());
@@ -67,11 +64,13 @@ impl Objects {
             session.asked("list", RUNS),
             session.asked("list", REVERTS),
         );
-        let (sets, runs, reverts) = tokio::join!(
-            session.ask(&asked_sets, replica_sets.list(&of_pods)),
+        let (rollout, sets, runs, reverts) = tokio::join!(
+            session.rollout(name),
+            session.ask(&asked_sets, replica_sets.list(&of_rollout)),
             session.ask(&asked_runs, runs.list(&of_rollout)),
             session.ask(&asked_reverts, reverts.list(&of_rollout)),
         );
+        let mut all = Self::of(rollout?);
         match sets {
             Ok(list) => all.replica_sets = list.items,
             Err(e) => all.notes.push(format!("ReplicaSets are not shown: {e}")),
@@ -108,18 +107,7 @@ pub fn replica_sets(session: &Session) -> Api<ReplicaSet> {
     Api::namespaced(session.client.clone(), &session.namespace)
 }
 
-/// Selects the ReplicaSets of a Rollout: they carry its pods' labels.
-#[must_use]
-pub fn pod_selector(rollout: &Rollout) -> String {
-    let labels = &rollout.spec.selector.match_labels;
-    labels
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect::<Vec<_>>()
-        .join(",")
-}
-
-/// Selects the AnalysisRuns and Reverts of a Rollout.
+/// Selects the ReplicaSets, AnalysisRuns and Reverts of a Rollout: each carries its name as a label.
 #[must_use]
 pub fn rollout_selector(name: &str) -> String {
     format!("{ROLLOUT_LABEL}={name}")
@@ -154,12 +142,11 @@ pub fn revision_of(rs: &ReplicaSet) -> i64 {
 /// When any of them cannot be read: a script is better told than given half.
 pub async fn raw(session: &Session, rollout: &Rollout) -> Result<Value, CliError> {
     let name = rollout.name_any();
-    let of_pods = ListParams::default().labels(&pod_selector(rollout));
     let of_rollout = ListParams::default().labels(&rollout_selector(&name));
     let all = ListParams::default().fields(&format!("metadata.name={name}"));
     let (rollouts, sets, runs, reverts) = tokio::try_join!(
         documents::<Rollout>(session, ROLLOUTS, all),
-        documents::<ReplicaSet>(session, REPLICA_SETS, of_pods),
+        documents::<ReplicaSet>(session, REPLICA_SETS, of_rollout.clone()),
         documents::<AnalysisRun>(session, RUNS, of_rollout.clone()),
         documents::<Revert>(session, REVERTS, of_rollout),
     )?;

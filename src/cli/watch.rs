@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::client::{ROLLOUTS, Session, full_name, is_final};
 use super::error::{CliError, Exit};
 use super::evidence;
-use super::objects::{self, Objects, REPLICA_SETS, REVERTS, RUNS, pod_selector, rollout_selector};
+use super::objects::{self, Objects, REPLICA_SETS, REVERTS, RUNS, rollout_selector};
 use super::style::{Line, Tone};
 use super::terminal::Terminal;
 use super::tree::{self, View};
@@ -218,13 +218,12 @@ fn changes(
     rollout: &Rollout,
 ) -> impl Stream<Item = Change> + Send + Unpin + use<> {
     let one = watcher::Config::default().fields(&format!("metadata.name={}", rollout.name_any()));
-    let of_pods = watcher::Config::default().labels(&pod_selector(rollout));
     let of_rollout = watcher::Config::default().labels(&rollout_selector(&rollout.name_any()));
     select_all([
         stream(session.rollouts(), one, ROLLOUTS, Change::Rollout),
         stream(
             objects::replica_sets(session),
-            of_pods,
+            of_rollout.clone(),
             REPLICA_SETS,
             Change::ReplicaSet,
         ),

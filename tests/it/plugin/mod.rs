@@ -3,6 +3,7 @@
 
 mod binary;
 mod commands;
+mod controller;
 mod failures;
 mod lab;
 mod views;

@@ -28,7 +28,8 @@ async fn whole() -> Lab {
         ("neighbour", "99", 3),
     ] {
         let uid = uid(rollout);
-        let labels = json!({"app": "checkout", "rollouts-pod-template-hash": hash});
+        let labels = json!({"app": "checkout", "rollouts-pod-template-hash": hash,
+            "tidegate.io/rollout": rollout});
         let owner = json!([{"apiVersion": "tidegate.io/v1alpha1", "kind": "Rollout", "name": rollout,
             "uid": uid, "controller": true}]);
         lab.server
