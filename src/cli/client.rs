@@ -216,7 +216,11 @@ impl Session {
                 other => CliError::Unreachable {
                     server: self.server.clone(),
                     context,
-                    problem: chain(other),
+                    problem: match other {
+                        kube::Error::Service(e) => chain(e.as_ref()),
+                        kube::Error::HyperError(e) => chain(e),
+                        other => chain(other),
+                    },
                 },
             };
         };

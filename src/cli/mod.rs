@@ -89,7 +89,15 @@ pub async fn run(
 ) -> Exit {
     match dispatch(cli, session, terminal).await {
         Ok(exit) => exit,
-        Err(e) if e.is_closed_pipe() => Exit::Done,
+        // Who reads no further has seen enough of a picture (`… | head`), but nothing has told that
+        // a rollout ended well.
+        Err(e) if e.is_closed_pipe() => match &cli.command {
+            Command::Get(_)
+            | Command::Version(_)
+            | Command::Completion(_)
+            | Command::Complete(_) => Exit::Done,
+            _ => Exit::NoAnswer,
+        },
         Err(e) => {
             terminal.note(format!("error: {e}"));
             e.exit()

@@ -39,13 +39,15 @@ pub async fn run(
     if !args.client {
         match session {
             Ok(session) => {
-                let (server, resources, controller) =
-                    tokio::join!(server(&session), resources(&session), controller(&session));
-                rows.extend([
-                    ("server", server),
-                    ("resources", resources),
-                    ("controller", controller),
-                ]);
+                let server = server(&session).await;
+                let answers = server.is_ok();
+                rows.push(("server", server));
+                // Without a server the rest would only say the same again.
+                if answers {
+                    let (resources, controller) =
+                        tokio::join!(resources(&session), controller(&session));
+                    rows.extend([("resources", resources), ("controller", controller)]);
+                }
             }
             Err(e) => rows.push(("server", Err(e.to_string()))),
         }

@@ -92,6 +92,14 @@ async fn the_program_finds_the_cluster_by_its_kubeconfig() {
     );
     assert!(err.to_lowercase().contains("refused"), "{err}");
 
+    let output = plugin(&config, "version").await;
+    assert_eq!(output.status.code(), Some(0), "what cannot be told is said");
+    assert_eq!(
+        text(&output.stdout).matches("cannot be told").count(),
+        1,
+        "{output:?}"
+    );
+
     let output = plugin(&config, "version --client").await;
     assert!(text(&output.stdout).contains(env!("CARGO_PKG_VERSION")));
     let output = plugin(&config, "--help").await;

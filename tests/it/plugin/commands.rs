@@ -127,7 +127,14 @@ async fn scripts_read_what_became_of_a_command() {
 
 #[tokio::test]
 async fn nobody_answers() {
-    let lab = Lab::with(in_progress(json!({}))).await;
+    // What was answered before is no answer to this.
+    let before = "13/0 2026-11-21T11:00:00Z bob";
+    let lab = Lab::with(in_progress(json!({
+        "handledCommands": {"promote": before},
+        "lastHandledCommand": {"command": "promote", "value": before,
+            "at": "2026-11-21T11:00:01Z", "result": "Accepted"},
+    })))
+    .await;
     let seen = lab.run("promote checkout --timeout 1s").await;
     assert_eq!(seen.exit, Exit::TimedOut, "{seen:?}");
     for advice in [

@@ -324,6 +324,40 @@ async fn yesterdays_healthy_is_not_todays() {
     );
 }
 
+/// A reader that has gone.
+struct Closed;
+
+impl std::io::Write for Closed {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_has_gone_is_no_failure_and_no_good_news() {
+    let lab = Lab::with(in_progress(json!({}))).await;
+    for (words, exit) in [
+        ("get checkout", Exit::Done),
+        ("status checkout --wait", Exit::NoAnswer),
+    ] {
+        let words = std::iter::once("kubectl-tidegate").chain(words.split(' '));
+        let cli = <Cli as clap::Parser>::try_parse_from(words).unwrap();
+        let mut err = Paper::default();
+        let errors = err.clone();
+        let mut out = Closed;
+        let mut terminal = Terminal::new(&mut out, &mut err, Screen::default());
+        assert_eq!(
+            Box::pin(tidegate::cli::run(&cli, Ok(lab.session()), &mut terminal)).await,
+            exit
+        );
+        assert_eq!(errors.text(), "");
+    }
+}
+
 #[tokio::test]
 async fn version_says_what_can_be_told() {
     let lab = Lab::new();
