@@ -689,3 +689,178 @@ async fn an_orderly_end_finishes_what_has_begun() {
     // The status was written after it: the whole plan was carried out.
     assert_eq!(world.rollout("web")["status"]["phase"], "Progressing");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_replaces_every_pod_one_after_the_other_and_waits_for_budgets() {
+    let world = World::new();
+    let _controller = world.controller();
+    deployed(&world, "web", &two_steps()).await;
+    let pods = |w: &World| -> Vec<String> {
+        let pods = w.server.store().list("pods", NAMESPACE);
+        pods.iter()
+            .map(|p| p["metadata"]["uid"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let old = pods(&world);
+    assert_eq!(old.len(), 4);
+    // Times in the API are whole seconds; a pod of the same second is not older.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let refused = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&refused);
+    world.faults(move |request| {
+        // The first eviction meets a disruption budget.
+        if request.subresource == "eviction" && !seen.swap(true, Ordering::Relaxed) {
+            return Fault::Fail(429, "TooManyRequests");
+        }
+        assert!(
+            request.resource != "pods" || request.verb != "delete",
+            "a pod was deleted past its budget"
+        );
+        Fault::Pass
+    });
+    world.command("web", "restart").await;
+    world
+        .until("a refusal", |_| refused.load(Ordering::Relaxed))
+        .await;
+    assert_eq!(pods(&world), old, "nothing was taken by force");
+    world
+        .until("other pods", |w| {
+            let now = pods(w);
+            now.len() == 4 && now.iter().all(|pod| !old.contains(pod))
+        })
+        .await;
+    world
+        .until("the end of the restart", |w| {
+            w.rollout("web")["status"]["restartAt"].is_null()
+        })
+        .await;
+    assert_eq!(world.phase("web"), "Healthy");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_cannot_be_read_harms_no_other_and_is_said() {
+    let world = World::with_foreign_crds();
+    world.server.add(canary("odd", &json!([]))).unwrap();
+    world
+        .patch(
+            ROLLOUTS,
+            "odd/status",
+            json!({"status": {"phase": "Glorious"}}),
+        )
+        .await;
+    let _controller = world.controller();
+    deployed(&world, "web", &two_steps()).await;
+    world
+        .until("the event", |w| {
+            w.event_reasons().contains(&"ReconcileError".to_owned())
+        })
+        .await;
+    paused_at_20(&world, "web").await;
+    assert!(world.sizes("odd").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_that_break_and_resume_too_late_lose_nothing() {
+    let world = World::new();
+    let _controller = world.controller();
+    deployed(&world, "web", &two_steps()).await;
+    // Changes happen while nobody can watch, and the history of them is gone afterwards.
+    world.faults(|request| {
+        if request.verb == "watch" || request.verb == "list" {
+            Fault::Fail(503, "ServiceUnavailable")
+        } else {
+            Fault::Pass
+        }
+    });
+    world.server.disconnect_watches();
+    world.set_image("web", "r/app:v2").await;
+    world.server.compact();
+    world.no_faults();
+    world
+        .until("paused at 20", |w| {
+            w.phase("web") == "Paused" && w.weights("web") == (20, 80)
+        })
+        .await;
+    for _ in 0..5 {
+        world.server.disconnect_watches();
+        world.server.compact();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.command("web", "promote").await;
+    world
+        .until("the new version is stable", |w| {
+            w.phase("web") == "Healthy" && w.weights("web") == (0, 100)
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_takes_anothers_place_leaves_no_orphan() {
+    let world = World::new();
+    let _controller = world.controller();
+    deployed(&world, "web", &two_steps()).await;
+    paused_at_20(&world, "web").await;
+    world.set_image("web", "r/app:v3").await;
+    world
+        .until("v3 paused at 20", |w| {
+            w.phase("web") == "Paused"
+                && w.weights("web") == (20, 80)
+                && w.sizes("web").contains(&("r/app:v3".to_owned(), 1))
+        })
+        .await;
+    world
+        .until("v2 is gone", |w| {
+            w.sizes("web").contains(&("r/app:v2".to_owned(), 0))
+        })
+        .await;
+    world.command("web", "promote-full").await;
+    world
+        .until("v3 is stable", |w| {
+            w.phase("web") == "Healthy" && w.sizes("web").contains(&("r/app:v3".to_owned(), 4))
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_on_what_a_frozen_cache_says() {
+    let world = World::new();
+    let _controller = world.controller();
+    let steps =
+        json!([{"setWeight": 20}, {"pause": {"duration": "3s"}}, {"setWeight": 50}, {"pause": {}}]);
+    deployed(&world, "web", &steps).await;
+    paused_at_20(&world, "web").await;
+    // From now on the watches bring nothing, and the user holds the rollout.
+    let looked = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&looked);
+    world.faults(move |request| {
+        let selector = request.query.get("labelSelector");
+        let of_a_watch = request.verb == "watch"
+            || (request.verb == "list" && selector.is_none_or(|s| !s.contains('=')));
+        if request.verb == "get" && request.resource == "rollouts" {
+            seen.store(true, Ordering::Relaxed);
+        }
+        if of_a_watch { Fault::Hang } else { Fault::Pass }
+    });
+    world.server.disconnect_watches();
+    world
+        .patch(ROLLOUTS, "web", json!({"spec": {"paused": true}}))
+        .await;
+    // The pause is over for the cache; the live look sees what the user said.
+    world
+        .until("a live look", |_| looked.load(Ordering::Relaxed))
+        .await;
+    world
+        .until("the hold is noted", |w| {
+            w.rollout("web")["status"]["pause"]["reason"] == "Manual"
+        })
+        .await;
+    assert_eq!(world.weights("web"), (20, 80));
+    world.no_faults();
+    world.server.disconnect_watches();
+    world
+        .patch(ROLLOUTS, "web", json!({"spec": {"paused": false}}))
+        .await;
+    world
+        .until("it goes on", |w| w.weights("web") == (50, 50))
+        .await;
+}

@@ -1,16 +1,19 @@
-//! A cluster in memory: the API server, a stand-in for the ReplicaSet controller and the kubelet, a
-//! stand-in for a gateway, and the real controller.
+//! A cluster in memory: the API server, what beside it brings pods up and accepts routes, and the
+//! real controller.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use serde_json::{Value, json};
 use tidegate::controller::error::RunError;
 use tidegate::controller::run::{self, Config};
 use tidegate::core::observed::Settings;
+use tidegate::sim::apiserver::workloads::{PodBehaviour, Workloads, WorkloadsConfig};
 use tidegate::sim::apiserver::{ApiServer, ApiServerConfig, Fault, RequestInfo};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -95,16 +98,31 @@ pub fn config() -> Config {
 
 impl World {
     pub fn new() -> Self {
+        Self::with_crds(tidegate::api::crds())
+    }
+
+    /// A cluster whose CRDs are of another version of Tidegate, and let everything pass.
+    pub fn with_foreign_crds() -> Self {
+        let mut crds = tidegate::api::crds();
+        for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
+            let open = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+            version.schema = Some(serde_json::from_value(open).unwrap());
+        }
+        Self::with_crds(crds)
+    }
+
+    fn with_crds(crds: Vec<CustomResourceDefinition>) -> Self {
         if std::env::var_os("RUST_LOG").is_some() {
             // Set once per process; whoever comes later uses it too.
             let _ = tidegate::controller::telemetry::init(Default::default());
         }
-        let config = ApiServerConfig::default().with_crds(&tidegate::api::crds());
+        let config = ApiServerConfig::default().with_crds(&crds);
         let server = ApiServer::new(config).unwrap();
         server
             .add(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}))
             .unwrap();
-        let stand_ins = tokio::spawn(stand_ins(server.clone()));
+        let workloads = Workloads::new(&server, behaviour());
+        let stand_ins = tokio::spawn(async move { workloads.run(TICK).await });
         let user = server.client_as(NAMESPACE, "user");
         Self {
             server,
@@ -312,6 +330,26 @@ impl World {
     }
 }
 
+/// Pods of an image that is called broken never become ready.
+fn behaviour() -> WorkloadsConfig {
+    let of = |pod: &Pod| {
+        let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+        let broken = containers
+            .filter_map(|c| c.image.as_ref())
+            .any(|i| i.contains("broken"));
+        if broken {
+            PodBehaviour::NeverReady
+        } else {
+            PodBehaviour::ReadyAfter(Duration::ZERO)
+        }
+    };
+    WorkloadsConfig {
+        behaviour: Arc::new(of),
+        termination: Duration::ZERO,
+        ..WorkloadsConfig::default()
+    }
+}
+
 /// Counts up and answers every `n`-th time.
 pub fn every(n: usize) -> impl Fn() -> bool {
     let count = AtomicUsize::new(0);
@@ -354,65 +392,4 @@ pub fn canary(name: &str, steps: &Value) -> Value {
             "scaleDownDelaySeconds": 0, "abortScaleDownDelaySeconds": 0, "steps": steps,
         }}),
     )
-}
-
-/// Makes every pod available that a ReplicaSet asks for, and accepts every route.
-async fn stand_ins(server: ApiServer) {
-    let client = server.client_as(NAMESPACE, "stand-in");
-    loop {
-        for rs in server.store().list(REPLICA_SETS, NAMESPACE) {
-            let image = rs["spec"]["template"]["spec"]["containers"][0]["image"]
-                .as_str()
-                .unwrap_or_default();
-            let up = if image.contains("broken") {
-                json!(0)
-            } else {
-                rs["spec"]["replicas"].clone()
-            };
-            let status = json!({
-                "replicas": rs["spec"]["replicas"], "readyReplicas": up, "availableReplicas": up,
-                "observedGeneration": rs["metadata"]["generation"],
-            });
-            if rs["status"] != status {
-                write_status(&client, "apps/v1", "replicasets", &rs, &status).await;
-            }
-        }
-        for route in server.store().list(ROUTES, NAMESPACE) {
-            let generation = &route["metadata"]["generation"];
-            if route["status"]["parents"][0]["conditions"][0]["observedGeneration"] != *generation {
-                let condition = |kind: &str| {
-                    json!({"type": kind, "status": "True", "reason": kind, "message": "",
-                    "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": generation})
-                };
-                let parent = &route["spec"]["parentRefs"][0];
-                let status = json!({"parents": [{"parentRef": parent, "controllerName": "test.io/gateway",
-                    "conditions": [condition("Accepted"), condition("ResolvedRefs")]}]});
-                write_status(
-                    &client,
-                    "gateway.networking.k8s.io/v1",
-                    "httproutes",
-                    &route,
-                    &status,
-                )
-                .await;
-            }
-        }
-        tokio::time::sleep(TICK).await;
-    }
-}
-
-async fn write_status(client: &Client, api: &str, plural: &str, object: &Value, status: &Value) {
-    let name = object["metadata"]["name"].as_str().unwrap();
-    let path = format!("/apis/{api}/namespaces/{NAMESPACE}/{plural}/{name}/status");
-    let version = &object["metadata"]["resourceVersion"];
-    let request = http::Request::patch(path)
-        .header("content-type", "application/merge-patch+json")
-        .body(
-            json!({"metadata": {"resourceVersion": version}, "status": status})
-                .to_string()
-                .into_bytes(),
-        )
-        .unwrap();
-    // Whoever was faster: the next round sees it.
-    let _ = client.request::<Value>(request).await;
 }
