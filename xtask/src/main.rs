@@ -7,6 +7,7 @@
 // A task speaks to the person who started it.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod generate;
 mod process;
 mod steps;
 mod summary;
@@ -24,6 +25,14 @@ const COMMANDS: &[(&str, &str)] = &[
     (
         "tools",
         "build the programs that the cluster tests need, and print their folder",
+    ),
+    (
+        "generate",
+        "write crds/ and the chart's copies anew from src/api",
+    ),
+    (
+        "cluster up",
+        "keep the cluster tests' control plane running, until Ctrl-C",
     ),
     ("list", "this text"),
 ];
@@ -47,6 +56,10 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     match command {
         "test" => steps::test(&repository()?, &steps::Selection::parse(rest)?),
         "cluster" if rest == ["up"] => steps::cluster_up(&repository()?),
+        "generate" => {
+            generate::generate(&repository()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         "tools" => {
             println!("{}", tools::Tools::build_all(&repository()?)?.display());
             Ok(ExitCode::SUCCESS)
