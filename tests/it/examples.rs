@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 use tidegate::analysis::template::{Builtins, NamedTemplate, freeze};
 use tidegate::api::analysis::AnalysisTemplate;
 use tidegate::api::rollout::Rollout;
+use tidegate::api::revert::TemplateChange;
 use tidegate::core::spec::{self, AnalysisRequest, Spec};
+use tidegate::git::revert::{Versions, Which, plan_revert};
+use tidegate::git::scope::Workload;
 use tidegate::sim::apiserver::{ApiServer, ApiServerConfig};
 
 /// Where a manifest without a namespace is applied.
@@ -258,6 +261,41 @@ fn what_is_not_applied_is_what_it_says_it_is() {
             );
         }
     }
+}
+
+/// What the pipeline example promises: of its values file the tag goes back, and nothing else.
+#[test]
+fn the_git_writer_can_put_the_tag_of_the_pipeline_example_back() {
+    let path = "deploy/values-prod.yaml";
+    let good = fs::read_to_string(folder().join("git-revert").join(path)).unwrap();
+    assert!(good.contains("tag: 1.0.0"), "{good}");
+    let bad = good.replace("tag: 1.0.0", "tag: 1.1.0");
+    let tip = format!("{bad}replicas: 6 # somebody else, meanwhile\n");
+    let image = |tag: &str| Some(format!("registry.example.com/shop/checkout:{tag}"));
+    let changes = [TemplateChange {
+        path: "spec.containers[app].image".to_owned(),
+        old: image("1.0.0"),
+        new: image("1.1.0"),
+    }];
+    let versions = Versions {
+        path,
+        good: Some(good.as_bytes()),
+        bad: Some(bad.as_bytes()),
+        tip: Some(tip.as_bytes()),
+    };
+    let workload = Workload {
+        name: "checkout",
+        changes: &changes,
+        overrides: true,
+    };
+    let plan = plan_revert(&[versions], &Which::Workload(workload)).unwrap();
+    let expected = format!("{good}replicas: 6 # somebody else, meanwhile\n");
+    let written: Vec<(&str, &str)> = plan
+        .files
+        .iter()
+        .map(|file| (file.path.as_str(), file.text.as_str()))
+        .collect();
+    assert_eq!(written, [(path, expected.as_str())]);
 }
 
 #[test]
