@@ -226,3 +226,79 @@ fn hex(digit: u8) -> Option<u8> {
         .to_digit(16)
         .and_then(|d| u8::try_from(d).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_say_what_they_want() {
+        for (method, uri, wanted) in [
+            ("GET", "/api/v1/pods", "list pods  "),
+            (
+                "GET",
+                "/api/v1/namespaces/ns/pods?watch=1",
+                "watch pods ns ",
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/ns/pods/p?watch=1",
+                "get pods ns p",
+            ),
+            ("GET", "/api/v1/namespaces", "list namespaces  "),
+            ("GET", "/api/v1/namespaces/ns", "get namespaces  ns"),
+            (
+                "PUT",
+                "/api/v1/namespaces/ns/status",
+                "update namespaces/status  ns",
+            ),
+            (
+                "POST",
+                "/apis/apps/v1/namespaces/ns/replicasets",
+                "create replicasets.apps ns ",
+            ),
+            (
+                "PATCH",
+                "/apis/apps/v1/namespaces/ns/replicasets/r/scale",
+                "patch replicasets.apps/scale ns r",
+            ),
+            (
+                "DELETE",
+                "/apis/tidegate.io/v1alpha1/metricsproviders/m",
+                "delete metricsproviders.tidegate.io  m",
+            ),
+            (
+                "DELETE",
+                "/api/v1/namespaces/ns/pods?labelSelector=a%3Db",
+                "deletecollection pods ns ",
+            ),
+            ("GET", "/apis/apps/v1", "get   "),
+            ("GET", "/healthz", "get   "),
+        ] {
+            let uri: Uri = uri.parse().unwrap();
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let info = RequestInfo::parse(&method, &uri, &HeaderMap::new());
+            let said = format!(
+                "{} {} {} {}",
+                info.verb,
+                info.resource_id(),
+                info.namespace,
+                info.name
+            );
+            assert_eq!(said, wanted, "{uri}");
+        }
+    }
+
+    #[test]
+    fn queries_are_decoded() {
+        let uri: Uri = "/api/v1/pods?labelSelector=a+in+(b%2Cc)&x=%zz&force=true"
+            .parse()
+            .unwrap();
+        let info = RequestInfo::parse(&Method::GET, &uri, &HeaderMap::new());
+        assert_eq!(
+            (info.param("labelSelector"), info.param("x")),
+            ("a in (b,c)", "%zz")
+        );
+        assert!(info.flag("force") && !info.flag("x"));
+    }
+}

@@ -237,3 +237,85 @@ impl FieldSelector {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn matches(selector: &str, labels: Value) -> bool {
+        LabelSelector::parse(selector)
+            .unwrap()
+            .matches(&json!({"metadata": {"labels": labels}}))
+    }
+
+    #[test]
+    fn label_selectors() {
+        let labels = || json!({"app": "web", "tier": ""});
+        for holds in [
+            "",
+            "app=web",
+            "app==web",
+            "app!=db",
+            "app in (db, web)",
+            "tier=",
+            "tier",
+            "app notin (db)",
+            "!none",
+            "none!=x",
+            "none notin (x)",
+            "app=web,tier,!none",
+        ] {
+            assert!(matches(holds, labels()), "{holds}");
+        }
+        for fails in [
+            "app=db",
+            "app!=web",
+            "app in (db)",
+            "app notin (web)",
+            "none",
+            "!app",
+            "none=x",
+            "none in (x)",
+            "app=web,none",
+        ] {
+            assert!(!matches(fails, labels()), "{fails}");
+        }
+        for wrong in [
+            "app is web",
+            "app in web",
+            "=x",
+            "app in (a b)",
+            "a b",
+            "app=web!",
+        ] {
+            assert!(LabelSelector::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn selectors_in_objects_and_back_to_text() {
+        let selector = LabelSelector::from_object(&json!({
+            "matchLabels": {"app": "web"},
+            "matchExpressions": [
+                {"key": "tier", "operator": "In", "values": ["a", "b"]},
+                {"key": "old", "operator": "DoesNotExist"},
+            ],
+        }))
+        .unwrap();
+        assert_eq!(selector.text(), "app=web,tier in (a,b),!old");
+        assert_eq!(LabelSelector::parse(&selector.text()).unwrap(), selector);
+        assert_eq!(LabelSelector::from_object(&Value::Null), None);
+        assert!(
+            LabelSelector::from_object(&json!({}))
+                .unwrap()
+                .matches_labels(&Value::Null)
+        );
+        assert_eq!(
+            LabelSelector::from_labels(&json!({})),
+            None,
+            "an empty Service selector"
+        );
+    }
+}

@@ -314,3 +314,95 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey::new("things", "ns", name)
+    }
+
+    fn put(store: &mut Store, name: &str, value: i32) -> u64 {
+        let object = json!({"metadata": {"name": name, "uid": name}, "value": value});
+        store.put(&key(name), object);
+        store.version()
+    }
+
+    fn then(store: &Store, version: u64) -> Option<Vec<(String, Value)>> {
+        let list = store.list_at("things", "ns", version)?;
+        Some(
+            list.into_iter()
+                .map(|(key, object)| (key.name, object["value"].clone()))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn the_past_can_be_listed_until_it_is_forgotten() {
+        let mut store = Store::new(4, "seed");
+        let first = put(&mut store, "a", 1);
+        let second = put(&mut store, "b", 2);
+        let third = put(&mut store, "a", 3);
+        store.remove(&key("b"));
+        assert_eq!(then(&store, first).unwrap(), [("a".into(), json!(1))]);
+        assert_eq!(
+            then(&store, second).unwrap(),
+            [("a".into(), json!(1)), ("b".into(), json!(2))]
+        );
+        assert_eq!(
+            then(&store, third).unwrap(),
+            [("a".into(), json!(3)), ("b".into(), json!(2))]
+        );
+        assert_eq!(
+            then(&store, store.version()).unwrap(),
+            [("a".into(), json!(3))]
+        );
+        put(&mut store, "c", 4);
+        put(&mut store, "c", 5);
+        assert_eq!(then(&store, first), None);
+        assert!(store.events_after("things", first, 10).is_none());
+        assert_eq!(store.events_after("things", third, 10).unwrap().0.len(), 3);
+    }
+
+    #[test]
+    fn a_reader_goes_on_where_a_batch_ended() {
+        let mut store = Store::new(100, "seed");
+        let start = store.version();
+        for n in 0..5 {
+            put(&mut store, "a", n);
+            store.put(
+                &ObjectKey::new("others", "ns", "x"),
+                json!({"metadata": {"uid": "x"}}),
+            );
+        }
+        let (mut at, mut seen) = (start, 0);
+        while at < store.version() {
+            let (events, reached) = store.events_after("things", at, 2).unwrap();
+            assert!(reached > at);
+            seen += events.len();
+            at = reached;
+        }
+        assert_eq!(seen, 5);
+    }
+
+    #[test]
+    fn uids_repeat_with_the_seed_and_never_otherwise() {
+        let draw = |seed: &str| {
+            let mut store = Store::new(1, seed);
+            [
+                store.new_uid(),
+                store.new_uid(),
+                store.name_suffix(),
+                store.name_suffix(),
+            ]
+        };
+        assert_eq!(draw("a"), draw("a"));
+        assert_ne!(draw("a"), draw("b"));
+        let [first, second, suffix, _] = draw("a");
+        assert_ne!(first, second);
+        assert_eq!((first.len(), suffix.len()), (36, 5));
+    }
+}

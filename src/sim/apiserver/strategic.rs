@@ -203,3 +203,78 @@ fn set_order(object: &mut Map<String, Value>, field: &str, order: &Value) {
         None => a == b,
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn merged(object: &Value, patch: &Value) -> Value {
+        merge(object, patch.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn lists_of_objects_merge_by_their_key_and_new_items_come_first() {
+        let object =
+            json!({"containers": [{"name": "a", "image": "1"}, {"name": "b"}], "args": [1]});
+        let patch = json!({"containers": [{"name": "a", "tty": true}, {"name": "c"}], "args": [2]});
+        let wanted = json!({
+            "containers": [{"name": "a", "image": "1", "tty": true}, {"name": "c"}, {"name": "b"}],
+            "args": [2],
+        });
+        assert_eq!(merged(&object, &patch), wanted);
+    }
+
+    #[test]
+    fn directives() {
+        let object = json!({
+            "env": [{"name": "a"}, {"name": "b"}, {"name": "c"}],
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}},
+            "finalizers": ["x", "y"], "labels": {"k": "v"}, "gone": {"k": "v"},
+        });
+        for (patch, field, wanted) in [
+            (
+                json!({"env": [{"name": "b", "$patch": "delete"}]}),
+                "env",
+                json!([{"name": "a"}, {"name": "c"}]),
+            ),
+            (
+                json!({"env": [{"$patch": "replace"}, {"name": "z"}]}),
+                "env",
+                json!([{"name": "z"}]),
+            ),
+            (
+                json!({"$setElementOrder/env": [{"name": "c"}, {"name": "a"}, {"name": "b"}]}),
+                "env",
+                json!([{"name": "c"}, {"name": "a"}, {"name": "b"}]),
+            ),
+            (
+                json!({"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}),
+                "strategy",
+                json!({"type": "Recreate"}),
+            ),
+            (
+                json!({"$deleteFromPrimitiveList/finalizers": ["x"]}),
+                "finalizers",
+                json!(["y"]),
+            ),
+            (
+                json!({"finalizers": ["z"]}),
+                "finalizers",
+                json!(["x", "y", "z"]),
+            ),
+            (
+                json!({"labels": {"$patch": "replace", "n": "m"}}),
+                "labels",
+                json!({"n": "m"}),
+            ),
+            (json!({"gone": {"$patch": "delete"}}), "gone", Value::Null),
+            (json!({"gone": null}), "gone", Value::Null),
+        ] {
+            let after = merged(&object, &patch);
+            assert_eq!(after.get(field).unwrap_or(&Value::Null), &wanted, "{patch}");
+        }
+        assert!(merge(&object, b"[1]").is_err());
+    }
+}

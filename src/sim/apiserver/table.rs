@@ -314,3 +314,52 @@ fn event_message(event: &Value) -> Value {
         .cloned()
         .unwrap_or(Value::Null)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printer_columns_find_their_values() {
+        let object = json!({
+            "metadata": {"labels": {"example.com/x": "dotted"}},
+            "spec": {"list": [1, {"deep": 2}]},
+            "status": {"conditions": [
+                {"type": "Ready", "status": "False"}, {"type": "Paused", "status": "True"}]},
+        });
+        for (path, wanted) in [
+            (".spec.list[0]", json!(1)),
+            (".spec.list[1].deep", json!(2)),
+            (
+                ".status.conditions[?(@.type==\"Paused\")].status",
+                json!("True"),
+            ),
+            (
+                ".status.conditions[?(@.type=='Ready')].status",
+                json!("False"),
+            ),
+            (".status.conditions[?(@.type==\"No\")].status", Value::Null),
+            (".metadata.labels.example\\.com/x", json!("dotted")),
+            (".spec.none.deeper", Value::Null),
+            (".spec.list", json!("[1,{\"deep\":2}]")),
+        ] {
+            assert_eq!(simple_json_path(&object, path), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn ages_are_short() {
+        let now: Timestamp = "2026-01-10T00:00:00Z".parse().unwrap();
+        for (then, wanted) in [
+            ("2026-01-09T23:59:01Z", "59s"),
+            ("2026-01-09T23:55:30Z", "4m30s"),
+            ("2026-01-09T23:00:00Z", "60m"),
+            ("2026-01-09T12:00:00Z", "12h"),
+            ("2026-01-01T00:00:00Z", "9d"),
+            ("2026-01-10T00:00:09Z", "0s"),
+            ("yesterday", "<invalid>"),
+        ] {
+            assert_eq!(age(then, now), wanted, "{then}");
+        }
+    }
+}

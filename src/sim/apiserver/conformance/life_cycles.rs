@@ -14,6 +14,7 @@ use super::{
 pub(super) fn steps() -> Vec<Step> {
     let mut steps = deleting();
     steps.extend(watching());
+    steps.extend(namespaces());
     steps
 }
 
@@ -154,5 +155,25 @@ fn watching() -> Vec<Step> {
             &format!("{MAPS}?watch=true&resourceVersion=abc"),
         )
         .code_only(),
+    ]
+}
+
+/// A namespace takes along what is in it.
+fn namespaces() -> Vec<Step> {
+    let inner = "/api/v1/namespaces/{ns}-inner";
+    let maps = format!("{inner}/configmaps");
+    let namespace = json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "{ns}-inner"},
+    });
+    vec![
+        post("inner namespace", "/api/v1/namespaces", &namespace),
+        post(
+            "map inside",
+            &maps,
+            &map("inside", json!({}), json!({"k": "1"})),
+        ),
+        delete("inner namespace deleted", inner, &Value::Null),
+        get("map inside gone", &format!("{maps}/inside")).until_code(404),
+        get("inner namespace gone", inner).until_code(404),
     ]
 }

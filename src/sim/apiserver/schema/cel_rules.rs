@@ -145,7 +145,16 @@ fn evaluate(
     }
     match program(text)?.execute(&context) {
         Ok(CelValue::Bool(false)) => {}
-        _ => return None,
+        Ok(CelValue::Bool(true)) => return None,
+        other => {
+            tracing::debug!(
+                rule = text,
+                path,
+                ?other,
+                "rule skipped: it cannot be evaluated"
+            );
+            return None;
+        }
     }
     let message = rule
         .get("messageExpression")
