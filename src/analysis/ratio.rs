@@ -121,13 +121,6 @@ pub fn next_question(plan: &Plan, status: &RatioStatus, polled: Option<i64>) -> 
     over.max(polled.map_or(i64::MIN, |p| p + pause))
 }
 
-/// Whether the run is so far behind that it should ask again at once.
-#[must_use]
-pub fn is_behind(status: &RatioStatus, now: i64) -> bool {
-    let s = status.sampler.as_ref().filter(|s| s.scrape_seconds > 0);
-    s.is_some_and(|s| now - s.cursor.min(s.gross_cursor) > CHUNK_S)
-}
-
 /// Takes the answers in. True: there were windows to be looked at.
 ///
 /// # Errors

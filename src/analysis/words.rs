@@ -49,6 +49,15 @@ pub fn seconds(n: i64) -> String {
     }
 }
 
+/// A measured value with at most five digits that say something.
+#[must_use]
+pub fn number(n: f64) -> String {
+    if n.abs() >= 1e5 || (n.abs() < 1e-3 && n.abs() > 0.0) {
+        return format!("{n:.3e}");
+    }
+    plain(&format!("{n:.4}")).to_owned()
+}
+
 fn plain(number: &str) -> &str {
     if number.contains('.') {
         number.trim_end_matches('0').trim_end_matches('.')

@@ -318,7 +318,11 @@ pub struct ThresholdStatus {
     pub undecided: i32,
     /// Asked in vain: no number came back. They count for nothing.
     pub unanswered: i32,
-    /// When the last measurement was made.
+    /// Why the last question brought no number, in one word; empty: it brought one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub silence: String,
+    /// When it was last asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_at: Option<Timestamp>,
     /// The last measurements, newest last.

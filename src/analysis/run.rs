@@ -1,0 +1,499 @@
+//! A run, step by step: what to ask, what the answers mean, when to look again.
+//!
+//! The caller asks and keeps the time. What the run knows is in its status, so it goes on after a
+//! restart at any instant; [`Pace`] only keeps it from asking too often and may be lost.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::plan::{Kind, Plan, PlannedMetric, Problem};
+use super::ratio::{self, Finding};
+use super::series::Answers;
+use super::threshold::{self, Point};
+use super::words;
+use crate::api::analysis::{OnInconclusive, RunMode};
+use crate::api::analysis_status::{
+    AnalysisRunStatus, MetricStatus, RatioStatus, RunPhase, ThresholdStatus, Trouble, Verdict,
+};
+
+/// Longest message of a run or metric.
+const MESSAGE_MAX: usize = 1000;
+/// Longest query that is shown.
+const QUERY_MAX: usize = 1024;
+/// Longest query that is shown in a status that would be too large.
+const QUERY_SHORT: usize = 200;
+/// Largest status.
+const STATUS_MAX: usize = 64 * 1024;
+/// A single failed question is asked again before it is called an error.
+const TROUBLE_MIN: i32 = 2;
+/// Longest wait after a failed question, unless the source asks for more ...
+const RETRY_MAX_S: i64 = 30;
+/// ... and the most that it may ask for.
+const RETRY_AFTER_MAX_S: i64 = 300;
+/// A run looks at itself at least this often: a clock that jumped must not stop it.
+const LOOK_MAX_S: i64 = 60;
+
+/// A question to the metrics source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// The metric, by its place in the plan.
+    pub metric: usize,
+    /// The time to ask for, in Unix seconds.
+    pub at: i64,
+    /// How far back, in seconds; 0: an instant query.
+    pub reach: i64,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// For a ratio.
+    Samples(Answers),
+    /// For a threshold.
+    Points(Vec<Point>),
+}
+
+/// Why nothing came back that can be used. It says nothing about the version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// In one word.
+    pub reason: String,
+    /// In one sentence, without anything that the source sent.
+    pub message: String,
+    /// How long the source asks to be left alone, in seconds.
+    pub retry_after: Option<i64>,
+}
+
+/// When each metric was last asked for, in Unix seconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pace(BTreeMap<usize, i64>);
+
+/// The status of a run before it has looked at anything.
+#[must_use]
+pub fn begin(plan: &Plan) -> AnalysisRunStatus {
+    AnalysisRunStatus {
+        phase: Some(RunPhase::Pending),
+        metrics: plan.metrics.iter().map(metric_status).collect(),
+        ..AnalysisRunStatus::default()
+    }
+}
+
+fn metric_status(metric: &PlannedMetric) -> MetricStatus {
+    let queries: Vec<&String> = match &metric.kind {
+        Kind::Ratio(r) => vec![
+            &r.total.canary,
+            &r.total.stable,
+            &r.bad.canary,
+            &r.bad.stable,
+        ],
+        Kind::Threshold(t) => vec![&t.query],
+    };
+    MetricStatus {
+        name: metric.name.clone(),
+        verdict: Verdict::Inconclusive,
+        reason: "Collecting".into(),
+        message: String::new(),
+        dry_run: metric.dry_run,
+        queries: queries
+            .into_iter()
+            .map(|q| words::cut(q, QUERY_MAX))
+            .collect(),
+        trouble: None,
+        ratio: matches!(metric.kind, Kind::Ratio(_)).then(RatioStatus::default),
+        threshold: matches!(metric.kind, Kind::Threshold(_)).then(ThresholdStatus::default),
+    }
+}
+
+/// Takes up a status as it was read from the cluster: what does not belong to the plan begins anew.
+#[must_use]
+pub fn resume(plan: &Plan, status: Option<AnalysisRunStatus>) -> AnalysisRunStatus {
+    let fresh = begin(plan);
+    let Some(status) = status.filter(|s| s.phase.is_some()) else {
+        return fresh;
+    };
+    let mut known: BTreeMap<String, MetricStatus> = status
+        .metrics
+        .into_iter()
+        .map(|m| (m.name.clone(), m))
+        .collect();
+    let fits = |known: &MetricStatus, fresh: &MetricStatus| {
+        known.ratio.is_some() == fresh.ratio.is_some()
+            && known.threshold.is_some() == fresh.threshold.is_some()
+    };
+    let metrics = fresh
+        .metrics
+        .into_iter()
+        .map(|fresh| match known.remove(&fresh.name) {
+            Some(known) if fits(&known, &fresh) => known,
+            _ => fresh,
+        })
+        .collect();
+    AnalysisRunStatus { metrics, ..status }
+}
+
+/// The status of a run whose spec cannot be read.
+#[must_use]
+pub fn invalid(problems: &[Problem], now: Timestamp) -> AnalysisRunStatus {
+    let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    AnalysisRunStatus {
+        phase: Some(RunPhase::Inconclusive),
+        verdict: Some(Verdict::Inconclusive),
+        reason: "InvalidSpec".into(),
+        message: words::cut(&all.join("; "), MESSAGE_MAX),
+        completed_at: Some(whole(now)),
+        ..AnalysisRunStatus::default()
+    }
+}
+
+/// Whether a run is over.
+#[must_use]
+pub fn is_over(status: &AnalysisRunStatus) -> bool {
+    !matches!(
+        status.phase,
+        None | Some(RunPhase::Pending | RunPhase::Running)
+    )
+}
+
+/// What is to be asked now.
+#[must_use]
+pub fn questions(plan: &Plan, status: &AnalysisRunStatus, pace: &Pace, now: i64) -> Vec<Question> {
+    let metrics = plan.metrics.iter().zip(&status.metrics).enumerate();
+    let due = metrics.filter(|(i, (metric, status))| due(plan, metric, status, pace, *i) <= now);
+    due.map(
+        |(i, (metric, status))| match (&metric.kind, &status.ratio) {
+            (Kind::Ratio(_), Some(ratio)) => {
+                let (at, reach) = ratio::question(plan, ratio, now);
+                Question {
+                    metric: i,
+                    at,
+                    reach,
+                }
+            }
+            _ => Question {
+                metric: i,
+                at: now,
+                reach: 0,
+            },
+        },
+    )
+    .collect()
+}
+
+fn due(
+    plan: &Plan,
+    metric: &PlannedMetric,
+    status: &MetricStatus,
+    pace: &Pace,
+    index: usize,
+) -> i64 {
+    if let Some(trouble) = &status.trouble {
+        return trouble.retry_at.as_second();
+    }
+    match (&metric.kind, &status.ratio, &status.threshold) {
+        (Kind::Ratio(_), Some(ratio), _) => {
+            ratio::next_question(plan, ratio, pace.0.get(&index).copied())
+        }
+        (Kind::Threshold(threshold), _, Some(status)) => {
+            threshold::next_question(plan, threshold, status)
+        }
+        _ => i64::MAX,
+    }
+}
+
+/// Takes an answer in. True: more is to be asked at once, the run is behind.
+pub fn take(
+    plan: &Plan,
+    status: &mut AnalysisRunStatus,
+    pace: &mut Pace,
+    question: &Question,
+    answer: Result<Answer, Fault>,
+    now: Timestamp,
+) -> bool {
+    let at = now.as_second();
+    pace.0.insert(question.metric, at);
+    let Some((metric, status)) = plan
+        .metrics
+        .get(question.metric)
+        .zip(status.metrics.get_mut(question.metric))
+    else {
+        return false;
+    };
+    let taken = answer.and_then(|answer| match (&metric.kind, answer) {
+        (Kind::Ratio(plan_of), Answer::Samples(answers)) => {
+            let ratio = status.ratio.get_or_insert_default();
+            let looked = ratio::take(plan, plan_of, ratio, &answers)
+                .map_err(|e| fault(e.reason(), &e.to_string()))?;
+            Ok(looked && answers.at < at)
+        }
+        (Kind::Threshold(plan_of), Answer::Points(points)) => {
+            let threshold = status.threshold.get_or_insert_default();
+            let asked = Timestamp::from_second(question.at).unwrap_or(now);
+            threshold::take(plan_of, threshold, asked, &points)
+                .map_err(|e| fault(e.reason(), &e.to_string()))?;
+            Ok(false)
+        }
+        _ => Err(fault("WrongAnswer", "the source answered another question")),
+    });
+    match taken {
+        Ok(behind) => {
+            status.trouble = None;
+            behind
+        }
+        Err(fault) => {
+            let before = status.trouble.take();
+            status.trouble = Some(trouble(before, fault, now));
+            false
+        }
+    }
+}
+
+fn fault(reason: &str, message: &str) -> Fault {
+    Fault {
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        retry_after: None,
+    }
+}
+
+fn trouble(before: Option<Trouble>, fault: Fault, now: Timestamp) -> Trouble {
+    let count = before.as_ref().map_or(0, |t| t.count).saturating_add(1);
+    let wait = (1_i64 << count.clamp(0, 6)).min(RETRY_MAX_S);
+    let wait = wait.max(fault.retry_after.unwrap_or(0).min(RETRY_AFTER_MAX_S));
+    Trouble {
+        reason: words::cut(&fault.reason, 64),
+        message: words::cut(&fault.message, 500),
+        since: before.map_or(whole(now), |t| t.since),
+        count,
+        retry_at: whole(now + jiff::SignedDuration::from_secs(wait)),
+    }
+}
+
+/// What all of it means now: verdicts, phase, messages.
+pub fn conclude(plan: &Plan, status: &mut AnalysisRunStatus, terminate: bool, now: Timestamp) {
+    if is_over(status) {
+        return;
+    }
+    let at = now.as_second();
+    if at < plan.start && !terminate {
+        status.phase = Some(RunPhase::Pending);
+        status.verdict = Some(Verdict::Inconclusive);
+        status.reason = "Pending".into();
+        status.message = "waits for its start".into();
+        return;
+    }
+    status.started_at.get_or_insert(whole(now));
+    status.phase = Some(RunPhase::Running);
+    for (metric, status) in plan.metrics.iter().zip(&mut status.metrics) {
+        conclude_metric(plan, metric, status, at);
+    }
+    let finding = verdict(plan, status, at);
+    hold(status, finding.verdict, now);
+    status.verdict = Some(finding.verdict);
+    status.reason = finding.reason.to_owned();
+    status.message = words::cut(&finding.message, MESSAGE_MAX);
+    let over = match (finding.verdict, finding.reason, plan.mode) {
+        (Verdict::Fail, ..) => Some(RunPhase::Failed),
+        (Verdict::Pass, _, RunMode::Step) => Some(RunPhase::Successful),
+        (Verdict::Inconclusive, TIME_IS_OVER, RunMode::Step) => Some(RunPhase::Inconclusive),
+        _ => None,
+    };
+    let over = over.or(terminate.then_some(RunPhase::Terminated));
+    if let Some(phase) = over {
+        status.phase = Some(phase);
+        status.completed_at = Some(whole(now));
+    }
+    fit(status);
+}
+
+/// The reason of a run that ends for want of evidence.
+const TIME_IS_OVER: &str = "TimeIsOver";
+
+fn conclude_metric(plan: &Plan, metric: &PlannedMetric, status: &mut MetricStatus, at: i64) {
+    let mut asked = false;
+    let found = match (&metric.kind, &mut status.ratio, &status.threshold) {
+        (Kind::Ratio(plan_of), Some(ratio), _) => {
+            asked = ratio.sampler.is_some();
+            let (found, forecast) = ratio::find(plan, plan_of, ratio, at);
+            ratio.forecast = forecast;
+            found
+        }
+        (Kind::Threshold(plan_of), _, Some(threshold)) => {
+            asked = threshold.last_at.is_some();
+            threshold::find(plan_of, threshold)
+        }
+        _ => Finding::new(Verdict::Inconclusive, "Collecting", ""),
+    };
+    let found = match &status.trouble {
+        Some(trouble) if found.verdict != Verdict::Fail => {
+            if asked && trouble.count < TROUBLE_MIN {
+                // One failed question is no state, but nothing passes on it.
+                let message = format!("asks again after {}: {}", trouble.reason, found.message);
+                Finding::new(held_back(found.verdict), "AsksAgain", message)
+            } else {
+                status.reason.clone_from(&trouble.reason);
+                status.verdict = Verdict::SourceError;
+                status.message = words::cut(
+                    &format!(
+                        "{}: {} (asked {} times)",
+                        trouble.reason, trouble.message, trouble.count
+                    ),
+                    MESSAGE_MAX,
+                );
+                return;
+            }
+        }
+        _ => found,
+    };
+    status.verdict = found.verdict;
+    status.reason = found.reason.to_owned();
+    status.message = words::cut(&found.message, MESSAGE_MAX);
+}
+
+fn held_back(verdict: Verdict) -> Verdict {
+    if verdict == Verdict::Pass {
+        Verdict::Inconclusive
+    } else {
+        verdict
+    }
+}
+
+/// Harm goes before missing data, missing data before everything that promotes, and evidence before
+/// the time that is over: a run that was not looked at for a while is judged by what it finds.
+fn verdict(plan: &Plan, status: &AnalysisRunStatus, at: i64) -> Finding {
+    let judged: Vec<&MetricStatus> = status.metrics.iter().filter(|m| !m.dry_run).collect();
+    let of = |verdict: Verdict| judged.iter().filter(move |m| m.verdict == verdict);
+    for (verdict, reason) in [
+        (Verdict::Fail, "Fail"),
+        (Verdict::SourceError, "SourceError"),
+        (Verdict::NoData, "NoData"),
+    ] {
+        if let Some(first) = of(verdict).next() {
+            return Finding::new(verdict, reason, said(first, of(verdict).count()));
+        }
+    }
+    let open = judged.iter().filter(|m| m.verdict != Verdict::Pass);
+    let left = plan.begin + plan.min_bake - at;
+    if let Some(first) = judged.first()
+        && open.clone().next().is_none()
+    {
+        if left > 0 {
+            let message = format!(
+                "good so far, watched for another {}; {}",
+                words::seconds(left),
+                said(first, judged.len())
+            );
+            return Finding::new(Verdict::Inconclusive, "Baking", message);
+        }
+        return Finding::new(Verdict::Pass, "Pass", said(first, judged.len()));
+    }
+    let count = open.clone().count();
+    let message = open
+        .clone()
+        .next()
+        .map_or_else(String::new, |first| said(first, count));
+    let elapsed = at - plan.begin - held(status, at);
+    if plan.mode == RunMode::Background || elapsed < plan.max_duration {
+        return Finding::new(Verdict::Inconclusive, "Collecting", message);
+    }
+    let waited = words::seconds(plan.max_duration);
+    if open.clone().all(|m| nearly_safe(plan, m)) {
+        let message = format!(
+            "not shown to be good enough within {waited}, but more than twice as bad is ruled out with 95 %; {message}"
+        );
+        return Finding::new(Verdict::Pass, "PassWithWarning", message);
+    }
+    let message = format!("not enough evidence within {waited}; {message}");
+    match plan.on_inconclusive {
+        OnInconclusive::Pause => Finding::new(Verdict::Inconclusive, TIME_IS_OVER, message),
+        OnInconclusive::Abort => Finding::new(Verdict::Fail, "TooLittleEvidence", message),
+    }
+}
+
+/// Whether the interval rules out twice what would be too bad for the next weight (statistics,
+/// section 2g).
+fn nearly_safe(plan: &Plan, status: &MetricStatus) -> bool {
+    let planned = plan.metrics.iter().find(|m| m.name == status.name);
+    let effect = status.ratio.as_ref().and_then(|r| r.effect);
+    match (planned.map(|m| &m.kind), effect) {
+        (Some(Kind::Ratio(ratio)), Some(effect)) => {
+            effect.upper < 2.0 * ratio.required(plan.next_weight).times
+        }
+        _ => false,
+    }
+}
+
+fn said(metric: &MetricStatus, count: usize) -> String {
+    let more = match count {
+        0 | 1 => String::new(),
+        2 => " (and one more metric)".to_owned(),
+        n => format!(" (and {} more metrics)", n - 1),
+    };
+    format!("{}: {}{more}", metric.name, metric.message)
+}
+
+/// Keeps the time of holds apart, so that a source that is down does not use up `maxDuration`.
+fn hold(status: &mut AnalysisRunStatus, verdict: Verdict, now: Timestamp) {
+    let holds = matches!(verdict, Verdict::NoData | Verdict::SourceError);
+    match (holds, status.held_since) {
+        (true, None) => status.held_since = Some(whole(now)),
+        (false, Some(since)) => {
+            status.held_seconds += (now.as_second() - since.as_second()).max(0);
+            status.held_since = None;
+        }
+        _ => {}
+    }
+}
+
+/// For how long the run was held in all.
+fn held(status: &AnalysisRunStatus, at: i64) -> i64 {
+    let present = status
+        .held_since
+        .map_or(0, |since| (at - since.as_second()).max(0));
+    status.held_seconds + present
+}
+
+/// When to look again, in Unix seconds.
+#[must_use]
+pub fn next_look(plan: &Plan, status: &AnalysisRunStatus, pace: &Pace, now: i64) -> i64 {
+    let metrics = plan.metrics.iter().zip(&status.metrics).enumerate();
+    let asked = metrics.map(|(i, (metric, status))| due(plan, metric, status, pace, i));
+    let ends = [
+        plan.start,
+        plan.begin + plan.min_bake,
+        plan.begin + plan.max_duration + held(status, now),
+    ];
+    let next = asked.chain(ends.into_iter().filter(|end| *end > now)).min();
+    next.unwrap_or(i64::MAX).clamp(now + 1, now + LOOK_MAX_S)
+}
+
+/// Makes a status small enough: first the windows go, then the ends of the queries, then the
+/// queries, which the spec has too.
+fn fit(status: &mut AnalysisRunStatus) {
+    let large = |status: &AnalysisRunStatus| {
+        serde_json::to_vec(status).map_or(usize::MAX, |bytes| bytes.len()) > STATUS_MAX
+    };
+    if large(status) {
+        status
+            .metrics
+            .iter_mut()
+            .filter_map(|m| m.ratio.as_mut())
+            .for_each(|r| r.windows.clear());
+    }
+    if large(status) {
+        for query in status.metrics.iter_mut().flat_map(|m| &mut m.queries) {
+            *query = words::cut(query, QUERY_SHORT);
+        }
+    }
+    if large(status) {
+        status.metrics.iter_mut().for_each(|m| m.queries.clear());
+    }
+}
+
+/// Times in a status are whole seconds.
+fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests;
