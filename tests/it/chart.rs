@@ -162,7 +162,7 @@ fn template(values: &str) -> Option<Result<String, String>> {
 }
 
 /// The objects that the chart makes of these values.
-fn rendered(values: &str) -> Option<Vec<Value>> {
+pub fn rendered(values: &str) -> Option<Vec<Value>> {
     let text = template(values)?.unwrap_or_else(|error| panic!("{values}\n{error}"));
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
     Some(
@@ -174,7 +174,7 @@ fn rendered(values: &str) -> Option<Vec<Value>> {
 }
 
 /// The values that every check is made for.
-fn installs() -> [(&'static str, String); 4] {
+pub fn installs() -> [(&'static str, String); 4] {
     [
         ("default", String::new()),
         ("namespaced", "watchNamespace: shop".to_owned()),

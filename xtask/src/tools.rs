@@ -31,7 +31,12 @@ const TOOLS: &[Tool] = &[
     Tool {
         name: "helm",
         package: "helm.sh/helm/v3/cmd/helm",
-        ldflags: "-s -w",
+        // What Helm's own build sets: its version, and for which Kubernetes it renders.
+        ldflags: "-s -w -X helm.sh/helm/v3/internal/version.version=v3.18.6 \
+                  -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 \
+                  -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=35 \
+                  -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1 \
+                  -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=35",
     },
     Tool {
         name: "controlplane",

@@ -2,12 +2,13 @@
 
 use super::control_plane::ControlPlane;
 use super::gitops::apply;
-use super::lab::{MANAGER, objects};
+use super::lab::MANAGER;
+use crate::chart;
 use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::api::{DynamicObject, PostParams};
 use kube::{Api, Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use tidegate::controller::run::{Config, run};
 use tokio::task::JoinHandle;
@@ -15,22 +16,14 @@ use tokio::task::JoinHandle;
 /// Where Tidegate is installed.
 pub const NAMESPACE: &str = "tidegate-system";
 
-/// Rights until the chart's are there.
-const RIGHTS: &str = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: tidegate-system}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: tidegate, namespace: tidegate-system}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: tidegate}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
-subjects: [{kind: ServiceAccount, name: tidegate, namespace: tidegate-system}]
-";
+/// What the chart installs besides the processes: who they are and what they may do.
+const RIGHTS: &[&str] = &[
+    "ServiceAccount",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+];
 
 /// A running controller; it ends when this is dropped.
 pub struct Engine(JoinHandle<()>);
@@ -38,7 +31,19 @@ pub struct Engine(JoinHandle<()>);
 impl Engine {
     /// Starts it.
     pub async fn start(plane: &ControlPlane, admin: &Client) -> Self {
-        for object in objects(RIGHTS).unwrap() {
+        let namespace = json!({"metadata": {"name": NAMESPACE}});
+        let namespace = serde_json::from_value(namespace).unwrap();
+        Api::<Namespace>::all(admin.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+        let chart = chart::rendered("").expect("helm stands beside the other tools");
+        let kind = |object: &Value| object["kind"].as_str().unwrap_or_default().to_owned();
+        for object in chart
+            .iter()
+            .filter(|object| RIGHTS.contains(&kind(object).as_str()))
+        {
+            let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
             let applied = apply(admin, NAMESPACE, &object, MANAGER).await;
             applied.unwrap_or_else(|error| panic!("{}: {error}", object.name_any()));
         }

@@ -48,6 +48,7 @@ const SCENARIOS: &[Scenario] = scenarios! {
     "harness: traffic" => self_test::traffic,
     "harness: gitops" => self_test::gitops,
     "resources: definitions" => resources::definitions,
+    "resources: chart" => resources::chart,
     "resources: bad input" => resources::bad_input,
     "resources: transitions" => resources::transitions,
     "canary: first deployment" => scenarios::canary::first_deployment,

@@ -51,6 +51,24 @@ pub async fn definitions(bench: Bench) {
     }
 }
 
+/// The API server takes everything that the chart renders, in each way that it can be installed.
+pub async fn chart(bench: Bench) {
+    for namespace in ["monitoring", "shop"] {
+        bench.lab.namespace(namespace).await;
+    }
+    for (name, values) in crate::chart::installs() {
+        for object in crate::chart::rendered(&values).expect("helm stands beside the other tools") {
+            if let Err(error) = dry_run(&bench.lab.client, super::engine::NAMESPACE, &object).await
+            {
+                panic!(
+                    "{name}: {} {}: {error}",
+                    object["kind"], object["metadata"]["name"]
+                );
+            }
+        }
+    }
+}
+
 /// What the schema forbids is refused, and the answer has each of these words in it.
 pub async fn bad_input(bench: Bench) {
     let mut wrong = Vec::new();
@@ -146,14 +164,19 @@ async fn dry_run(client: &Client, namespace: &str, object: &Value) -> Result<(),
 }
 
 async fn api(client: &Client, namespace: &str, object: &Value) -> (Api<DynamicObject>, String) {
-    let kind = object["kind"].as_str().unwrap();
-    let kind = GroupVersionKind::gvk("tidegate.io", "v1alpha1", kind);
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let version = text("/apiVersion").unwrap();
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    let kind = GroupVersionKind::gvk(group, version, text("/kind").unwrap());
     let (resource, capabilities) = discovery::pinned_kind(client, &kind).await.unwrap();
     let api = match capabilities.scope {
         discovery::Scope::Cluster => Api::all_with(client.clone(), &resource),
-        discovery::Scope::Namespaced => Api::namespaced_with(client.clone(), namespace, &resource),
+        discovery::Scope::Namespaced => {
+            let namespace = text("/metadata/namespace").unwrap_or(namespace);
+            Api::namespaced_with(client.clone(), namespace, &resource)
+        }
     };
-    (api, object["metadata"]["name"].as_str().unwrap().to_owned())
+    (api, text("/metadata/name").unwrap().to_owned())
 }
 
 fn rollout() -> Value {
