@@ -181,7 +181,9 @@ impl ControlPlane {
                 "certificate-authority": self.home.join("certificates/apiserver.crt"),
             }}],
             "users": [{"name": user, "user": {"token": token}}],
-            "contexts": [{"name": user, "context": {"cluster": "lab", "user": user}}],
+            "contexts": [{"name": user, "context": {
+                "cluster": "lab", "user": user, "namespace": super::engine::NAMESPACE,
+            }}],
             "current-context": user,
         });
         std::fs::write(&file, serde_json::to_vec_pretty(&config).unwrap()).unwrap();

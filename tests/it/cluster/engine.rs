@@ -1,17 +1,20 @@
-//! Tidegate itself: the controller with a ServiceAccount of its own.
+//! Tidegate itself: its processes, started as the chart's Deployments would start them, with the
+//! rights that the chart gives to their ServiceAccounts.
 
 use super::control_plane::ControlPlane;
 use super::gitops::apply;
 use super::lab::MANAGER;
+use super::process::{Program, free_ports};
+use super::repository::{PASSWORD, USER};
+use super::wait;
 use crate::chart;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{DynamicObject, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use tidegate::controller::run::{Config, run};
-use tokio::task::JoinHandle;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Where Tidegate is installed.
 pub const NAMESPACE: &str = "tidegate-system";
@@ -25,52 +28,129 @@ const RIGHTS: &[&str] = &[
     "RoleBinding",
 ];
 
-/// A running controller; it ends when this is dropped.
-pub struct Engine(JoinHandle<()>);
+/// The chart as it is installed in the laboratory.
+pub struct Installation<'a> {
+    pub tools: &'a Path,
+    pub home: &'a Path,
+    pub plane: &'a ControlPlane,
+    pub admin: &'a Client,
+    chart: Vec<Value>,
+}
 
-impl Engine {
-    /// Starts it.
-    pub async fn start(plane: &ControlPlane, admin: &Client) -> Self {
+impl<'a> Installation<'a> {
+    /// Renders the chart and applies what the processes rest on. They may push below `git_url`.
+    pub async fn new(
+        tools: &'a Path,
+        home: &'a Path,
+        plane: &'a ControlPlane,
+        admin: &'a Client,
+        git_url: &str,
+    ) -> Self {
+        let values = json!({
+            "clusterName": "lab",
+            "gitWriter": {
+                "allowedRepositories": [format!("{git_url}*")],
+                "credentials": {"existingSecret": "git"},
+            },
+        });
+        let chart =
+            chart::rendered(&values.to_string()).expect("helm stands beside the other tools");
         let namespace = json!({"metadata": {"name": NAMESPACE}});
         let namespace = serde_json::from_value(namespace).unwrap();
-        Api::<Namespace>::all(admin.clone())
+        let namespaces: Api<Namespace> = Api::all(admin.clone());
+        namespaces
             .create(&PostParams::default(), &namespace)
             .await
             .unwrap();
-        let chart = chart::rendered("").expect("helm stands beside the other tools");
-        let kind = |object: &Value| object["kind"].as_str().unwrap_or_default().to_owned();
-        for object in chart
-            .iter()
-            .filter(|object| RIGHTS.contains(&kind(object).as_str()))
-        {
-            let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
-            let applied = apply(admin, NAMESPACE, &object, MANAGER).await;
-            applied.unwrap_or_else(|error| panic!("{}: {error}", object.name_any()));
+        for object in &chart {
+            if RIGHTS.contains(&object["kind"].as_str().unwrap_or_default()) {
+                let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
+                let applied = apply(admin, NAMESPACE, &object, MANAGER).await;
+                applied.unwrap_or_else(|error| panic!("{}: {error}", object.name_any()));
+            }
         }
-        let kubeconfig = service_account(plane, admin, "tidegate").await;
-        let client = plane.client_for(&kubeconfig).await.unwrap();
-        Self(tokio::spawn(async move {
-            let ended = run(Config::default(), client, std::future::pending()).await;
-            eprintln!("the controller has ended: {ended:?}");
-        }))
+        Self {
+            tools,
+            home,
+            plane,
+            admin,
+            chart,
+        }
     }
-}
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.0.abort();
+    /// Starts the controller and waits until it is ready.
+    pub async fn controller(&self) -> Program {
+        self.start("tidegate", &[]).await
     }
-}
 
-/// A kubeconfig with a token of a ServiceAccount.
-async fn service_account(plane: &ControlPlane, admin: &Client, name: &str) -> PathBuf {
-    let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), NAMESPACE);
-    let request: TokenRequest =
-        serde_json::from_value(json!({"metadata": {}, "spec": {"audiences": []}})).unwrap();
-    let post = PostParams::default();
-    let granted = accounts
-        .create_token_request(name, &post, &request)
-        .await
-        .unwrap();
-    plane.kubeconfig(name, &granted.status.unwrap().token)
+    /// Starts the Git writer and waits until it is ready.
+    pub async fn git_writer(&self) -> Program {
+        let credentials = self.home.join("git-credentials");
+        let work = self.home.join("git-work");
+        for folder in [&credentials, &work] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        for (name, content) in [("username", USER), ("password", PASSWORD)] {
+            std::fs::write(credentials.join(name), content).unwrap();
+        }
+        let flags = [("credentials-dir", credentials), ("work-dir", work)];
+        self.start("tidegate-git-writer", &flags).await
+    }
+
+    /// Starts the process of a Deployment with its arguments; what stands in `flags` is elsewhere
+    /// than in a pod.
+    async fn start(&self, deployment: &str, flags: &[(&str, PathBuf)]) -> Program {
+        let pod = self
+            .chart
+            .iter()
+            .find(|object| {
+                object["kind"] == "Deployment" && object["metadata"]["name"] == deployment
+            })
+            .map(|deployment| &deployment["spec"]["template"]["spec"])
+            .unwrap_or_else(|| panic!("the chart has no Deployment {deployment}"));
+        let account = pod["serviceAccountName"].as_str().unwrap();
+        let [port] = free_ports();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        for argument in pod["containers"][0]["args"].as_array().unwrap() {
+            let argument = argument.as_str().unwrap();
+            let name = argument
+                .trim_start_matches("--")
+                .split('=')
+                .next()
+                .unwrap_or_default();
+            let own = flags.iter().find(|(flag, _)| *flag == name);
+            command.arg(match own {
+                Some((_, path)) => format!("--{name}={}", path.display()),
+                None if name == "metrics-address" => format!("--{name}=127.0.0.1:{port}"),
+                None => argument.to_owned(),
+            });
+        }
+        command
+            .env("KUBECONFIG", self.kubeconfig(account).await)
+            .env("POD_NAME", deployment);
+        let mut program = Program::foreign(self.tools, self.home, deployment, &command);
+        wait::until(&format!("{deployment} is ready"), async || {
+            program.assert_running();
+            let answer = reqwest::get(format!("http://127.0.0.1:{port}/readyz"))
+                .await
+                .ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        program
+    }
+
+    /// A kubeconfig with a token of a ServiceAccount.
+    async fn kubeconfig(&self, account: &str) -> PathBuf {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.admin.clone(), NAMESPACE);
+        let request = json!({"metadata": {}, "spec": {"audiences": []}});
+        let request: TokenRequest = serde_json::from_value(request).unwrap();
+        let post = PostParams::default();
+        let granted = accounts
+            .create_token_request(account, &post, &request)
+            .await
+            .unwrap();
+        self.plane
+            .kubeconfig(account, &granted.status.unwrap().token)
+    }
 }

@@ -3,10 +3,11 @@
 
 use super::audit::Audit;
 use super::control_plane::{CONTROLLERS, ControlPlane};
-use super::engine::Engine;
+use super::engine::Installation;
 use super::gateway::Gateway;
 use super::gitops::apply;
 use super::kubelet::Kubelet;
+use super::process::Program;
 use super::prometheus::{Exporter, Prometheus};
 use super::repository::{PASSWORD, USER};
 use super::traffic::Traffic;
@@ -31,7 +32,7 @@ const LOGS_VARIABLE: &str = "TIDEGATE_CLUSTER_LOGS";
 /// A running laboratory. The order of the fields is the order in which it is taken down: first
 /// who uses the API server, then the API server, at last the folder.
 pub struct Lab {
-    _engine: Engine,
+    _processes: Vec<Program>,
     pub client: Client,
     pub audit: Audit,
     pub git: GitServer,
@@ -72,10 +73,14 @@ impl Lab {
         let traffic = Traffic::start(&client, gateway.routes());
         let exporter = Exporter::start(traffic.answered()).await;
         let prometheus = Prometheus::start(tools, home.path(), "prometheus", &exporter).await;
+        let git = GitServer::start(Some((USER, PASSWORD))).await;
+        let installation =
+            Installation::new(tools, home.path(), &plane, &client, &git.url("")).await;
+        let processes = vec![installation.controller().await];
         let lab = Self {
-            _engine: Engine::start(&plane, &client).await,
+            _processes: processes,
             audit: Audit::of(plane.audit_log()),
-            git: GitServer::start(Some((USER, PASSWORD))).await,
+            git,
             client,
             prometheus,
             exporter,
