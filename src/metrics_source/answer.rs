@@ -105,7 +105,11 @@ pub(super) fn understand(
         }
         Some(found @ ("vector" | "scalar")) => {
             if let Wanted::Samples { .. } = wanted {
-                let found = if found == "vector" { "vector" } else { "scalar" };
+                let found = if found == "vector" {
+                    "vector"
+                } else {
+                    "scalar"
+                };
                 return Err(AskError::WrongResultType(found, "matrix"));
             }
             if found == "scalar" {

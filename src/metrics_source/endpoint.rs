@@ -105,7 +105,9 @@ pub enum EndpointError {
     #[error("{0}: must be more than 0")]
     Limit(&'static str),
     /// The system's certificates, or the process itself.
-    #[error("no HTTPS client can be made: are there CA certificates (SSL_CERT_FILE, SSL_CERT_DIR)?")]
+    #[error(
+        "no HTTPS client can be made: are there CA certificates (SSL_CERT_FILE, SSL_CERT_DIR)?"
+    )]
     Client,
 }
 

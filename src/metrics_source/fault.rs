@@ -219,8 +219,11 @@ fn known(error: &(dyn StdError + 'static)) -> Option<AskError> {
     if error.is::<Unknown>() {
         return Some(AskError::Unreachable("the host's name cannot be resolved"));
     }
-    let error: &io::Error = error.downcast_ref()?;
-    // An error inside of an io::Error is no link of its own.
+    let mut error: &io::Error = error.downcast_ref()?;
+    // An error inside of an io::Error is no link of its own, and it may be another io::Error.
+    while let Some(inner) = error.get_ref().and_then(|e| e.downcast_ref()) {
+        error = inner;
+    }
     let tls = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());

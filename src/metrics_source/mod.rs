@@ -176,8 +176,9 @@ impl Source {
     ) -> Result<Found, AskError> {
         let inner = &self.inner;
         let place = timeout_at(deadline, inner.places.acquire()).await;
-        // Nobody closes the semaphore.
-        let Ok(Ok(_place)) = place else {
+        // Nobody closes the semaphore. A place that comes with the deadline comes too late.
+        let place = place.ok().filter(|_| Instant::now() < deadline);
+        let Some(Ok(_place)) = place else {
             return Err(AskError::TooManyQueries(inner.concurrency, inner.timeout));
         };
         let answered = timeout_at(deadline, self.request(deadline, query, at, wanted)).await;
