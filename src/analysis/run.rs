@@ -335,8 +335,8 @@ fn conclude_metric(plan: &Plan, metric: &PlannedMetric, status: &mut MetricStatu
                 status.verdict = Verdict::SourceError;
                 status.message = words::cut(
                     &format!(
-                        "{}: {} (asked {} times)",
-                        trouble.reason, trouble.message, trouble.count
+                        "{}: {} (since {})",
+                        trouble.reason, trouble.message, trouble.since
                     ),
                     MESSAGE_MAX,
                 );

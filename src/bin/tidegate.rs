@@ -13,6 +13,7 @@ use tidegate::controller::run::{self, Config};
 use tidegate::controller::telemetry::{self, LogFormat};
 use tidegate::core::observed::Settings;
 use tidegate::git::GitWriterArgs;
+use tidegate::metrics_source::{Endpoint, Source};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Longest time without an answer from the API server before a lease call is given up: well below
@@ -33,6 +34,8 @@ enum Command {
     Controller(Box<ControllerArgs>),
     /// Take bad changes out of Git: the only process that holds Git credentials.
     GitWriter(Box<GitWriterCommand>),
+    /// Show the main job without a cluster: the real controller in a world of its own.
+    Demo(tidegate::demo::Options),
     /// Write the CustomResourceDefinitions, to standard output or one file per kind into a folder.
     Crds {
         /// The folder; it is made if it does not exist.
@@ -70,6 +73,9 @@ struct ControllerArgs {
     /// Seconds until a changed Service or Ingress has reached the data plane, where no API says so.
     #[arg(long, env = "TIDEGATE_SETTLE_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(i64).range(0..=600))]
     settle_seconds: i64,
+    /// The Prometheus for analyses that name no provider, where there is no MetricsProvider `default`.
+    #[arg(long, env = "TIDEGATE_PROMETHEUS_URL", value_name = "URL")]
+    prometheus_url: Option<String>,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "TIDEGATE_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
     metrics_address: std::net::SocketAddr,
@@ -93,7 +99,7 @@ fn main() -> ExitCode {
         .map_err(|_| anyhow::anyhow!("a TLS provider is set already"))
         .and_then(|()| act())
     {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             anstream::eprintln!("tidegate: {}", told(&error));
             ExitCode::FAILURE
@@ -114,15 +120,19 @@ fn told(error: &anyhow::Error) -> String {
     text
 }
 
-fn act() -> anyhow::Result<()> {
+fn act() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
-        Command::Crds { out } => crds(out.as_deref()),
-        Command::Controller(args) => run_to_the_end(controller(*args)),
-        Command::GitWriter(args) => run_to_the_end(git_writer(*args)),
+        Command::Crds { out } => crds(out.as_deref())?,
+        Command::Demo(options) => {
+            return run_to_the_end(async { Ok(tidegate::demo::run(options).await) });
+        }
+        Command::Controller(args) => run_to_the_end(controller(*args))?,
+        Command::GitWriter(args) => run_to_the_end(git_writer(*args))?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn run_to_the_end(process: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn run_to_the_end<T>(process: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -179,6 +189,16 @@ async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
     } else {
         None
     };
+    let default_source = match args.prometheus_url {
+        Some(url) => {
+            let endpoint = Endpoint {
+                url,
+                ..Endpoint::default()
+            };
+            Some(Source::new(endpoint).context("--prometheus-url (TIDEGATE_PROMETHEUS_URL)")?)
+        }
+        None => None,
+    };
     let config = Config {
         namespace: args.namespace,
         cluster_name: args.cluster_name,
@@ -190,6 +210,7 @@ async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
         burst: args.burst,
         concurrency: args.concurrency,
         metrics_address: Some(args.metrics_address),
+        default_source,
         election,
         clock: Arc::new(jiff::Timestamp::now),
     };

@@ -146,10 +146,10 @@ impl Caches {
         .unwrap_or_default()
     }
 
-    /// Every Rollout.
+    /// Every object of a kind.
     #[must_use]
-    pub fn rollouts(&self) -> Vec<Key> {
-        self.read(Kind::Rollout, |t| t.entries.keys().cloned().collect())
+    pub fn names(&self, kind: Kind) -> Vec<Key> {
+        self.read(kind, |t| t.entries.keys().cloned().collect())
             .unwrap_or_default()
     }
 
@@ -342,7 +342,7 @@ fn slim(kind: Kind, mut object: Object) -> Arc<Object> {
     Arc::new(object)
 }
 
-fn key_of(object: &Object) -> Key {
+pub(super) fn key_of(object: &Object) -> Key {
     (object.namespace().to_owned(), object.name().to_owned())
 }
 

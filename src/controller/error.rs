@@ -102,6 +102,27 @@ fn plain(error: &kube::Error) -> String {
     }
 }
 
+/// A write to an object that is gone was decided from old facts.
+#[must_use]
+pub fn gone_is_conflict(error: Error) -> Error {
+    match error {
+        Error::Api { what, .. } if code(&error) == Some(404) => Error::Conflict { what },
+        other => other,
+    }
+}
+
+/// The API server's status code, if it is its answer.
+#[must_use]
+pub fn code(error: &Error) -> Option<u16> {
+    match error {
+        Error::Api { source, .. } => match source.as_ref() {
+            kube::Error::Api(status) => Some(status.code),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Why the controller as a whole ends.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {

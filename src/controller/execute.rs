@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::bodies;
 use super::calls::{Calls, EVICT};
-use super::error::Error;
+use super::error::{Error, code, gone_is_conflict};
 use super::object::{Kind, Object};
 use super::observe::{Snapshot, kind_of};
 use crate::api::revert::RELEASED_ANNOTATION;
@@ -279,24 +279,6 @@ impl Executor<'_> {
             .call("update status of", Kind::Rollout, self.name(), call)
             .await;
         answer.map(drop).map_err(gone_is_conflict)
-    }
-}
-
-/// A write to an object that is gone was decided from old facts.
-fn gone_is_conflict(error: Error) -> Error {
-    match error {
-        Error::Api { what, .. } if code(&error) == Some(404) => Error::Conflict { what },
-        other => other,
-    }
-}
-
-fn code(error: &Error) -> Option<u16> {
-    match error {
-        Error::Api { source, .. } => match source.as_ref() {
-            kube::Error::Api(status) => Some(status.code),
-            _ => None,
-        },
-        _ => None,
     }
 }
 

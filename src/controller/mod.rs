@@ -4,9 +4,11 @@
 //! plan, [`execute`] turns the plan into guarded calls, and [`reconcile`] is the loop of the three.
 //! [`caches`] say when to look; nothing is written on what they say, because before every write the
 //! same observation and decision are made again from live reads ([`reader`]). [`lanes`] keep aborts
-//! apart from everyday work, [`lease`] lets one process act at a time, [`run`] puts it all together.
+//! apart from everyday work, [`analysis_runs`] carries the analyses the same way (ask, judge, write),
+//! [`providers`] says whom they may ask, [`lease`] lets one process act at a time, [`run`] puts it all together.
 //! Nothing in here decides what happens to a Rollout.
 
+pub mod analysis_runs;
 pub mod bodies;
 pub mod budget;
 pub mod caches;
@@ -19,6 +21,8 @@ pub mod lanes;
 pub mod lease;
 pub mod object;
 pub mod observe;
+pub mod provider_readiness;
+pub mod providers;
 pub mod reader;
 pub mod reconcile;
 pub mod run;

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DynamicResourceScope;
 use kube::{Api, Client, Resource};
@@ -36,8 +37,14 @@ pub enum Kind {
     ClusterAnalysisTemplate,
     /// `tidegate.io/v1alpha1` Revert.
     Revert,
+    /// `tidegate.io/v1alpha1` MetricsProvider.
+    MetricsProvider,
     /// `v1` Pod.
     Pod,
+    /// `v1` Secret: read one by one, only those that a MetricsProvider names.
+    Secret,
+    /// `v1` Namespace: read one by one, for its labels.
+    Namespace,
 }
 
 impl Kind {
@@ -64,7 +71,10 @@ impl Kind {
                 "clusteranalysistemplates",
             ),
             Self::Revert => (TIDEGATE, "v1alpha1", "Revert", "reverts"),
+            Self::MetricsProvider => (TIDEGATE, "v1alpha1", "MetricsProvider", "metricsproviders"),
             Self::Pod => ("", "v1", "Pod", "pods"),
+            Self::Secret => ("", "v1", "Secret", "secrets"),
+            Self::Namespace => ("", "v1", "Namespace", "namespaces"),
         }
     }
 
@@ -77,7 +87,10 @@ impl Kind {
     /// Whether its objects live in no namespace.
     #[must_use]
     pub const fn is_cluster_scoped(self) -> bool {
-        matches!(self, Self::ClusterAnalysisTemplate)
+        matches!(
+            self,
+            Self::ClusterAnalysisTemplate | Self::MetricsProvider | Self::Namespace
+        )
     }
 
     /// The API for its objects in `namespace`, or in all.
@@ -154,6 +167,18 @@ impl Object {
             .resource_version
             .as_deref()
             .unwrap_or_default()
+    }
+
+    /// The version of its spec.
+    #[must_use]
+    pub fn generation(&self) -> Option<i64> {
+        self.metadata.generation
+    }
+
+    /// When it was created.
+    #[must_use]
+    pub fn created(&self) -> Option<Timestamp> {
+        self.metadata.creation_timestamp.as_ref().map(|at| at.0)
     }
 
     /// A label of it.

@@ -17,8 +17,9 @@ use kube::runtime::watcher::{self, Event, watcher};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::analysis_runs::{self, RunContext};
 use super::budget::Bucket;
-use super::caches::Caches;
+use super::caches::{Caches, key_of};
 use super::calls::Calls;
 use super::context::{Claims, Clock, Context, Failures, Slots};
 use super::error::RunError;
@@ -26,10 +27,13 @@ use super::events::{self, Events};
 use super::lanes::{self, Lane, Named, Triggers};
 use super::lease::{Candidate, Election};
 use super::object::{Kind, Object};
+use super::provider_readiness;
+use super::providers::Providers;
 use super::server;
 use super::telemetry::Metrics;
 use crate::api::revert::ROLLOUT_LABEL;
 use crate::core::observed::Settings;
+use crate::metrics_source::Source;
 
 /// How long the first lists may take: ten thousand Rollouts and their ReplicaSets through a busy API
 /// server, with room.
@@ -55,6 +59,8 @@ pub struct Config {
     pub concurrency: u16,
     /// Where probes and metrics are served.
     pub metrics_address: Option<SocketAddr>,
+    /// The metrics source for analyses that name none, where there is no MetricsProvider `default`.
+    pub default_source: Option<Source>,
     /// Leader election; `None`: this process leads.
     pub election: Option<Election>,
     /// What time it is.
@@ -72,6 +78,7 @@ impl Default for Config {
             burst: 80,
             concurrency: 16,
             metrics_address: None,
+            default_source: None,
             election: None,
             clock: Arc::new(jiff::Timestamp::now),
         }
@@ -93,12 +100,14 @@ pub async fn run(
         Kind::HttpRoute,
         Kind::Ingress,
         Kind::ClusterAnalysisTemplate,
+        Kind::MetricsProvider,
     ];
     let caches = Arc::new(Caches::new(
         &watched_kinds(config.namespace.is_none()),
         &optional,
     ));
     let triggers = Arc::new(Triggers::default());
+    let run_triggers = Arc::new(Triggers::default());
 
     // Whatever is in here runs to the end of the process; it stops when the set is dropped.
     let mut background = JoinSet::new();
@@ -123,6 +132,7 @@ pub async fn run(
             kind,
             caches: Arc::clone(&caches),
             triggers: Arc::clone(&triggers),
+            run_triggers: Arc::clone(&run_triggers),
             metrics: Arc::clone(&metrics),
             store: if kind == Kind::Rollout {
                 writer.take()
@@ -138,7 +148,10 @@ pub async fn run(
         ended = ended(&mut background) => return Err(ended),
         () = &mut shutdown => return Ok(()),
     }
-    tracing::info!(rollouts = caches.rollouts().len(), "caches are filled");
+    tracing::info!(
+        rollouts = caches.names(Kind::Rollout).len(),
+        "caches are filled"
+    );
 
     let mut candidate = config.election.map(Candidate::new);
     if let Some(candidate) = &mut candidate {
@@ -152,6 +165,7 @@ pub async fn run(
 
     let everyday = Arc::new(Bucket::new(config.qps, config.burst));
     let aborts = Arc::new(Bucket::new(config.qps, config.burst));
+    let default_source = config.default_source;
     let (events, queue) = Events::new(Arc::clone(&metrics), config.identity);
     let publisher = events::publish(
         queue,
@@ -178,6 +192,29 @@ pub async fn run(
     });
     let stop = watch::Sender::new(false);
     let mut workers = JoinSet::new();
+    let providers = Arc::new(Providers::new(
+        Arc::clone(&caches),
+        ctx.normal.clone(),
+        default_source,
+        ctx.cluster_wide,
+    ));
+    let runs = Arc::new(RunContext {
+        caches: Arc::clone(&caches),
+        normal: ctx.normal.clone(),
+        urgent: ctx.urgent.clone(),
+        clock: Arc::clone(&ctx.clock),
+        providers: Arc::clone(&providers),
+        metrics: Arc::clone(&metrics),
+    });
+    let (_, run_queue) = run_triggers.listen();
+    workers.spawn(analysis_runs::run(runs, run_queue, stop.subscribe()));
+    workers.spawn(provider_readiness::run(
+        Arc::clone(&caches),
+        providers,
+        ctx.normal.clone(),
+        Arc::clone(&ctx.clock),
+        stop.subscribe(),
+    ));
     for (lane, queue) in [(Lane::Urgent, urgent_queue), (Lane::Normal, normal_queue)] {
         let (ctx, store, stop) = (Arc::clone(&ctx), store.clone(), stop.subscribe());
         workers.spawn(lanes::run(ctx, lane, store, queue, stop));
@@ -185,8 +222,11 @@ pub async fn run(
     // Ends when the last look has let go of the context.
     workers.spawn(publisher);
     drop(ctx);
-    for key in caches.rollouts() {
+    for key in caches.names(Kind::Rollout) {
         triggers.send(&key);
+    }
+    for key in caches.names(Kind::AnalysisRun) {
+        run_triggers.send(&key);
     }
 
     tokio::select! {
@@ -249,7 +289,7 @@ fn watched_kinds(cluster_wide: bool) -> Vec<Kind> {
         Kind::Revert,
     ];
     if cluster_wide {
-        kinds.push(Kind::ClusterAnalysisTemplate);
+        kinds.extend([Kind::ClusterAnalysisTemplate, Kind::MetricsProvider]);
     }
     kinds
 }
@@ -259,6 +299,8 @@ struct Watch {
     kind: Kind,
     caches: Arc<Caches>,
     triggers: Arc<Triggers>,
+    /// For AnalysisRuns.
+    run_triggers: Arc<Triggers>,
     metrics: Arc<Metrics>,
     /// For Rollouts: what the scheduler of the lanes knows them by.
     store: Option<Writer<Named>>,
@@ -269,9 +311,7 @@ impl Watch {
         let api = self.kind.api(client, namespace.as_deref());
         let config = match self.kind {
             // Of these only what Tidegate made is of interest.
-            Kind::ReplicaSet | Kind::AnalysisRun | Kind::Revert => {
-                watcher::Config::default().labels(ROLLOUT_LABEL)
-            }
+            Kind::ReplicaSet | Kind::Revert => watcher::Config::default().labels(ROLLOUT_LABEL),
             _ => watcher::Config::default(),
         };
         let mut stream = pin!(watcher(api, config).default_backoff());
@@ -289,7 +329,23 @@ impl Watch {
 
     fn take(&mut self, event: Event<Object>) {
         let named = self.store.is_some().then(|| name_only(&event));
+        // A list that replaces the one before may have lost some: all that are known are looked at.
+        let runs = match &event {
+            _ if self.kind != Kind::AnalysisRun => Vec::new(),
+            Event::Apply(run) | Event::Delete(run) => vec![key_of(run)],
+            Event::Init | Event::InitApply(_) => Vec::new(),
+            Event::InitDone => self.caches.names(Kind::AnalysisRun),
+        };
+        let listed = matches!(event, Event::InitDone) && self.kind == Kind::AnalysisRun;
         let concerned = self.caches.apply(self.kind, event);
+        let new = if listed {
+            self.caches.names(Kind::AnalysisRun)
+        } else {
+            Vec::new()
+        };
+        for key in runs.iter().chain(&new) {
+            self.run_triggers.send(key);
+        }
         if let (Some(store), Some(named)) = (&mut self.store, named) {
             store.apply_watcher_event(&named);
         }

@@ -19,6 +19,7 @@ use super::caches::Key;
 use super::error::Error;
 use super::lanes::Lane;
 use super::object::Kind;
+use crate::analysis::run::Fault;
 use crate::api::rollout_status::RolloutStatus;
 
 /// Rollouts that get series of their own: three each, a small part of what one Prometheus holds.
@@ -72,6 +73,12 @@ struct ErrorLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuestionLabels {
+    /// `Ok`, or the reason of the fault, of which there are about twenty.
+    result: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RolloutLabels {
     namespace: String,
     rollout: String,
@@ -106,6 +113,7 @@ pub struct Metrics {
     reconciles: Family<LaneLabels, Counter>,
     reconcile_seconds: Histogram,
     errors: Family<ErrorLabels, Counter>,
+    questions: Family<QuestionLabels, Counter>,
     events_lost: Counter,
     leader: Gauge,
     phases: Family<PhaseOnly, Gauge>,
@@ -123,6 +131,7 @@ impl Default for Metrics {
             reconciles: Family::default(),
             reconcile_seconds: Histogram::new(BUCKETS),
             errors: Family::default(),
+            questions: Family::default(),
             events_lost: Counter::default(),
             leader: Gauge::default(),
             phases: Family::default(),
@@ -152,6 +161,11 @@ impl Default for Metrics {
             "reconcile_errors",
             "Looks that ended in an error",
             m.errors.clone(),
+        );
+        registry.register(
+            "metrics_questions",
+            "Questions to metrics sources, by what came of them",
+            m.questions.clone(),
         );
         registry.register(
             "events_lost",
@@ -190,6 +204,14 @@ impl Metrics {
         // Writing to a string does not fail.
         let _ = text::encode(&mut out, &self.registry);
         out
+    }
+
+    /// Counts a question to a metrics source.
+    pub fn metrics_question(&self, fault: Option<&Fault>) {
+        let result = fault.map_or_else(|| "Ok".to_owned(), |fault| fault.reason.clone());
+        self.questions
+            .get_or_create(&QuestionLabels { result })
+            .inc();
     }
 
     /// Counts a call to the API server.

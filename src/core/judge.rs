@@ -189,13 +189,13 @@ fn inconclusive(run: &RunObserved) -> Wait {
 fn running(run: &RunObserved) -> Wait {
     match run.verdict {
         Some(RunVerdict::NoData) => Wait::planned(
-            format!("analysis {} has no data", run.name),
+            format!("analysis {} has no data: {}", run.name, run.message),
             Some((PauseReason::NoData, None)),
         ),
         Some(RunVerdict::SourceError) => Wait::planned(
             format!(
-                "analysis {}: the metrics endpoint does not answer as it should",
-                run.name
+                "analysis {} gets no answer that can be used: {}",
+                run.name, run.message
             ),
             Some((PauseReason::SourceError, None)),
         ),

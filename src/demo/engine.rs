@@ -17,6 +17,7 @@ use super::repository::Repository;
 use crate::controller::run::{self, Config};
 use crate::core::observed::Settings;
 use crate::git::GitWriterArgs;
+use crate::metrics_source::{Endpoint, Source};
 use crate::sim::apiserver::ApiServer;
 
 /// The namespace of the engine itself.
@@ -56,7 +57,12 @@ impl Engine {
             tasks: JoinSet::new(),
             broken: Arc::default(),
         };
+        let source = Source::new(Endpoint {
+            url: format!("http://{metrics}"),
+            ..Endpoint::default()
+        })?;
         let config = Config {
+            default_source: Some(source),
             cluster_name: Some("demo".to_owned()),
             identity: "tidegate-demo".to_owned(),
             settings: Settings { settle: SETTLE },
@@ -68,8 +74,6 @@ impl Engine {
             engine.stopped(),
         );
         engine.spawn("the controller", controller);
-        let _ = metrics;
-
         let work = folder.join("git-writer");
         std::fs::create_dir_all(&work)
             .with_context(|| format!("cannot make {}", work.display()))?;

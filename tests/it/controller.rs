@@ -1,6 +1,6 @@
 //! The real controller against the API server in memory.
 
-mod world;
+pub mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

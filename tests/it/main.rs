@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+mod analysis;
 mod apiserver;
 mod chart;
 mod cluster;

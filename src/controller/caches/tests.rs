@@ -161,7 +161,7 @@ fn siblings_are_those_of_the_namespace() {
     assert_eq!(siblings.len(), 1);
     assert_eq!(siblings[0].0, "api");
     assert!(siblings[0].1.services.contains("api-stable"));
-    assert_eq!(caches.rollouts().len(), 3);
+    assert_eq!(caches.names(Kind::Rollout).len(), 3);
 }
 
 #[tokio::test]

@@ -1,0 +1,310 @@
+//! Which metrics source an analysis may ask: the `MetricsProvider` that it names, or the default.
+//!
+//! The administrator says where metrics come from and who may ask; a template can only name it. A
+//! provider that is not there, may not be used or has no readable Secret is a fault of the source,
+//! which holds the rollout and never judges it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use serde::Deserialize as _;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::caches::{Caches, Key};
+use super::calls::Calls;
+use super::error::code;
+use super::object::{Kind, Object};
+use crate::analysis::run::Fault;
+use crate::api::metrics_provider::{AllowedNamespaces, MetricsProviderSpec};
+use crate::metrics_source::{Endpoint, Login, Source};
+
+/// The MetricsProvider that is asked when none is named.
+pub const DEFAULT: &str = "default";
+/// A Secret, the labels of a namespace and what went wrong are read again after this time: passwords
+/// are rotated, labels are set.
+const READ_AGAIN: Duration = Duration::from_secs(60);
+/// Namespaces whose labels are remembered.
+const NAMESPACES_MAX: usize = 10_000;
+
+/// The metrics sources of the administrator's.
+pub struct Providers {
+    caches: Arc<Caches>,
+    calls: Calls,
+    /// From the command line: for who names none where there is no provider `default`.
+    fallback: Option<Source>,
+    /// Whether MetricsProviders can be read.
+    cluster_wide: bool,
+    known: Mutex<BTreeMap<String, Known>>,
+    labels: Mutex<BTreeMap<String, (Instant, BTreeMap<String, String>)>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    uid: String,
+    generation: Option<i64>,
+    read_at: Instant,
+    endpoint: Option<Endpoint>,
+    source: Result<Source, Fault>,
+}
+
+impl Providers {
+    /// What the caches and the command line say.
+    #[must_use]
+    pub fn new(
+        caches: Arc<Caches>,
+        calls: Calls,
+        fallback: Option<Source>,
+        cluster_wide: bool,
+    ) -> Self {
+        Self {
+            caches,
+            calls,
+            fallback,
+            cluster_wide,
+            known: Mutex::default(),
+            labels: Mutex::default(),
+        }
+    }
+
+    /// The source that an analysis in `namespace` asks, by the provider's name or the default.
+    ///
+    /// # Errors
+    /// A [`Fault`] that says what is missing and who can mend it.
+    pub async fn source(&self, name: Option<&str>, namespace: &str) -> Result<Source, Fault> {
+        if !self.cluster_wide {
+            if let Some(name) = name {
+                let message = format!(
+                    "provider {name:?}: this Tidegate watches one namespace and reads no MetricsProviders; leave `provider` out to ask what --prometheus-url names"
+                );
+                return Err(fault("ProviderNotFound", message));
+            }
+            return self.fallback(None);
+        }
+        let provider = self
+            .caches
+            .get(Kind::MetricsProvider, "", name.unwrap_or(DEFAULT));
+        let Some(provider) = provider else {
+            return self.fallback(name);
+        };
+        let spec = spec(&provider)?;
+        if let Some(allowed) = &spec.allowed_namespaces {
+            self.allows(provider.name(), allowed, namespace).await?;
+        }
+        self.of(&provider, &spec).await
+    }
+
+    fn fallback(&self, name: Option<&str>) -> Result<Source, Fault> {
+        match (name, &self.fallback) {
+            (None | Some(DEFAULT), Some(source)) => Ok(source.clone()),
+            (None, None) => Err(fault(
+                "NoProvider",
+                "no metrics source: make a MetricsProvider named `default`, or start the controller with --prometheus-url",
+            )),
+            (Some(name), _) => Err(fault(
+                "ProviderNotFound",
+                format!(
+                    "there is no MetricsProvider {name:?}; `kubectl get metricsproviders` lists them"
+                ),
+            )),
+        }
+    }
+
+    async fn allows(
+        &self,
+        provider: &str,
+        allowed: &AllowedNamespaces,
+        namespace: &str,
+    ) -> Result<(), Fault> {
+        let named = allowed.names.iter().flatten().any(|n| n == namespace);
+        let labelled = match &allowed.match_labels {
+            Some(wanted) if !named => {
+                let labels = self.labels_of(namespace).await?;
+                wanted.iter().all(|(k, v)| labels.get(k) == Some(v))
+            }
+            _ => false,
+        };
+        if named || labelled {
+            return Ok(());
+        }
+        let message = format!(
+            "MetricsProvider {provider} is not for namespace {namespace}: spec.allowedNamespaces leaves it out"
+        );
+        Err(fault("ProviderNotAllowed", message))
+    }
+
+    async fn labels_of(&self, namespace: &str) -> Result<BTreeMap<String, String>, Fault> {
+        if let Some((at, labels)) = lock(&self.labels).get(namespace)
+            && at.elapsed() < READ_AGAIN
+        {
+            return Ok(labels.clone());
+        }
+        let read = self.read(Kind::Namespace, "", namespace).await;
+        let value = read.map_err(|why| {
+            let message = format!(
+                "the labels of namespace {namespace} cannot be read for allowedNamespaces: {why}"
+            );
+            fault("NamespaceUnreadable", message)
+        })?;
+        let labels = value.pointer("/metadata/labels").cloned();
+        let labels: BTreeMap<String, String> = labels
+            .and_then(|labels| serde_json::from_value(labels).ok())
+            .unwrap_or_default();
+        let mut known = lock(&self.labels);
+        if known.len() >= NAMESPACES_MAX {
+            known.clear();
+        }
+        known.insert(namespace.to_owned(), (Instant::now(), labels.clone()));
+        Ok(labels)
+    }
+
+    /// The source behind a provider, whoever may ask it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn of_provider(&self, provider: &Object) -> Result<Source, Fault> {
+        let spec = spec(provider)?;
+        self.of(provider, &spec).await
+    }
+
+    async fn of(&self, provider: &Object, spec: &MetricsProviderSpec) -> Result<Source, Fault> {
+        let known = lock(&self.known).get(provider.name()).cloned();
+        let known =
+            known.filter(|k| k.uid == provider.uid() && k.generation == provider.generation());
+        let lasts = spec.prometheus.auth.is_none();
+        if let Some(known) = &known
+            && ((lasts && known.source.is_ok()) || known.read_at.elapsed() < READ_AGAIN)
+        {
+            return known.source.clone();
+        }
+        let endpoint = self.endpoint(spec).await;
+        let source = match (&endpoint, known) {
+            // The same as before: its connections stay open, and its limit counts on.
+            (Ok(endpoint), Some(known)) if known.endpoint.as_ref() == Some(endpoint) => {
+                known.source
+            }
+            (Ok(endpoint), _) => Source::new(endpoint.clone())
+                .map_err(|error| fault("InvalidProvider", error.to_string())),
+            (Err(fault), _) => Err(fault.clone()),
+        };
+        let known = Known {
+            uid: provider.uid().to_owned(),
+            generation: provider.generation(),
+            read_at: Instant::now(),
+            endpoint: endpoint.ok(),
+            source: source.clone(),
+        };
+        lock(&self.known).insert(provider.name().to_owned(), known);
+        source
+    }
+
+    async fn endpoint(&self, spec: &MetricsProviderSpec) -> Result<Endpoint, Fault> {
+        let prometheus = &spec.prometheus;
+        let auth = prometheus.auth.clone().unwrap_or_default();
+        let login = match (auth.bearer, auth.basic) {
+            (Some(bearer), _) => {
+                let r = bearer.secret_ref;
+                let secret = self.secret(&r.namespace, &r.name).await?;
+                Some(Login::Bearer(field(
+                    &secret,
+                    &r.namespace,
+                    &r.name,
+                    &r.key,
+                )?))
+            }
+            (None, Some(basic)) => {
+                let r = basic.secret_ref;
+                let secret = self.secret(&r.namespace, &r.name).await?;
+                Some(Login::Basic {
+                    username: field(&secret, &r.namespace, &r.name, "username")?,
+                    password: field(&secret, &r.namespace, &r.name, "password")?,
+                })
+            }
+            (None, None) => None,
+        };
+        let headers = prometheus.headers.iter();
+        Ok(Endpoint {
+            url: prometheus.url.clone(),
+            headers: headers.map(|h| (h.name.clone(), h.value.clone())).collect(),
+            login,
+            timeout: Duration::from_secs(spec.timeout_seconds.max(1).unsigned_abs().into()),
+            concurrency: spec.max_concurrent_queries.max(1).unsigned_abs() as usize,
+        })
+    }
+
+    async fn secret(&self, namespace: &str, name: &str) -> Result<Value, Fault> {
+        self.read(Kind::Secret, namespace, name)
+            .await
+            .map_err(|why| {
+                fault(
+                    "SecretUnreadable",
+                    format!("Secret {namespace}/{name} cannot be read: {why}"),
+                )
+            })
+    }
+
+    /// Reads an object live; `Err` says why not, and what to do.
+    async fn read(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, String> {
+        let client: Client = self.calls.client();
+        let api = kind.api(client, Some(namespace).filter(|n| !n.is_empty()));
+        match self.calls.call("get", kind, name, api.get_opt(name)).await {
+            Ok(Some(object)) => Ok(object.value().into_owned()),
+            Ok(None) => Err("it does not exist".to_owned()),
+            Err(error) if code(&error) == Some(403) => {
+                let hint = match kind {
+                    Kind::Secret => "; the chart's value metricsSecrets grants it",
+                    _ => "",
+                };
+                Err(format!("the controller may not read it{hint}"))
+            }
+            Err(error) => Err(error.chain()),
+        }
+    }
+
+    /// Forgets the providers that are gone.
+    pub fn keep(&self, present: &[Key]) {
+        lock(&self.known).retain(|name, _| present.iter().any(|(_, n)| n == name));
+    }
+}
+
+fn spec(provider: &Object) -> Result<MetricsProviderSpec, Fault> {
+    let value = provider.value();
+    let spec = value.get("spec").cloned().unwrap_or_default();
+    MetricsProviderSpec::deserialize(spec).map_err(|error| {
+        let message = format!("MetricsProvider {}: spec: {error}", provider.name());
+        fault("InvalidProvider", message)
+    })
+}
+
+/// One value of a Secret, without the line break that editors leave at its end.
+fn field(secret: &Value, namespace: &str, name: &str, key: &str) -> Result<String, Fault> {
+    let unusable = |why: &str| {
+        let message = format!("Secret {namespace}/{name}: key {key:?} {why}");
+        fault("SecretUnreadable", message)
+    };
+    let secret: Secret =
+        serde_json::from_value(secret.clone()).map_err(|_| unusable("cannot be read"))?;
+    let bytes = secret.data.unwrap_or_default().remove(key);
+    let bytes = bytes.ok_or_else(|| unusable("is not there"))?.0;
+    let text = String::from_utf8(bytes).map_err(|_| unusable("is not text"))?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(unusable("is empty"));
+    }
+    Ok(text.to_owned())
+}
+
+fn fault(reason: &str, message: impl Into<String>) -> Fault {
+    Fault {
+        reason: reason.to_owned(),
+        message: message.into(),
+        retry_after: None,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
