@@ -302,7 +302,8 @@ async fn an_administrator_says_whom_analyses_may_ask() {
     let of_its_own = |name: &str, provider: Option<&str>| {
         let mut run = json!({"apiVersion": "tidegate.io/v1alpha1", "kind": "AnalysisRun",
             "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"metrics": [{"name": "lag", "threshold": {"query": "max(lag)", "success": "result < 5.0"}}]}});
+            "spec": {"warmup": {"duration": "0s"},
+                "metrics": [{"name": "lag", "threshold": {"query": "max(lag)", "success": "result < 5.0"}}]}});
         if let Some(provider) = provider {
             run["spec"]["provider"] = provider.into();
         }
