@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tidegate::controller::context::Clock;
 use tidegate::controller::run::Config;
 use tidegate::metrics_source::{Endpoint as SourceEndpoint, Source};
 
@@ -19,10 +20,14 @@ use endpoint::{Behaviour, Endpoint};
 const SPEED: i32 = 10;
 const PROVIDERS: &str = "metricsproviders.tidegate.io";
 
+fn fast_clock() -> Clock {
+    let begun = Timestamp::now();
+    Arc::new(move || begun + Timestamp::now().duration_since(begun) * SPEED)
+}
+
 fn config(source: Option<&str>) -> Config {
     // Once per process; whoever comes later uses it too.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let begun = Timestamp::now();
     let source = source.map(|url| {
         let endpoint = SourceEndpoint {
             url: url.to_owned(),
@@ -33,7 +38,7 @@ fn config(source: Option<&str>) -> Config {
     });
     Config {
         default_source: source,
-        clock: Arc::new(move || begun + Timestamp::now().duration_since(begun) * SPEED),
+        clock: fast_clock(),
         ..world::config()
     }
 }
@@ -219,6 +224,14 @@ async fn a_restart_in_mid_analysis_loses_no_evidence() {
         "bad": "requests_total{code=~\"5..\", $(arm)}", "total": "requests_total{$(arm)}"}},
         {"name": "lag", "threshold": {"query": "max(lag_seconds)", "failure": "result > 5.0", "count": 1000}}]);
     let (world, endpoint, controller) = shop(Behaviour::Ratio(0.001), &slow, &steps()).await;
+    controller.kill().await;
+    // Both controllers of this test have one clock: time does not go back.
+    let clock = fast_clock();
+    let config = || Config {
+        clock: Arc::clone(&clock),
+        ..config(Some(&endpoint.url))
+    };
+    let controller = world.controller_with(config());
     world.set_image("web", "r/app:v2").await;
     let requests = |w: &World| {
         let requests = &run(w)["status"]["metrics"][0]["ratio"]["canary"]["requests"];
@@ -227,7 +240,7 @@ async fn a_restart_in_mid_analysis_loses_no_evidence() {
     world.until("evidence", |w| requests(w) > 0.0).await;
     controller.kill().await;
     let before = requests(&world);
-    let _controller = world.controller_with(config(Some(&endpoint.url)));
+    let _controller = world.controller_with(config());
     world.until("more evidence", |w| requests(w) > before).await;
     // Every request is counted once: no more than the time since the start allows.
     let status = run(&world)["status"].clone();
