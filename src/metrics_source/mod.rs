@@ -73,12 +73,16 @@ impl Source {
     ///
     /// # Errors
     /// [`EndpointError`] where the endpoint cannot be one.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it has credentials in it, which the caller has no more use for"
+    )]
     pub fn new(endpoint: Endpoint) -> Result<Self, EndpointError> {
-        Self::with_lookup(endpoint, address::of_the_system())
+        Self::with_lookup(&endpoint, address::of_the_system())
     }
 
-    fn with_lookup(endpoint: Endpoint, lookup: Lookup) -> Result<Self, EndpointError> {
-        let (client, authorization) = endpoint::client(&endpoint, lookup)?;
+    fn with_lookup(endpoint: &Endpoint, lookup: Lookup) -> Result<Self, EndpointError> {
+        let (client, authorization) = endpoint::client(endpoint, lookup)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 client,
