@@ -175,7 +175,7 @@ mod tests {
                 .samples
                 .lock()
                 .unwrap()
-                .scrape(at, [(labels.clone(), 1.0)])
+                .scrape(at, [(labels.clone(), 1.0)]);
         };
         scrape(1_000_000);
         scrape(1_001_000);
@@ -213,6 +213,86 @@ mod tests {
         )
         .await;
         assert_eq!(answer["data"]["result"][0]["value"], json!([1001.0, "1"]));
+    }
+
+    #[tokio::test]
+    async fn the_metrics_source_understands_it() {
+        use crate::analysis::plan::{Arms, Kind, RatioPlan, ThresholdPlan};
+        use crate::analysis::run::{Answer, Question};
+        use crate::metrics_source::{Endpoint, Source};
+
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let metrics = Metrics::default();
+        let series = |version: &str, code: &str, value: f64| {
+            let labels = [
+                ("__name__", "requests_total"),
+                ("v", version),
+                ("code", code),
+            ];
+            let labels = labels.map(|(n, v)| (n.to_owned(), v.to_owned()));
+            (Labels::from(labels), value)
+        };
+        for (at, n) in [(1_000_000, 10.0), (1_001_000, 30.0)] {
+            let mut samples = metrics.samples.lock().unwrap();
+            samples.scrape(at, [series("new", "500", 1.0), series("old", "200", n)]);
+        }
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let task = tokio::spawn(metrics.serve(listener));
+        let source = Source::new(Endpoint {
+            url,
+            ..Endpoint::default()
+        })
+        .unwrap();
+        assert_eq!(source.check().await, Ok(()));
+
+        let question = |reach| Question {
+            metric: 0,
+            at: 1001,
+            reach,
+        };
+        let arms = |more: &str| Arms {
+            canary: format!("requests_total{{v=\"new\"{more}}}"),
+            stable: format!("requests_total{{v=\"old\"{more}}}"),
+        };
+        let ratio = Kind::Ratio(RatioPlan {
+            total: arms(""),
+            bad: arms(",code=~\"5..\""),
+            relative: 0.1,
+            absolute: 0.0005,
+            floor: 0.0,
+            alpha: 0.01,
+        });
+        let Ok(Answer::Samples(answers)) = source.ask(&ratio, &question(60)).await else {
+            panic!("no samples");
+        };
+        let stable: Vec<(i64, f64)> = answers.total.stable[0]
+            .samples
+            .iter()
+            .map(|s| (s.at_ms, s.value))
+            .collect();
+        assert_eq!(stable, [(1_000_000, 10.0), (1_001_000, 30.0)]);
+        assert_eq!(answers.bad.canary.len(), 1);
+        assert!(answers.bad.stable.is_empty());
+
+        let threshold = |query: &str| {
+            Kind::Threshold(ThresholdPlan {
+                query: query.to_owned(),
+                success: None,
+                failure: None,
+                interval: 30,
+                count: 1,
+                failure_limit: 0,
+            })
+        };
+        let sum = threshold("sum(requests_total)");
+        let Ok(Answer::Points(points)) = source.ask(&sum, &question(0)).await else {
+            panic!("no points");
+        };
+        assert_eq!((points[0].at_ms, points[0].value), (1_001_000, 31.0));
+        let refused = source.ask(&threshold("topk(3,up)"), &question(0)).await;
+        assert_eq!(refused.unwrap_err().reason, "QueryRefused");
+        task.abort();
     }
 
     #[tokio::test]
