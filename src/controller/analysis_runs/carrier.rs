@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::api::PostParams;
 use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::RunContext;
 use crate::analysis::plan::{self, Plan, Problem};
@@ -24,7 +23,7 @@ use crate::traffic::FIELD_MANAGER;
 
 /// Evidence that changes neither phase nor verdict is written this often: it is for people who
 /// watch, and every write costs the API server and everybody who watches it.
-const EVIDENCE: Duration = Duration::from_secs(30);
+const EVIDENCE: SignedDuration = SignedDuration::from_secs(30);
 /// Longest wait after a failure of the API server.
 const FAILURE_MAX: Duration = Duration::from_secs(60);
 /// After a conflict or another failure of the API server.
@@ -109,7 +108,7 @@ struct Carrier<'a> {
     terminate: bool,
     status: AnalysisRunStatus,
     written: AnalysisRunStatus,
-    written_at: Option<Instant>,
+    written_at: Option<Timestamp>,
     pace: Pace,
 }
 
@@ -166,7 +165,7 @@ impl<'a> Carrier<'a> {
             );
         }
         run::conclude(plan, &mut self.status, self.terminate, now);
-        if self.is_worth_writing() {
+        if self.is_worth_writing(now) {
             self.write().await?;
         }
         if behind {
@@ -206,14 +205,16 @@ impl<'a> Carrier<'a> {
         answers
     }
 
-    fn is_worth_writing(&self) -> bool {
+    fn is_worth_writing(&self, now: Timestamp) -> bool {
         let (new, old) = (&self.status, &self.written);
         if new == old {
             return false;
         }
         new.phase != old.phase
             || new.verdict != old.verdict
-            || self.written_at.is_none_or(|at| at.elapsed() >= EVIDENCE)
+            || self
+                .written_at
+                .is_none_or(|at| now.duration_since(at) >= EVIDENCE)
     }
 
     /// The whole status on the version that was read: a 409 means to read it anew.
@@ -250,7 +251,7 @@ impl<'a> Carrier<'a> {
             );
         }
         self.written = self.status.clone();
-        self.written_at = Some(Instant::now());
+        self.written_at = Some((self.ctx.clock)());
         Ok(())
     }
 }
