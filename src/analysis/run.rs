@@ -242,7 +242,7 @@ pub fn take(
         }
         Err(fault) => {
             let before = status.trouble.take();
-            status.trouble = Some(trouble(before, fault, now));
+            status.trouble = Some(trouble(before, &fault, now));
             false
         }
     }
@@ -256,7 +256,7 @@ fn fault(reason: &str, message: &str) -> Fault {
     }
 }
 
-fn trouble(before: Option<Trouble>, fault: Fault, now: Timestamp) -> Trouble {
+fn trouble(before: Option<Trouble>, fault: &Fault, now: Timestamp) -> Trouble {
     let count = before.as_ref().map_or(0, |t| t.count).saturating_add(1);
     let wait = (1_i64 << count.clamp(0, 6)).min(RETRY_MAX_S);
     let wait = wait.max(fault.retry_after.unwrap_or(0).min(RETRY_AFTER_MAX_S));

@@ -54,7 +54,7 @@ pub async fn run(
     loop {
         tokio::select! {
             Some(key) = queue.recv() => carried.look(&ctx, key),
-            Some(ended) = carried.tasks.join_next_with_id() => carried.ended(&ctx, ended),
+            Some(ended) = carried.tasks.join_next_with_id() => carried.ended(&ctx, &ended),
             _ = stop.wait_for(|stop| *stop) => break,
         }
     }
@@ -107,8 +107,8 @@ impl Carried {
         self.by_key.insert(key, Task { uid, changed });
     }
 
-    fn ended(&mut self, ctx: &Arc<RunContext>, ended: Result<(Id, ()), JoinError>) {
-        let (id, panicked) = match &ended {
+    fn ended(&mut self, ctx: &Arc<RunContext>, ended: &Result<(Id, ()), JoinError>) {
+        let (id, panicked) = match ended {
             Ok((id, ())) => (*id, false),
             Err(error) => (error.id(), error.is_panic()),
         };

@@ -18,6 +18,7 @@ use super::caches::{Caches, Key};
 use super::calls::Calls;
 use super::error::code;
 use super::object::{Kind, Object};
+use super::reader::Labels;
 use crate::analysis::run::Fault;
 use crate::api::metrics_provider::{AllowedNamespaces, MetricsProviderSpec};
 use crate::metrics_source::{Endpoint, Login, Source};
@@ -39,7 +40,7 @@ pub struct Providers {
     /// Whether MetricsProviders can be read.
     cluster_wide: bool,
     known: Mutex<BTreeMap<String, Known>>,
-    labels: Mutex<BTreeMap<String, (Instant, BTreeMap<String, String>)>>,
+    labels: Mutex<BTreeMap<String, (Instant, Labels)>>,
 }
 
 #[derive(Clone)]
@@ -136,7 +137,7 @@ impl Providers {
         Err(fault("ProviderNotAllowed", message))
     }
 
-    async fn labels_of(&self, namespace: &str) -> Result<BTreeMap<String, String>, Fault> {
+    async fn labels_of(&self, namespace: &str) -> Result<Labels, Fault> {
         if let Some((at, labels)) = lock(&self.labels).get(namespace)
             && at.elapsed() < READ_AGAIN
         {
@@ -150,7 +151,7 @@ impl Providers {
             fault("NamespaceUnreadable", message)
         })?;
         let labels = value.pointer("/metadata/labels").cloned();
-        let labels: BTreeMap<String, String> = labels
+        let labels: Labels = labels
             .and_then(|labels| serde_json::from_value(labels).ok())
             .unwrap_or_default();
         let mut known = lock(&self.labels);

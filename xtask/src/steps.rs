@@ -53,6 +53,14 @@ pub const STEPS: &[Step] = &[
             run_tests(command.env_remove(TOOLS_VARIABLE))
         },
     ),
+    step(
+        "demo",
+        "the main job from end to end, in a world of its own",
+        |world| {
+            let arguments = "run --release --locked -- demo --once --output json";
+            run(words(&mut cargo(&world.root), arguments))
+        },
+    ),
     with_tools(step("chart", "the chart and the examples, by Helm", chart)),
     with_tools(step(
         "control-plane",

@@ -244,7 +244,7 @@ mod tests {
 
     use super::*;
 
-    fn matches(selector: &str, labels: Value) -> bool {
+    fn matches(selector: &str, labels: &Value) -> bool {
         LabelSelector::parse(selector)
             .unwrap()
             .matches(&json!({"metadata": {"labels": labels}}))
@@ -267,7 +267,7 @@ mod tests {
             "none notin (x)",
             "app=web,tier,!none",
         ] {
-            assert!(matches(holds, labels()), "{holds}");
+            assert!(matches(holds, &labels()), "{holds}");
         }
         for fails in [
             "app=db",
@@ -280,7 +280,7 @@ mod tests {
             "none in (x)",
             "app=web,none",
         ] {
-            assert!(!matches(fails, labels()), "{fails}");
+            assert!(!matches(fails, &labels()), "{fails}");
         }
         for wrong in [
             "app is web",

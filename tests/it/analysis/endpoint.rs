@@ -15,8 +15,6 @@ use tokio::task::JoinHandle;
 
 /// Requests per second to the canary and to stable.
 const RATES: [f64; 2] = [200.0, 800.0];
-/// Seconds between scrapes.
-const SCRAPE: i64 = 1;
 
 /// How it answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -172,7 +170,8 @@ fn matrix(behaviour: Behaviour, arm: usize, bad: bool, at: i64, reach: i64) -> V
         _ => 0.001,
     };
     let per_second = RATES[arm] * if bad { ratio } else { 1.0 };
-    let times = (at - reach + 1..=at).filter(|t| t % SCRAPE == 0);
+    // Scraped every second.
+    let times = at - reach + 1..=at;
     let values: Vec<Value> = times
         .map(|t| {
             // Counters are whole numbers.

@@ -98,7 +98,7 @@ pub fn config() -> Config {
 
 impl World {
     pub fn new() -> Self {
-        Self::with_crds(tidegate::api::crds())
+        Self::with_crds(&tidegate::api::crds())
     }
 
     /// A cluster whose CRDs are of another version of Tidegate, and let everything pass.
@@ -108,15 +108,15 @@ impl World {
             let open = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
             version.schema = Some(serde_json::from_value(open).unwrap());
         }
-        Self::with_crds(crds)
+        Self::with_crds(&crds)
     }
 
-    fn with_crds(crds: Vec<CustomResourceDefinition>) -> Self {
+    fn with_crds(crds: &[CustomResourceDefinition]) -> Self {
         if std::env::var_os("RUST_LOG").is_some() {
             // Set once per process; whoever comes later uses it too.
             let _ = tidegate::controller::telemetry::init(Default::default());
         }
-        let config = ApiServerConfig::default().with_crds(&crds);
+        let config = ApiServerConfig::default().with_crds(crds);
         let server = ApiServer::new(config).unwrap();
         server
             .add(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}))
