@@ -58,7 +58,7 @@ fn files() -> BTreeMap<String, String> {
 }
 
 /// The objects of a YAML text.
-fn objects(text: &str) -> Vec<Value> {
+pub fn objects(text: &str) -> Vec<Value> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
     documents
         .into_iter()
@@ -98,11 +98,11 @@ fn rendered_chart() -> Option<String> {
     helm(&arguments).map(Result::unwrap)
 }
 
-fn kind(object: &Value) -> &str {
+pub fn kind(object: &Value) -> &str {
     object["kind"].as_str().unwrap_or_default()
 }
 
-fn name(object: &Value) -> &str {
+pub fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
@@ -216,13 +216,14 @@ async fn every_example_is_accepted_by_the_api_server() {
 }
 
 /// Applies an object as `kubectl apply --server-side` does, which refuses fields that nobody knows.
-async fn apply(client: &kube::Client, object: &Value) -> Result<(), kube::Error> {
+pub async fn apply(client: &kube::Client, object: &Value) -> Result<(), kube::Error> {
     let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
     let types = object.types.clone().unwrap_or_default();
     let kind = GroupVersionKind::try_from(&types).unwrap();
     let resource = ApiResource::from_gvk(&kind);
     let namespace = object.namespace().unwrap_or_else(|| NAMESPACE.to_owned());
-    let api: Api<DynamicObject> = if types.kind == "MetricsProvider" {
+    let cluster_wide = ["MetricsProvider", "ClusterAnalysisTemplate"];
+    let api: Api<DynamicObject> = if cluster_wide.contains(&types.kind.as_str()) {
         Api::all_with(client.clone(), &resource)
     } else {
         Api::namespaced_with(client.clone(), &namespace, &resource)

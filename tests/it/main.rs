@@ -21,4 +21,5 @@ mod git_http;
 mod git_writer;
 mod plugin;
 mod statistics_vectors;
+mod templates;
 mod tidy;
