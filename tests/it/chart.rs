@@ -16,6 +16,7 @@ const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
 /// Values with every switch on.
 const EVERYTHING: &str = r#"
 clusterName: prod-eu
+prometheusUrl: https://prometheus.example.com:9090/team-a
 commonLabels: {team: platform}
 imagePullSecrets: [{name: registry}]
 metricsSecrets:
@@ -576,6 +577,107 @@ fn the_git_writer_alone_has_the_git_credentials() {
     assert!(rest.is_empty(), "{rest:?}");
 }
 
+/// The controller's flags beside those of every install, by the values that they come from.
+#[test]
+fn the_controller_is_told_what_the_values_say() {
+    let always = [
+        "controller",
+        "--instance=tidegate",
+        "--log-format=json",
+        "--metrics-address=0.0.0.0:8080",
+        "--settle-seconds=5",
+        "--concurrency=16",
+        "--qps=40",
+        "--burst=80",
+    ];
+    let table: [(&str, &[&str]); 6] = [
+        ("", &[]),
+        ("prometheusUrl: \"\"", &[]),
+        ("watchNamespace: shop", &["--namespace=shop"]),
+        ("clusterName: prod", &["--cluster-name=prod"]),
+        (
+            "prometheusUrl: http://prometheus-operated.monitoring.svc:9090",
+            &["--prometheus-url=http://prometheus-operated.monitoring.svc:9090"],
+        ),
+        (
+            EVERYTHING,
+            &[
+                "--cluster-name=prod-eu",
+                "--prometheus-url=https://prometheus.example.com:9090/team-a",
+            ],
+        ),
+    ];
+    for (values, more) in table {
+        let Some(objects) = rendered(values) else {
+            return;
+        };
+        let pod = &named(&objects, "Deployment", "tidegate")["spec"]["template"]["spec"];
+        let expected: Vec<&str> = always.iter().chain(more).copied().collect();
+        assert_eq!(texts(&pod["containers"][0]["args"]), expected, "{values}");
+        // It is the controller's alone.
+        let whole = serde_json::to_string(&objects).unwrap();
+        let times = whole.matches("--prometheus-url").count();
+        let expected = usize::from(more.iter().any(|flag| flag.starts_with("--prometheus-url")));
+        assert_eq!(times, expected, "{values}");
+    }
+}
+
+/// What Helm says after an install with these values. Helm shows it only where there is a cluster, so
+/// a copy of the chart has it in a template.
+fn notes(values: &str) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("chart");
+    let templates = copy.join("templates");
+    std::fs::create_dir_all(&templates).unwrap();
+    for file in [
+        "Chart.yaml",
+        "values.yaml",
+        "values.schema.json",
+        "templates/_names.tpl",
+    ] {
+        std::fs::copy(chart().join(file), copy.join(file)).unwrap();
+    }
+    let text = std::fs::read_to_string(chart().join("templates/NOTES.txt")).unwrap();
+    let template = format!(
+        "{{{{- define \"notes\" }}}}{text}{{{{ end }}}}notes: {{{{ include \"notes\" . | toJson }}}}"
+    );
+    std::fs::write(templates.join("notes.yaml"), template).unwrap();
+    let file = folder.path().join("values.yaml");
+    std::fs::write(&file, values).unwrap();
+    let mut arguments: Vec<OsString> = vec!["template".into(), "tidegate".into(), copy.into()];
+    arguments.extend(["--namespace".into(), "tidegate-system".into()]);
+    arguments.extend(["--values".into(), file.into()]);
+    let rendered = helm(&arguments)?.unwrap_or_else(|error| panic!("{values}\n{error}"));
+    let rendered: Value = serde_saphyr::from_str(&rendered).unwrap();
+    Some(rendered["notes"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn the_notes_say_what_is_missing() {
+    let url = "prometheusUrl: http://prometheus.example.com";
+    let repositories = "gitWriter: {allowedRepositories: [https://git.example.com/*]}";
+    let cluster = "a MetricsProvider called default, or prometheusUrl is set.";
+    let one = "reads no\nMetricsProviders: every analysis is held until prometheusUrl is set.";
+    let git = "may push nowhere yet";
+    for (values, said) in [
+        (String::new(), vec![cluster, git]),
+        ("watchNamespace: shop".to_owned(), vec![one, git]),
+        (url.to_owned(), vec![git]),
+        (format!("{url}\nwatchNamespace: shop"), vec![git]),
+        (repositories.to_owned(), vec![cluster]),
+        (format!("{url}\n{repositories}"), vec![]),
+    ] {
+        let Some(notes) = notes(&values) else { return };
+        for words in [cluster, one, git] {
+            assert_eq!(
+                notes.contains(words),
+                said.contains(&words),
+                "{values}: {words}\n{notes}"
+            );
+        }
+    }
+}
+
 #[test]
 fn values_that_cannot_be_meant_are_refused() {
     for (bad, words) in [
@@ -600,6 +702,15 @@ fn values_that_cannot_be_meant_are_refused() {
         ("gitWriter: {author: {name: \"a <b>\"}}", "author.name"),
         ("gitWriter: {maxAge: soon}", "maxAge"),
         ("watchNamespace: Not_A_Name", "watchNamespace"),
+        (
+            "prometheusUrl: prometheus.monitoring.svc:9090",
+            "prometheusUrl",
+        ),
+        ("prometheusUrl: ftp://x.example", "prometheusUrl"),
+        ("prometheusUrl: http://me:secret@x.example", "prometheusUrl"),
+        ("prometheusUrl: http://x.example/?a=b", "prometheusUrl"),
+        ("prometheusUrl: http://x.example/#a", "prometheusUrl"),
+        ("prometheusUrl: \"http://x.example y\"", "prometheusUrl"),
         ("metricsSecrets: [{name: a}]", "namespace"),
         (
             "metricsSecrets: [{namespace: a, name: '*'}]",

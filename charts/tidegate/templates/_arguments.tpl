@@ -14,6 +14,9 @@
 {{- with .Values.clusterName }}
 - --cluster-name={{ . }}
 {{- end }}
+{{- with .Values.prometheusUrl }}
+- {{ printf "--prometheus-url=%s" . | quote }}
+{{- end }}
 {{- end -}}
 
 {{- define "tidegate.writerArguments" -}}
