@@ -201,7 +201,8 @@ fn due(
     }
 }
 
-/// Takes an answer in. True: more is to be asked at once, the run is behind.
+/// Takes an answer in. True: more is to be asked at once, the run is behind; with a fresh [`Pace`],
+/// which would make it wait.
 pub fn take(
     plan: &Plan,
     status: &mut AnalysisRunStatus,
@@ -222,9 +223,11 @@ pub fn take(
     let taken = answer.and_then(|answer| match (&metric.kind, answer) {
         (Kind::Ratio(plan_of), Answer::Samples(answers)) => {
             let ratio = status.ratio.get_or_insert_default();
+            let before = cursors(ratio);
             let looked = ratio::take(plan, plan_of, ratio, &answers)
                 .map_err(|e| fault(e.reason(), &e.to_string()))?;
-            Ok(looked && answers.at < at)
+            // No window although there is one to look at: the answer did not reach back far enough.
+            Ok(looked && (answers.at < at || cursors(ratio) == before))
         }
         (Kind::Threshold(plan_of), Answer::Points(points)) => {
             let threshold = status.threshold.get_or_insert_default();
@@ -246,6 +249,14 @@ pub fn take(
             false
         }
     }
+}
+
+/// How far the windows have been looked at; the grid of them begins without any.
+fn cursors(ratio: &RatioStatus) -> Option<(i64, i64)> {
+    let sampler = ratio.sampler.as_ref();
+    sampler
+        .filter(|s| s.gross.windows > 0 || s.harm.windows > 0)
+        .map(|s| (s.cursor, s.gross_cursor))
 }
 
 fn fault(reason: &str, message: &str) -> Fault {

@@ -169,6 +169,7 @@ impl<'a> Carrier<'a> {
             self.write().await?;
         }
         if behind {
+            self.pace = Pace::default();
             return Ok(now);
         }
         let next = run::next_look(plan, &self.status, &self.pace, now.as_second());
