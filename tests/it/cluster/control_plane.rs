@@ -14,6 +14,9 @@ use std::time::Duration;
 const ADMINISTRATOR: &str = "administrator";
 const MANAGER: &str = "kube-controller-manager";
 
+/// Who may do nothing until a scenario gives her a role.
+pub const DEVELOPER: &str = "dana";
+
 /// Every write is logged with its author, and nothing else: what a controller writes is counted
 /// from here, as its users will see it.
 const AUDIT_POLICY: &str = "\
@@ -30,7 +33,8 @@ rules:
 /// exists on paper, and its kubelet is the harness.
 pub const CONTROLLERS: &str = "deployment-controller,replicaset-controller,endpointslice-controller,\
 garbage-collector-controller,namespace-controller,serviceaccount-controller,\
-root-ca-certificate-publisher-controller,horizontal-pod-autoscaler-controller";
+root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,\
+horizontal-pod-autoscaler-controller";
 
 /// A running control plane.
 pub struct ControlPlane {
@@ -45,9 +49,11 @@ impl ControlPlane {
         let [etcd, etcd_peer, api] = free_ports();
         let path = |name: &str| home.join(name).display().to_string();
         std::fs::write(path("audit-policy.yaml"), AUDIT_POLICY).unwrap();
-        let tokens = [ADMINISTRATOR, MANAGER]
-            .map(|user| format!("{user},{user},{user},\"system:masters\"\n"));
-        std::fs::write(path("tokens.csv"), tokens.concat()).unwrap();
+        let mut tokens = [ADMINISTRATOR, MANAGER]
+            .map(|user| format!("{user},{user},{user},\"system:masters\"\n"))
+            .concat();
+        tokens += &format!("{DEVELOPER},{DEVELOPER},{DEVELOPER}\n");
+        std::fs::write(path("tokens.csv"), tokens).unwrap();
         let key = Command::new(tools.join("controlplane"))
             .args(["service-account-key", &path("service-account.key")])
             .status();

@@ -38,18 +38,18 @@ pub struct Installation<'a> {
 }
 
 impl<'a> Installation<'a> {
-    /// Renders the chart and applies what the processes rest on. They may push below `git_url`.
+    /// Renders the chart and applies what the processes rest on. They may push below `git_urls`.
     pub async fn new(
         tools: &'a Path,
         home: &'a Path,
         plane: &'a ControlPlane,
         admin: &'a Client,
-        git_url: &str,
+        git_urls: &[String],
     ) -> Self {
         let values = json!({
             "clusterName": "lab",
             "gitWriter": {
-                "allowedRepositories": [format!("{git_url}*")],
+                "allowedRepositories": git_urls,
                 "credentials": {"existingSecret": "git"},
             },
         });

@@ -36,6 +36,8 @@ pub struct Lab {
     pub client: Client,
     pub audit: Audit,
     pub git: GitServer,
+    /// Another one, whose faults are switched on by one scenario.
+    pub unreliable_git: GitServer,
     pub prometheus: Prometheus,
     pub exporter: Exporter,
     pub traffic: Traffic,
@@ -74,13 +76,19 @@ impl Lab {
         let exporter = Exporter::start(traffic.answered()).await;
         let prometheus = Prometheus::start(tools, home.path(), "prometheus", &exporter).await;
         let git = GitServer::start(Some((USER, PASSWORD))).await;
+        let unreliable_git = GitServer::start(Some((USER, PASSWORD))).await;
+        let repositories = [&git, &unreliable_git].map(|server| server.url("*"));
         let installation =
-            Installation::new(tools, home.path(), &plane, &client, &git.url("")).await;
-        let processes = vec![installation.controller().await];
+            Installation::new(tools, home.path(), &plane, &client, &repositories).await;
+        let processes = vec![
+            installation.controller().await,
+            installation.git_writer().await,
+        ];
         let lab = Self {
             _processes: processes,
             audit: Audit::of(plane.audit_log()),
             git,
+            unreliable_git,
             client,
             prometheus,
             exporter,
@@ -91,7 +99,7 @@ impl Lab {
             tools: tools.to_path_buf(),
             home,
         };
-        lab.apply("", &provider("lab", lab.prometheus.url())).await;
+        lab.provider("lab", lab.prometheus.url()).await;
         lab
     }
 
@@ -117,8 +125,13 @@ Ctrl-C ends it and removes everything.",
     pub async fn another_prometheus(&self, name: &str) -> Prometheus {
         let prometheus =
             Prometheus::start(&self.tools, self.home.path(), name, &self.exporter).await;
-        self.apply("", &provider(name, prometheus.url())).await;
+        self.provider(name, prometheus.url()).await;
         prometheus
+    }
+
+    /// Applies a MetricsProvider of this name for everybody.
+    pub async fn provider(&self, name: &str, url: &str) {
+        self.apply("", &provider(name, url)).await;
     }
 
     /// Makes a namespace for a scenario.

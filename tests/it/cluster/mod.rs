@@ -4,8 +4,6 @@
 //! `cargo xtask test` does; otherwise it says that it did not run. One control plane serves all
 //! scenarios; each has a namespace of its own.
 
-// Parts that the first scenarios do not use yet.
-#![allow(dead_code)]
 // The parts of the harness say what went wrong to whoever reads the test's output.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -61,6 +59,15 @@ const SCENARIOS: &[Scenario] = scenarios! {
     "canary: ingress-nginx" => scenarios::routers::nginx,
     "canary: owned route" => scenarios::routers::owned_route,
     "blue-green: promoted" => scenarios::blue_green::promoted,
+    "blue-green: good evidence" => scenarios::blue_green::promoted_on_evidence,
+    "blue-green: switched back" => scenarios::blue_green::aborted_after_the_switch,
+    "evidence: promoted" => scenarios::evidence::promoted,
+    "evidence: background abort" => scenarios::evidence::background,
+    "evidence: Prometheus down" => scenarios::evidence::prometheus_down,
+    "evidence: wrong URL" => scenarios::evidence::wrong_url,
+    "git: reverted" => scenarios::git::reverted,
+    "git: server fails" => scenarios::git::server_fails,
+    "plugin: commands" => scenarios::plugin::commands,
 };
 
 /// Keeps the laboratory running for a person (`cargo xtask cluster up`).

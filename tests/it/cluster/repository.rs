@@ -1,6 +1,7 @@
 //! Git repositories on the tests' HTTP server, each with a developer who pushes to it.
 
 use crate::git_http::GitServer;
+use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
@@ -78,6 +79,12 @@ impl Repository {
             .await
             .ok()?;
         Some(tip.trim().to_owned())
+    }
+
+    /// When `main` was last pushed to.
+    pub fn pushed_at(&self) -> Timestamp {
+        let branch = std::fs::metadata(self.bare.join("refs/heads/main")).unwrap();
+        Timestamp::try_from(branch.modified().unwrap()).unwrap()
     }
 
     /// A file at a commit.

@@ -2,7 +2,7 @@
 //! about it while it changes.
 
 use super::gateway::http_route;
-use super::lab::{Lab, MANAGER};
+use super::lab::Lab;
 use super::table::Bench;
 use super::traffic::Totals;
 use super::wait;
@@ -13,6 +13,8 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tidegate::api::analysis::AnalysisRun;
+use tidegate::api::analysis_status::RunPhase;
 use tidegate::api::revert::Revert;
 use tidegate::api::rollout::Rollout;
 use tidegate::api::rollout_status::{Phase, RolloutStatus};
@@ -39,7 +41,7 @@ apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata:
   name: shop
-  annotations: {lab.tidegate.io/requests-per-second: '300', team: checkout}
+  annotations: {lab.tidegate.io/requests-per-second: '3000', team: checkout}
 spec:
   parentRefs: [{name: public, sectionName: https}]
   hostnames: [shop.example.com]
@@ -68,6 +70,26 @@ spec:
       bad: http_requests_total{namespace=\"$(namespace)\",code=~\"5..\",$(arm)}
       total: http_requests_total{namespace=\"$(namespace)\",$(arm)}
   promote: {minBake: 5s}
+";
+
+/// The same by a level, for when the old version has no traffic to compare with.
+pub const LEVEL: &str = "
+apiVersion: tidegate.io/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: level}
+spec:
+  provider: lab
+  warmup: {duration: 1s}
+  metrics:
+  - name: error-level
+    threshold:
+      query: >-
+        sum(rate(http_requests_total{namespace=\"$(namespace)\",code=~\"5..\",$(arm)}[5s]) or vector(0))
+        / sum(rate(http_requests_total{namespace=\"$(namespace)\",$(arm)}[5s]))
+      success: result < 0.01
+      failure: result > 0.05
+      interval: 5s
+      count: 2
 ";
 
 /// A Rollout as it would stand in a file.
@@ -308,20 +330,34 @@ impl Shop {
         reverts.list(&ListParams::default()).await.unwrap().items
     }
 
+    /// The AnalysisRuns that are there.
+    pub async fn runs(&self) -> Vec<AnalysisRun> {
+        let runs: Api<AnalysisRun> = Api::namespaced(self.lab.client.clone(), &self.namespace);
+        runs.list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// Waits until an AnalysisRun is in a phase; returns it.
+    pub async fn run_is(&self, phase: RunPhase) -> AnalysisRun {
+        wait::until_ok(
+            &format!("{}: a run is {phase:?}", self.namespace),
+            async || {
+                let runs = self.runs().await;
+                let phases: Vec<_> = runs.iter().map(run_phase).collect();
+                let found = runs.into_iter().find(|run| run_phase(run) == Some(phase));
+                found.ok_or(phases)
+            },
+        )
+        .await
+    }
+
     /// What the entrances have seen.
     pub fn totals(&self) -> Totals {
         self.lab.traffic.totals(&self.namespace)
     }
+}
 
-    /// Changes the Rollout as a person with kubectl would.
-    pub async fn patch(&self, spec: Value) {
-        let patch = Patch::Merge(json!({"spec": spec}));
-        let manager = PatchParams {
-            field_manager: Some(MANAGER.into()),
-            ..Default::default()
-        };
-        self.rollouts.patch(NAME, &manager, &patch).await.unwrap();
-    }
+fn run_phase(run: &AnalysisRun) -> Option<RunPhase> {
+    run.status.as_ref().and_then(|status| status.phase)
 }
 
 /// A route without the values that the API server fills in where the user wrote none.

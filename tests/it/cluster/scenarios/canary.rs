@@ -1,14 +1,13 @@
 //! A new version goes out in steps, through an HTTPRoute or by pod counts.
 
 use super::super::shop::{ROUTE, SERVICES, Shop, TEMPLATE};
-use super::super::table::Bench;
+use super::super::table::{Bench, Decided, seconds};
 use super::super::wait;
 use serde_json::json;
-use std::time::Instant;
-use tidegate::api::rollout_status::{AbortReason, Outcome, PauseReason, Phase};
+use tidegate::api::rollout_status::{AbortReason, Outcome, Phase};
 
 /// Steps of an HTTPRoute canary, in front of the rest of the strategy.
-fn by_route(steps: &str) -> String {
+pub fn by_route(steps: &str) -> String {
     format!(
         "  strategy:
     canary:
@@ -22,7 +21,8 @@ fn by_route(steps: &str) -> String {
     )
 }
 
-async fn shop(bench: &Bench, steps: &str) -> Shop {
+/// A shop with these steps, whose first version is stable.
+pub async fn shop(bench: &Bench, steps: &str) -> Shop {
     let shop = Shop::open(bench, &[SERVICES, ROUTE, TEMPLATE], 4, &by_route(steps)).await;
     shop.first("app:1.0").await;
     shop
@@ -30,6 +30,7 @@ async fn shop(bench: &Bench, steps: &str) -> Shop {
 
 /// The first version comes up without steps, and then nothing is written any more.
 pub async fn first_deployment(bench: Bench) {
+    bench.rollout_begins(0);
     let steps = "[{setWeight: 20}, {pause: {}}]";
     let shop = shop(&bench, steps).await;
     shop.has_pods(&[("app:1.0", 4)]).await;
@@ -37,33 +38,7 @@ pub async fn first_deployment(bench: Bench) {
     let status = shop.status().await.unwrap();
     assert_eq!(status.history[0].outcome, Outcome::Initial);
     assert_eq!(shop.behind("stable").await.as_deref(), Some("app:1.0"));
-    bench.stays_silent().await;
-}
-
-/// A good version passes its analysis and takes over without a lost request.
-pub async fn promoted(bench: Bench) {
-    let golden = "analysis: {templates: [{name: golden}]}";
-    let steps = format!(
-        "[{{setWeight: 20}}, {{{golden}}}, {{setWeight: 60}}, {{pause: {{duration: 2s}}}}]"
-    );
-    let shop = shop(&bench, &steps).await;
-    let before = (shop.totals(), bench.writes());
-    shop.release("app:2.0").await;
-    shop.at(1, 20).await;
-    assert_eq!(shop.weight().await, 20);
-    assert_eq!(shop.behind("canary").await.as_deref(), Some("app:2.0"));
-    shop.at(3, 60).await;
-    let status = shop.is_stable("app:2.0").await;
-    assert_eq!(status.history[0].outcome, Outcome::Promoted);
-    assert_eq!(shop.weight().await, 0, "stable is the new version now");
-    assert_eq!(shop.behind("stable").await.as_deref(), Some("app:2.0"));
-    shop.has_pods(&[("app:2.0", 4)]).await;
-    let after = shop.totals();
-    assert_eq!((after.lost, after.bad), (before.0.lost, 0));
-    let writes = bench.writes().since(&before.1);
-    bench.note(format!("{} writes for 2 weight steps", writes.total()));
-    assert!(writes.total() <= 8 + 4 * 2, "too many writes: {writes:?}");
-    bench.stays_silent().await;
+    bench.rollout_is_over().await;
 }
 
 /// Without a router the pods are the weight, and there are never fewer than asked for.
@@ -85,6 +60,7 @@ spec: {selector: {app: shop}, ports: [{port: 80}]}
     let shop = Shop::open(&bench, &[service], 4, rest).await;
     shop.first("app:1.0").await;
     let lost = shop.totals().lost;
+    bench.rollout_begins(2);
     shop.release("app:2.0").await;
     for (step, pods) in [(1, (3, 1)), (3, (2, 2))] {
         let waits = |status: &tidegate::api::rollout_status::RolloutStatus| {
@@ -108,18 +84,10 @@ spec: {selector: {app: shop}, ports: [{port: 80}]}
 pub async fn aborted_by_hand(bench: Bench) {
     let shop = shop(&bench, "[{setWeight: 50}, {pause: {}}]").await;
     let lost = shop.totals().lost;
+    bench.rollout_begins(1);
     shop.release("app:2.0").await;
     shop.at(1, 50).await;
-    let asked = Instant::now();
     shop.annotate("abort", "now").await;
-    wait::until("the route has stable's weight", async || {
-        (shop.weight().await == 0).then_some(())
-    })
-    .await;
-    bench.note(format!(
-        "abort to stable weight {:.2} s",
-        asked.elapsed().as_secs_f64()
-    ));
     let status = shop
         .until("it is aborted", |status| {
             status.phase == Some(Phase::Aborted)
@@ -127,9 +95,16 @@ pub async fn aborted_by_hand(bench: Bench) {
         .await;
     assert_eq!(status.abort.as_ref().unwrap().reason, AbortReason::Manual);
     assert_eq!(status.last_handled_command.unwrap().result, "Accepted");
+    assert_eq!(shop.weight().await, 0);
+    let decided = Decided::ByPerson("administrator");
+    let (decided, back) = bench.abort_times(decided, ("patch httproutes", "shop"));
+    bench.note(format!(
+        "abort command to stable weight {}",
+        seconds(decided, back)
+    ));
     shop.has_pods(&[("app:1.0", 4)]).await;
     assert_eq!(shop.totals().lost, lost);
-    bench.stays_silent().await;
+    bench.rollout_is_over().await;
 
     shop.command("retry").await;
     let status = shop.at(1, 50).await;
@@ -144,6 +119,8 @@ pub async fn superseded(bench: Bench) {
     )
     .await;
     let lost = shop.totals().lost;
+    // Twice to 20 %, once to 50 %.
+    bench.rollout_begins(3);
     shop.release("app:2.0").await;
     shop.at(1, 20).await;
     shop.command("promote").await;
@@ -163,6 +140,7 @@ pub async fn superseded(bench: Bench) {
 pub async fn back_to_stable(bench: Bench) {
     let shop = shop(&bench, "[{setWeight: 20}, {pause: {}}]").await;
     let lost = shop.totals().lost;
+    bench.rollout_begins(1);
     shop.release("app:2.0").await;
     shop.at(1, 20).await;
     shop.release("app:1.0").await;
@@ -189,33 +167,6 @@ pub async fn deleted(bench: Bench) {
     })
     .await;
     assert_eq!(shop.route().await["hostnames"], json!(["shop.example.com"]));
-}
-
-/// While Prometheus is away nothing is promoted and nothing aborted, and the status says why.
-pub async fn prometheus_down(bench: Bench) {
-    let mut prometheus = bench.lab.another_prometheus(&bench.namespace).await;
-    let golden = "analysis: {templates: [{name: golden}]}";
-    let template = TEMPLATE.replace("provider: lab", &format!("provider: {}", bench.namespace));
-    let rest = by_route(&format!(
-        "[{{setWeight: 20}}, {{{golden}}}, {{setWeight: 60}}]"
-    ));
-    let shop = Shop::open(&bench, &[SERVICES, ROUTE, &template], 4, &rest).await;
-    shop.first("app:1.0").await;
-    prometheus.stop().await;
-    shop.release("app:2.0").await;
-    let status = shop
-        .until("it waits for the metrics endpoint", |status| {
-            status
-                .pause
-                .as_ref()
-                .is_some_and(|pause| pause.reason == PauseReason::SourceError)
-        })
-        .await;
-    assert_eq!(status.phase, Some(Phase::Paused));
-    assert!(status.abort.is_none());
-    assert_eq!(shop.weight().await, 20);
-    prometheus.resume().await;
-    shop.is_stable("app:2.0").await;
 }
 
 /// What the schema cannot know becomes a condition that names field, value and what is allowed.

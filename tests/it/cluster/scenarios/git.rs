@@ -3,12 +3,13 @@
 use super::super::gitops::{GitOps, Mark};
 use super::super::repository::Repository;
 use super::super::shop::{ROUTE, SERVICES, Shop, TEMPLATE, rollout};
-use super::super::table::Bench;
+use super::super::table::{Bench, Decided, seconds};
 use super::super::wait;
+use crate::git_http::{Faults, GitServer};
+use jiff::Timestamp;
 use kube::ResourceExt;
-use std::time::Instant;
-use tidegate::api::revert::RevertPhase;
-use tidegate::api::rollout_status::{AbortReason, Phase};
+use tidegate::api::revert::{Revert, RevertPhase, RevertStatus};
+use tidegate::api::rollout_status::{AbortReason, AbortStatus, Phase};
 
 const REST: &str = "  strategy:
     canary:
@@ -42,87 +43,168 @@ const MARK: Mark = |object, source| {
     }
 };
 
+/// The version that is released and taken back.
+const BAD: &str = "app:2.0-errors8";
+
+/// A shop that is kept in Git.
+struct Delivery {
+    shop: Shop,
+    repository: Repository,
+    gitops: GitOps,
+    good: String,
+}
+
+impl Delivery {
+    /// Starts with a good version, applied from Git and stable.
+    async fn start(bench: &Bench, server: &GitServer) -> Self {
+        let shop = Shop::open(bench, &[SERVICES, ROUTE, TEMPLATE], 4, REST).await;
+        let good = file("app:1.0");
+        let name = &bench.namespace;
+        let repository = Repository::create(server, name, &[(FILE, &good)]).await;
+        let client = &bench.lab.client;
+        let gitops = GitOps::start(client, repository.clone(), "apps/shop", name, MARK);
+        gitops.has_applied(&repository.tip().await.unwrap()).await;
+        shop.is_stable("app:1.0").await;
+        Self {
+            shop,
+            repository,
+            gitops,
+            good,
+        }
+    }
+
+    /// Commits the bad version and waits until it is applied. Returns the commit.
+    async fn release_bad(&self) -> String {
+        let files = [(FILE, file(BAD))];
+        let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+        let bad = self.repository.commit("Release 2.0", &files).await;
+        self.gitops.has_applied(&bad).await;
+        bad
+    }
+
+    /// Waits until the analysis has aborted; notes how long that took to have effect. Returns when
+    /// it was decided.
+    async fn is_aborted(&self, bench: &Bench) -> (AbortStatus, Timestamp) {
+        let aborted = |status: &tidegate::api::rollout_status::RolloutStatus| {
+            status.phase == Some(Phase::Aborted)
+        };
+        let status = self.shop.until("it is aborted", aborted).await;
+        let abort = status.abort.unwrap();
+        assert_eq!(abort.reason, AbortReason::AnalysisFailed);
+        assert_eq!(self.shop.weight().await, 0);
+        let run = Decided::ByRun(abort.analysis_run.as_deref().unwrap());
+        let (decided, back) = bench.abort_times(run, ("patch httproutes", "shop"));
+        bench.note(format!(
+            "verdict to stable weight {}",
+            seconds(decided, back)
+        ));
+        (abort, decided)
+    }
+
+    /// Waits until the branch is put right, Git says who and why, and the cluster has followed.
+    async fn is_reverted(&self, bad: &str) {
+        let repository = &self.repository;
+        let reverted = wait::until("the branch has a new commit", async || {
+            repository.tip().await.filter(|tip| tip != bad)
+        })
+        .await;
+        let text = repository.file(&reverted, FILE).await;
+        assert_eq!(text, self.good, "the old bytes are back");
+        let message = repository.message(&reverted).await;
+        let trailer = format!("Reverts-Commit: {bad}");
+        assert!(message.contains(&trailer), "{message}");
+        self.gitops.has_applied(&reverted).await;
+        self.shop.is_stable("app:1.0").await;
+        assert_eq!(self.shop.weight().await, 0);
+        self.shop.has_pods(&[("app:1.0", 4)]).await;
+        let verified = |status: &RevertStatus| status.phase == Some(RevertPhase::Verified);
+        let revert = self.revert("it is verified", verified).await;
+        let status = revert.status.unwrap();
+        assert_eq!(status.commit.as_deref(), Some(reverted.as_str()));
+    }
+
+    /// Waits until the Revert's status fulfils a condition.
+    async fn revert(&self, what: &str, condition: impl Fn(&RevertStatus) -> bool) -> Revert {
+        wait::until_ok(&format!("the Revert: {what}"), async || {
+            let revert = self.shop.reverts().await.pop().ok_or(None)?;
+            match &revert.status {
+                Some(status) if condition(status) => Ok(revert),
+                other => Err(other.clone()),
+            }
+        })
+        .await
+    }
+}
+
+fn file(image: &str) -> String {
+    rollout(image, 4, REST)
+}
+
 /// From a bad commit to the reverted one, and what happened between in the cluster.
 pub async fn reverted(bench: Bench) {
-    let shop = Shop::open(&bench, &[SERVICES, ROUTE, TEMPLATE], 4, REST).await;
-    let file = |image: &str| rollout(image, 4, REST);
-    let good = file("app:1.0");
-    let name = &bench.namespace;
-    let repository = Repository::create(&bench.lab.git, name, &[(FILE, &good)]).await;
-    let gitops = GitOps::start(
-        &bench.lab.client,
-        repository.clone(),
-        "apps/shop",
-        name,
-        MARK,
-    );
-    gitops.has_applied(&repository.tip().await.unwrap()).await;
-    shop.is_stable("app:1.0").await;
+    let delivery = Delivery::start(&bench, &bench.lab.git).await;
+    let shop = &delivery.shop;
     let lost = shop.totals().lost;
-
-    let bad = repository
-        .commit("Release 2.0", &[(FILE, &file("app:2.0-errors50"))])
-        .await;
-    gitops.has_applied(&bad).await;
-    let status = shop
-        .until("it is aborted", |status| status.abort.is_some())
-        .await;
-    let aborted = Instant::now();
-    assert_eq!(status.abort.unwrap().reason, AbortReason::AnalysisFailed);
+    bench.rollout_begins(1);
+    let bad = delivery.release_bad().await;
+    let (_, decided) = delivery.is_aborted(&bench).await;
     let totals = shop.totals();
-
-    let reverted = wait::until("the branch has a new commit", async || {
-        repository.tip().await.filter(|tip| *tip != bad)
-    })
-    .await;
+    delivery.is_reverted(&bad).await;
     bench.note(format!(
-        "abort to commit {:.2} s",
-        aborted.elapsed().as_secs_f64()
-    ));
-    assert_eq!(
-        repository.file(&reverted, FILE).await,
-        good,
-        "the old bytes are back"
-    );
-    let message = repository.message(&reverted).await;
-    assert!(
-        message.contains(&format!("Reverts-Commit: {bad}")),
-        "{message}"
-    );
-
-    gitops.has_applied(&reverted).await;
-    shop.is_stable("app:1.0").await;
-    assert_eq!(shop.weight().await, 0);
-    shop.has_pods(&[("app:1.0", 4)]).await;
-    let revert = wait::until_ok("the Revert is verified", async || {
-        let revert = shop.reverts().await.pop();
-        let status = revert.as_ref().and_then(|revert| revert.status.clone());
-        match status.as_ref().and_then(|status| status.phase) {
-            Some(RevertPhase::Verified) => revert.ok_or(None),
-            _ => Err(status),
-        }
-    })
-    .await;
-    assert_eq!(
-        revert.status.unwrap().commit.as_deref(),
-        Some(reverted.as_str())
-    );
-    assert_eq!(shop.totals().lost, lost);
-    bench.note(format!(
-        "{} bad answers of {}",
+        "verdict to commit {}, {} bad answers of {}",
+        seconds(decided, delivery.repository.pushed_at()),
         totals.bad,
         totals.requests()
     ));
+    assert_eq!(shop.totals().lost, lost);
+    bench.rollout_is_over().await;
 
     // The rejected version is not tried again when it comes back.
-    let again = repository
-        .commit("Release 2.0 again", &[(FILE, &file("app:2.0-errors50"))])
-        .await;
-    gitops.has_applied(&again).await;
-    shop.until("it is rejected", |status| {
+    delivery.release_bad().await;
+    let rejected = |status: &tidegate::api::rollout_status::RolloutStatus| {
         status.phase == Some(Phase::Rejected)
-    })
-    .await;
+    };
+    shop.until("it is rejected", rejected).await;
+    bench.stays_silent().await;
+    shop.until("it is still rejected", rejected).await;
     assert_eq!(shop.weight().await, 0);
     shop.has_pods(&[("app:1.0", 4)]).await;
+    assert_eq!(shop.reverts().await.len(), 1);
+}
+
+/// A Git server that fails delays no abort; the Revert says why it waits and goes through when the
+/// server is back.
+pub async fn server_fails(bench: Bench) {
+    let server = &bench.lab.unreliable_git;
+    let delivery = Delivery::start(&bench, server).await;
+    bench.rollout_begins(1);
+    let bad = delivery.release_bad().await;
+    let status = Some(503);
+    server.set_faults(Faults {
+        status,
+        ..Faults::default()
+    });
+    let (_, decided) = delivery.is_aborted(&bench).await;
+    let waits = |status: &RevertStatus| {
+        status.attempts.is_some_and(|attempts| attempts >= 2) && status.next_retry_at.is_some()
+    };
+    let revert = delivery.revert("it was tried twice", waits).await;
+    let status = revert.status.unwrap();
+    let conditions = status.conditions.iter();
+    let said: Vec<_> = conditions.map(|condition| &condition.message).collect();
+    assert!(
+        said.iter().any(|message| message.contains("503")),
+        "{status:?}"
+    );
+    assert_eq!(delivery.repository.tip().await.as_deref(), Some(&*bad));
+    server.set_faults(Faults::default());
+    let back = Timestamp::now();
+    delivery.is_reverted(&bad).await;
+    let pushed = delivery.repository.pushed_at();
+    bench.note(format!(
+        "verdict to commit {}, server back to commit {}",
+        seconds(decided, pushed),
+        seconds(back, pushed)
+    ));
+    bench.rollout_is_over().await;
 }

@@ -2,5 +2,7 @@
 
 pub mod blue_green;
 pub mod canary;
+pub mod evidence;
 pub mod git;
+pub mod plugin;
 pub mod routers;

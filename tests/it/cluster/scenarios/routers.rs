@@ -42,7 +42,8 @@ pub async fn nginx(bench: Bench) {
     let ingresses: Api<Ingress> = Api::namespaced(bench.lab.client.clone(), &bench.namespace);
     let written = ingresses.get("shop").await.unwrap();
     shop.first("app:1.0").await;
-    let before = (shop.totals(), bench.writes());
+    let lost = shop.totals().lost;
+    bench.rollout_begins(1);
     shop.release("app:2.0").await;
     shop.at(1, 30).await;
     let step = shop.totals();
@@ -60,14 +61,13 @@ pub async fn nginx(bench: Bench) {
     shop.command("promote").await;
     shop.is_stable("app:2.0").await;
     shop.has_pods(&[("app:2.0", 3)]).await;
-    assert_eq!(shop.totals().lost, before.0.lost);
+    assert_eq!(shop.totals().lost, lost);
     assert_eq!(
         ingresses.get("shop").await.unwrap(),
         written,
         "the user's Ingress has changed"
     );
-    let writes = bench.writes().since(&before.1);
-    bench.note(format!("{} writes for 1 weight step", writes.total()));
+    bench.rollout_is_over().await;
     shop.delete().await;
     wait::until("the canary Ingress is gone with the Rollout", async || {
         let left = ingresses.list(&ListParams::default()).await.unwrap().items;
@@ -91,12 +91,14 @@ pub async fn owned_route(bench: Bench) {
         backends.iter().map(weight).collect::<Vec<_>>()
     };
     assert_eq!(weights().await, [100, 0]);
+    bench.rollout_begins(1);
     shop.release("app:2.0").await;
     shop.at(1, 30).await;
     assert_eq!(weights().await, [70, 30]);
     shop.command("promote").await;
     shop.is_stable("app:2.0").await;
     assert_eq!(weights().await, [100, 0]);
+    bench.rollout_is_over().await;
     shop.delete().await;
     let routes: Api<DynamicObject> =
         Api::namespaced_with(bench.lab.client.clone(), &bench.namespace, &http_route());
