@@ -274,6 +274,23 @@ mod tests {
     }
 
     #[test]
+    fn every_flag_is_in_the_documentation() {
+        let documented = include_str!("../../docs/operations.md");
+        let command = Cli::command();
+        for name in ["controller", "git-writer"] {
+            let process = command.find_subcommand(name).unwrap();
+            let section = documented
+                .split("## tidegate ")
+                .find(|s| s.starts_with(name));
+            let section = section.unwrap();
+            for flag in process.get_arguments().filter_map(|a| a.get_long()) {
+                let row = format!("| `--{flag}` |");
+                assert!(section.contains(&row), "{name} --{flag}");
+            }
+        }
+    }
+
+    #[test]
     fn names_and_rates_are_checked() {
         assert!(label("east-1").is_ok());
         for bad in ["", "-a", "a-", "A", "a.b", &"x".repeat(53)] {
