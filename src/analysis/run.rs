@@ -3,6 +3,8 @@
 //! The caller asks and keeps the time. What the run knows is in its status, so it goes on after a
 //! restart at any instant; [`Pace`] only keeps it from asking too often and may be lost.
 
+mod size;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -21,10 +23,6 @@ use crate::api::analysis_status::{
 const MESSAGE_MAX: usize = 1000;
 /// Longest query that is shown.
 const QUERY_MAX: usize = 1024;
-/// Longest query that is shown in a status that would be too large.
-const QUERY_SHORT: usize = 200;
-/// Largest status.
-const STATUS_MAX: usize = 64 * 1024;
 /// A single failed question is asked again before it is called an error.
 const TROUBLE_MIN: i32 = 2;
 /// Longest wait after a failed question, unless the source asks for more ...
@@ -314,7 +312,7 @@ pub fn conclude(plan: &Plan, status: &mut AnalysisRunStatus, terminate: bool, no
         status.phase = Some(phase);
         status.completed_at = Some(whole(now));
     }
-    fit(status);
+    size::fit(status);
 }
 
 /// The reason of a run that ends for want of evidence.
@@ -476,29 +474,6 @@ pub fn next_look(plan: &Plan, status: &AnalysisRunStatus, pace: &Pace, now: i64)
     ];
     let next = asked.chain(ends.into_iter().filter(|end| *end > now)).min();
     next.unwrap_or(i64::MAX).clamp(now + 1, now + LOOK_MAX_S)
-}
-
-/// Makes a status small enough: first the windows go, then the ends of the queries, then the
-/// queries, which the spec has too.
-fn fit(status: &mut AnalysisRunStatus) {
-    let large = |status: &AnalysisRunStatus| {
-        serde_json::to_vec(status).map_or(usize::MAX, |bytes| bytes.len()) > STATUS_MAX
-    };
-    if large(status) {
-        status
-            .metrics
-            .iter_mut()
-            .filter_map(|m| m.ratio.as_mut())
-            .for_each(|r| r.windows.clear());
-    }
-    if large(status) {
-        for query in status.metrics.iter_mut().flat_map(|m| &mut m.queries) {
-            *query = words::cut(query, QUERY_SHORT);
-        }
-    }
-    if large(status) {
-        status.metrics.iter_mut().for_each(|m| m.queries.clear());
-    }
 }
 
 /// Times in a status are whole seconds.

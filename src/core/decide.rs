@@ -95,18 +95,7 @@ fn desired_hash(draft: &mut Draft<'_>) -> String {
 
 /// The traffic between the stable version and the one that goes out or was given up.
 fn live_traffic(draft: &mut Draft<'_>, desired: &str) -> LiveTraffic {
-    let stable = draft
-        .status
-        .stable
-        .as_ref()
-        .map_or(desired, |s| s.hash.as_str())
-        .to_owned();
-    let canary = draft
-        .status
-        .canary
-        .as_ref()
-        .map(|c| c.hash.clone())
-        .filter(|h| *h != stable);
+    let (stable, canary) = draft.versions(desired);
     traffic::live(draft, canary.as_deref(), &stable)
 }
 

@@ -21,18 +21,7 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
     if !draft.o.rollout.has_finalizer {
         return;
     }
-    let stable = draft
-        .status
-        .stable
-        .as_ref()
-        .map_or(desired, |s| s.hash.as_str())
-        .to_owned();
-    let canary = draft
-        .status
-        .canary
-        .as_ref()
-        .map(|c| c.hash.clone())
-        .filter(|h| *h != stable);
+    let (stable, canary) = draft.versions(desired);
     let live = traffic::live(draft, canary.as_deref(), &stable);
     let targets = match &canary {
         Some(canary) => Targets::back(draft, &stable, canary, since),

@@ -65,6 +65,16 @@ impl<'a> Draft<'a> {
             .filter(|s| s.problem.is_none())
     }
 
+    /// The stable version (before there is one: what is desired), and the other one, if there is one
+    /// that goes out or was given up.
+    pub fn versions(&self, desired: &str) -> (String, Option<String>) {
+        let stable = self.status.stable.as_ref();
+        let stable = stable.map_or(desired, |s| s.hash.as_str()).to_owned();
+        let canary = self.status.canary.as_ref().map(|c| c.hash.clone());
+        let canary = canary.filter(|hash| *hash != stable);
+        (stable, canary)
+    }
+
     /// An AnalysisRun by name.
     pub fn run(&self, name: &str) -> Option<&'a RunObserved> {
         self.o.runs.iter().find(|run| run.name == name)
