@@ -21,9 +21,9 @@ use crate::controller::object::{Kind, Object};
 use crate::retry::Retry;
 use crate::traffic::FIELD_MANAGER;
 
-/// Evidence that changes neither phase nor verdict is written this often: it is for people who
-/// watch, and every write costs the API server and everybody who watches it.
-const EVIDENCE: SignedDuration = SignedDuration::from_secs(30);
+/// Evidence that changes neither phase nor verdict is written for people who watch, soon after a
+/// change and then more and more seldom: every write costs the API server and everybody who watches.
+const EVIDENCE: [SignedDuration; 2] = [SignedDuration::from_secs(10), SignedDuration::from_mins(1)];
 /// Longest wait after a failure of the API server.
 const FAILURE_MAX: Duration = Duration::from_secs(60);
 /// After a conflict or another failure of the API server.
@@ -109,6 +109,8 @@ struct Carrier<'a> {
     status: AnalysisRunStatus,
     written: AnalysisRunStatus,
     written_at: Option<Timestamp>,
+    /// So long after that evidence alone is written again.
+    pause: SignedDuration,
     pace: Pace,
 }
 
@@ -130,6 +132,7 @@ impl<'a> Carrier<'a> {
             written: status.clone(),
             status,
             written_at: None,
+            pause: EVIDENCE[0],
             pace: Pace::default(),
         })
     }
@@ -215,7 +218,7 @@ impl<'a> Carrier<'a> {
             || new.verdict != old.verdict
             || self
                 .written_at
-                .is_none_or(|at| now.duration_since(at) >= EVIDENCE)
+                .is_none_or(|at| now.duration_since(at) >= self.pause)
     }
 
     /// The whole status on the version that was read: a 409 means to read it anew.
@@ -243,7 +246,10 @@ impl<'a> Carrier<'a> {
             .call("update status of", Kind::AnalysisRun, &self.key.1, call)
             .await;
         self.object = answer.map_err(gone_is_conflict)?;
+        let [least, most] = EVIDENCE;
+        self.pause = (self.pause * 2).min(most);
         if self.status.phase != self.written.phase || self.status.verdict != self.written.verdict {
+            self.pause = least;
             tracing::info!(
                 phase = ?self.status.phase,
                 verdict = ?self.status.verdict,
