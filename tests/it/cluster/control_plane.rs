@@ -18,13 +18,16 @@ const MANAGER: &str = "kube-controller-manager";
 pub const DEVELOPER: &str = "dana";
 
 /// Every write is logged with its author, and nothing else: what a controller writes is counted
-/// from here, as its users will see it.
+/// from here, as its users will see it. Where the logs are kept, what was written is in it too.
 const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
 - level: Metadata
+  verbs: [create, update, patch, delete, deletecollection]
+  resources: [{group: '', resources: [secrets, serviceaccounts/token]}]
+- level: LEVEL
   verbs: [create, update, patch, delete, deletecollection]
 - level: None
 ";
@@ -48,7 +51,12 @@ impl ControlPlane {
     pub async fn start(tools: &Path, home: &Path) -> Self {
         let [etcd, etcd_peer, api] = free_ports();
         let path = |name: &str| home.join(name).display().to_string();
-        std::fs::write(path("audit-policy.yaml"), AUDIT_POLICY).unwrap();
+        let level = match std::env::var_os(super::lab::LOGS_VARIABLE) {
+            Some(_) => "Request",
+            None => "Metadata",
+        };
+        let policy = AUDIT_POLICY.replace("LEVEL", level);
+        std::fs::write(path("audit-policy.yaml"), policy).unwrap();
         let mut tokens = [ADMINISTRATOR, MANAGER]
             .map(|user| format!("{user},{user},{user},\"system:masters\"\n"))
             .concat();

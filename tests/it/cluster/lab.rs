@@ -27,7 +27,7 @@ pub const MANAGER: &str = "lab";
 const FOREIGN_CRDS: &[&str] = &["gateway.networking.k8s.io_httproutes.yaml"];
 
 /// Set to anything, it keeps the folder with the logs.
-const LOGS_VARIABLE: &str = "TIDEGATE_CLUSTER_LOGS";
+pub const LOGS_VARIABLE: &str = "TIDEGATE_CLUSTER_LOGS";
 
 /// A running laboratory. The order of the fields is the order in which it is taken down: first
 /// who uses the API server, then the API server, at last the folder.
