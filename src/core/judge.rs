@@ -31,9 +31,9 @@ pub(super) fn step(draft: &mut Draft<'_>, request: &AnalysisRequest, at: usize) 
                     spec: Box::new(spec),
                 });
                 if let Some(canary) = &mut draft.status.canary {
-                    canary.analysis_run = Some(name);
+                    canary.analysis_run = Some(name.clone());
                 }
-                Outcome::Waits(Wait::planned("the analysis begins", None))
+                Outcome::Waits(gathers(&name))
             }
             Err(problems) => {
                 let text = problems
@@ -199,6 +199,11 @@ fn running(run: &RunObserved) -> Wait {
             ),
             Some((PauseReason::SourceError, None)),
         ),
-        _ => Wait::planned(format!("analysis {} gathers evidence", run.name), None),
+        _ => gathers(&run.name),
     }
+}
+
+/// The same words from the moment that a run is asked for: that it was found is no news.
+fn gathers(run: &str) -> Wait {
+    Wait::planned(format!("analysis {run} gathers evidence"), None)
 }

@@ -406,7 +406,8 @@ fn set(
 pub(super) fn counts(draft: &mut Draft<'_>, desired: &str) {
     let o = draft.o;
     let before = &o.rollout.status;
-    if substance(&draft.status) == substance(before) {
+    let by_pods = matches!(draft.spec.means, Means::Pods { .. });
+    if substance(&draft.status, by_pods) == substance(before, by_pods) {
         let resting = !matches!(
             draft.status.phase,
             Some(Phase::Progressing | Phase::Initializing | Phase::Aborting)
@@ -439,15 +440,21 @@ pub(super) fn counts(draft: &mut Draft<'_>, desired: &str) {
     }
 }
 
-/// What of a status is worth a write of its own: all but what moves with every pod.
-fn substance(status: &RolloutStatus) -> RolloutStatus {
+/// What of a status is worth a write of its own: all but what moves with every pod, and a Revert's
+/// way to the branch, whose own status says where it is.
+fn substance(status: &RolloutStatus, by_pods: bool) -> RolloutStatus {
     let mut status = status.clone();
+    if let Some(traffic) = status.traffic.as_mut().filter(|_| by_pods) {
+        (traffic.accepted, traffic.confirmed_at) = (0, None);
+    }
     if let Some(canary) = &mut status.canary {
         canary.best_available = 0;
         canary.progress_at = None;
         canary.available_since = None;
     }
-    status.conditions.retain(|c| c.type_ != "Available");
+    status
+        .conditions
+        .retain(|c| c.type_ != "Available" && !is_under_way(c));
     for condition in &mut status.conditions {
         condition.message.clear();
     }
@@ -457,6 +464,12 @@ fn substance(status: &RolloutStatus) -> RolloutStatus {
     (status.available_replicas, status.updated_replicas) = (0, 0);
     status.selector.clear();
     status
+}
+
+/// Whether a condition says of a Revert that it is on its way.
+fn is_under_way(condition: &Condition) -> bool {
+    condition.type_ == "GitReverted"
+        && ["Pending", "Planned", "Pushed"].contains(&condition.reason.as_str())
 }
 
 /// Whether the counts of the status are the present ones.

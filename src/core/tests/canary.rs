@@ -140,6 +140,43 @@ fn a_failed_analysis_aborts_and_is_recorded() {
 }
 
 #[test]
+fn evidence_that_is_gathered_and_a_revert_under_way_cost_no_writes() {
+    let mut world =
+        deployed(json!([{"setWeight": 25}, {"analysis": {"templates": [{"name": "errors"}]}}]));
+    world.set_image("r/a:v2");
+    while world.runs.is_empty() {
+        world.run(1);
+    }
+    let writes = world.status_writes;
+    world.run(60);
+    assert_eq!(world.status_writes, writes, "{}", world.tail());
+
+    world.verdict(RunPhase::Failed);
+    world.reconcile();
+    let writes = world.status_writes;
+    let revert = |world: &mut World, phase: &str| {
+        let revert = world.reverts.values_mut().next().unwrap();
+        revert.phase = Some(phase.to_owned());
+        world.run(1);
+    };
+    for phase in ["Pending", "Planned", "Pushed"] {
+        revert(&mut world, phase);
+    }
+    // The route is back; nothing else is new.
+    assert_eq!(world.status_writes, writes + 1, "{}", world.tail());
+    let reason = |world: &World| {
+        let mut conditions = world.status.conditions.iter();
+        let found = conditions.find(|condition| condition.type_ == "GitReverted");
+        found.map(|condition| condition.reason.clone()).unwrap()
+    };
+    revert(&mut world, "Landed");
+    assert_eq!(reason(&world), "Landed");
+    assert_eq!(world.status_writes, writes + 2, "{}", world.tail());
+    revert(&mut world, "NeedsHuman");
+    assert_eq!(reason(&world), "NeedsHuman");
+}
+
+#[test]
 fn what_is_not_a_verdict_holds_the_step() {
     for phase in [RunPhase::Inconclusive, RunPhase::Terminated] {
         let mut world = deployed(

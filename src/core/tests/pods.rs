@@ -13,6 +13,7 @@ fn a_version_goes_out_by_pod_counts() {
     ));
     world.run(5);
     assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+    let before = world.log.len() + world.events.len();
     world.set_image("r/a:v2");
     world.run(20);
     assert_eq!(
@@ -35,6 +36,8 @@ fn a_version_goes_out_by_pod_counts() {
         (4, 0)
     );
     assert_eq!(world.phase(), Phase::Healthy);
+    let writes = world.log.len() + world.events.len() - before;
+    assert!(writes <= 8 + 4 * 3, "{writes} writes:\n{}", world.tail());
 }
 
 #[test]
