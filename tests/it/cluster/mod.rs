@@ -67,6 +67,8 @@ const SCENARIOS: &[Scenario] = scenarios! {
     "evidence: wrong URL" => scenarios::evidence::wrong_url,
     "git: reverted" => scenarios::git::reverted,
     "git: server fails" => scenarios::git::server_fails,
+    "git: moved on" => scenarios::git::moved_on,
+    "git: protected branch" => scenarios::git::protected_branch,
     "plugin: commands" => scenarios::plugin::commands,
 };
 

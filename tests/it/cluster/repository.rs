@@ -2,6 +2,8 @@
 
 use crate::git_http::GitServer;
 use jiff::Timestamp;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
@@ -9,6 +11,9 @@ use tokio::process::Command;
 /// Who may fetch and push, with which password.
 pub const USER: &str = "tidegate";
 pub const PASSWORD: &str = "lab-password";
+
+/// What a protected branch says.
+pub const NO_PUSHES: &str = "only the release team pushes here";
 
 /// One repository, and a developer's clone of it.
 #[derive(Clone)]
@@ -79,6 +84,18 @@ impl Repository {
             .await
             .ok()?;
         Some(tip.trim().to_owned())
+    }
+
+    /// From now on the server refuses every push, or no longer does.
+    pub fn protect(&self, protected: bool) {
+        let hook = self.bare.join("hooks/pre-receive");
+        if !protected {
+            return std::fs::remove_file(hook).unwrap();
+        }
+        std::fs::create_dir_all(self.bare.join("hooks")).unwrap();
+        let script = format!("#!/bin/sh\necho '{NO_PUSHES}' >&2\nexit 1\n");
+        std::fs::write(&hook, script).unwrap();
+        std::fs::set_permissions(&hook, Permissions::from_mode(0o755)).unwrap();
     }
 
     /// When `main` was last pushed to.

@@ -1,7 +1,7 @@
 //! A bad version is aborted and its change taken out of Git, and cluster and Git agree again.
 
 use super::super::gitops::{GitOps, Mark};
-use super::super::repository::Repository;
+use super::super::repository::{NO_PUSHES, Repository};
 use super::super::shop::{ROUTE, SERVICES, Shop, TEMPLATE, rollout};
 use super::super::table::{Bench, Decided, seconds};
 use super::super::wait;
@@ -101,11 +101,12 @@ impl Delivery {
         (abort, decided)
     }
 
-    /// Waits until the branch is put right, Git says who and why, and the cluster has followed.
-    async fn is_reverted(&self, bad: &str) {
+    /// Waits until the branch is put right above its last commit, Git says who and why, and the
+    /// cluster has followed. Returns the commit.
+    async fn is_reverted(&self, bad: &str, last: &str) -> String {
         let repository = &self.repository;
         let reverted = wait::until("the branch has a new commit", async || {
-            repository.tip().await.filter(|tip| tip != bad)
+            repository.tip().await.filter(|tip| tip != last)
         })
         .await;
         let text = repository.file(&reverted, FILE).await;
@@ -121,6 +122,7 @@ impl Delivery {
         let revert = self.revert("it is verified", verified).await;
         let status = revert.status.unwrap();
         assert_eq!(status.commit.as_deref(), Some(reverted.as_str()));
+        reverted
     }
 
     /// Waits until the Revert's status fulfils a condition.
@@ -149,7 +151,7 @@ pub async fn reverted(bench: Bench) {
     let bad = delivery.release_bad().await;
     let (_, decided) = delivery.is_aborted(&bench).await;
     let totals = shop.totals();
-    delivery.is_reverted(&bad).await;
+    delivery.is_reverted(&bad, &bad).await;
     bench.note(format!(
         "verdict to commit {}, {} bad answers of {}",
         seconds(decided, delivery.repository.pushed_at()),
@@ -199,7 +201,7 @@ pub async fn server_fails(bench: Bench) {
     assert_eq!(delivery.repository.tip().await.as_deref(), Some(&*bad));
     server.set_faults(Faults::default());
     let back = Timestamp::now();
-    delivery.is_reverted(&bad).await;
+    delivery.is_reverted(&bad, &bad).await;
     let pushed = delivery.repository.pushed_at();
     bench.note(format!(
         "verdict to commit {}, server back to commit {}",
@@ -207,4 +209,38 @@ pub async fn server_fails(bench: Bench) {
         seconds(back, pushed)
     ));
     bench.rollout_is_over().await;
+}
+
+/// Others go on pushing to the branch: their work stays, and the bad change goes.
+pub async fn moved_on(bench: Bench) {
+    const NOTES: (&str, &str) = ("docs/notes.md", "Nothing of the shop's.\n");
+    let delivery = Delivery::start(&bench, &bench.lab.git).await;
+    bench.rollout_begins(1);
+    let bad = delivery.release_bad().await;
+    let last = delivery.repository.commit("Write it down", &[NOTES]).await;
+    delivery.is_aborted(&bench).await;
+    let reverted = delivery.is_reverted(&bad, &last).await;
+    let notes = delivery.repository.file(&reverted, NOTES.0).await;
+    assert_eq!(notes, NOTES.1);
+}
+
+/// A branch that only people may push to delays no abort; the Revert asks for a person, who puts
+/// the branch right, and the cluster follows.
+pub async fn protected_branch(bench: Bench) {
+    let delivery = Delivery::start(&bench, &bench.lab.git).await;
+    bench.rollout_begins(1);
+    let bad = delivery.release_bad().await;
+    delivery.repository.protect(true);
+    delivery.is_aborted(&bench).await;
+    let waits = |status: &RevertStatus| status.phase == Some(RevertPhase::NeedsHuman);
+    let revert = delivery.revert("it needs a person", waits).await;
+    let message = revert.status.unwrap().message.unwrap_or_default();
+    assert!(message.contains(NO_PUSHES), "{message}");
+    assert_eq!(delivery.repository.tip().await.as_deref(), Some(&*bad));
+    delivery.repository.protect(false);
+    let files = [(FILE, delivery.good.as_str())];
+    let mended = delivery.repository.commit("Take 2.0 back", &files).await;
+    delivery.gitops.has_applied(&mended).await;
+    delivery.shop.is_stable("app:1.0").await;
+    delivery.shop.has_pods(&[("app:1.0", 4)]).await;
 }
