@@ -217,12 +217,16 @@ pub(super) fn begin(
         object::set_meta(&mut marked, "finalizers", finalizers);
         crate::sim::apiserver::metadata::prune(&mut marked);
     }
-    if !already || shorter {
+    // A namespace is emptied at once, so its deletion names no grace period.
+    let has_grace = key.resource != "namespaces";
+    if !already || (shorter && has_grace) {
         let at = now
             .saturating_add(SignedDuration::from_secs(grace_s))
             .unwrap_or(now);
         object::set_meta(&mut marked, "deletionTimestamp", object::time(at));
-        object::set_meta(&mut marked, "deletionGracePeriodSeconds", grace_s);
+        if has_grace {
+            object::set_meta(&mut marked, "deletionGracePeriodSeconds", grace_s);
+        }
     }
     if key.resource == "namespaces" {
         object::set_path(&mut marked, ".status.phase", json!("Terminating"));
