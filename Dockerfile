@@ -7,7 +7,7 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --profile dist --locked --bin tidegate
+RUN cargo build --release --locked --bin tidegate
 
 FROM debian:bookworm-slim AS git-writer
 RUN apt-get update \
@@ -16,13 +16,13 @@ RUN apt-get update \
 # ssh asks who it is: a user id without an entry is refused.
 RUN groupadd --gid 65532 tidegate \
     && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin tidegate
-COPY --from=build /src/target/dist/tidegate /usr/local/bin/tidegate
+COPY --from=build /src/target/release/tidegate /usr/local/bin/tidegate
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/tidegate"]
 CMD ["git-writer"]
 
 FROM gcr.io/distroless/cc-debian12:nonroot AS controller
-COPY --from=build /src/target/dist/tidegate /usr/local/bin/tidegate
+COPY --from=build /src/target/release/tidegate /usr/local/bin/tidegate
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/tidegate"]
 CMD ["controller"]
