@@ -5,8 +5,9 @@
 use super::draft::Draft;
 use super::observed::RouteState;
 use super::run_spec;
-use super::spec::Problem;
-use crate::api::analysis::RunMode;
+use super::spec::{AnalysisRequest, Problem, Spec, Step};
+use super::targets::authorised_weight;
+use crate::api::analysis::{AnalysisRunSpec, RunMode};
 
 /// Collects every problem, in the order of the fields.
 pub(super) fn collect(draft: &mut Draft<'_>) {
@@ -77,8 +78,44 @@ pub(super) fn before_begin(draft: &mut Draft<'_>) {
         return;
     }
     for request in spec.analyses() {
-        if let Err(problems) = run_spec::build(draft, request, None, RunMode::Step) {
-            draft.problems.extend(problems);
+        match run_spec::build(draft, request, None, RunMode::Step) {
+            Ok(run) if looks_without_stable(spec, request) => {
+                draft.problems.extend(comparisons(request, &run));
+            }
+            Ok(_) => {}
+            Err(problems) => draft.problems.extend(problems),
         }
     }
+}
+
+/// Whether an analysis looks while the stable version has no traffic: at a step with all of it on
+/// the new one, or in the background of a wait at such a step.
+fn looks_without_stable(spec: &Spec, request: &AnalysisRequest) -> bool {
+    let background = spec.background.as_ref().is_some_and(|(_, b)| b == request);
+    let mut steps = spec.steps.iter().enumerate();
+    steps.any(|(at, step)| {
+        let looks = match step {
+            Step::Analysis(own) => background || own == request,
+            Step::Pause(_) => background,
+            Step::SetWeight(_) | Step::SetCanaryScale(_) => false,
+        };
+        looks && authorised_weight(&spec.steps, at) == 100
+    })
+}
+
+/// The metrics of a run that have nothing to compare with then: it would be held for ever.
+fn comparisons(request: &AnalysisRequest, run: &AnalysisRunSpec) -> Vec<Problem> {
+    let judged = run
+        .metrics
+        .iter()
+        .filter(|m| m.ratio.is_some() && !m.dry_run);
+    judged
+        .map(|metric| {
+            Problem::new(
+                format!("{}.templates", request.field),
+                format!("metric {} is a ratio", metric.name),
+                "at 100 % the stable version has no traffic to compare with: give a threshold here, and the ratio to an analysis at a lower weight",
+            )
+        })
+        .collect()
 }

@@ -74,7 +74,7 @@ fn the_preview_is_judged_before_the_switch() {
 
 #[test]
 fn a_failure_after_the_switch_switches_back() {
-    let analysis = json!({"templates": [{"name": "errors"}]});
+    let analysis = json!({"templates": [{"name": "level"}]});
     let mut world = deployed(json!({"postPromotionAnalysis": analysis}));
     world.set_image("r/a:v2");
     world.run(100);
@@ -122,7 +122,7 @@ fn without_auto_promotion_a_person_switches() {
 
 #[test]
 fn a_new_version_after_the_switch_goes_back_to_stable_first() {
-    let analysis = json!({"templates": [{"name": "errors"}]});
+    let analysis = json!({"templates": [{"name": "level"}]});
     let mut world = deployed(json!({"postPromotionAnalysis": analysis}));
     world.set_image("r/a:v2");
     world.run(60);
@@ -141,4 +141,28 @@ fn a_new_version_after_the_switch_goes_back_to_stable_first() {
         "{}",
         world.tail()
     );
+}
+
+/// After the switch there is no stable version to compare with: a comparison would be held for ever,
+/// so it is refused before anything begins.
+#[test]
+fn a_comparison_after_the_switch_is_refused_before_anything_begins() {
+    let analysis = json!({"templates": [{"name": "level"}, {"name": "errors"}]});
+    let mut world = deployed(json!({"postPromotionAnalysis": analysis}));
+    world.set_image("r/a:v2");
+    world.run(60);
+    assert_eq!(world.phase(), Phase::Invalid, "{}", world.tail());
+    for says in [
+        "blueGreen.postPromotionAnalysis",
+        "metric errors",
+        "threshold",
+    ] {
+        assert!(
+            world.status.message.contains(says),
+            "{}",
+            world.status.message
+        );
+    }
+    assert_eq!(world.services["active"].hash, Some(world.hash_of("r/a:v1")));
+    assert_eq!(world.available("r/a:v2"), 0);
 }

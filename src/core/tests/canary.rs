@@ -1,6 +1,6 @@
 //! Canary with a router.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::routed;
 use super::world::World;
@@ -466,4 +466,62 @@ fn a_lost_status_is_taken_from_the_services() {
         world.tail()
     );
     assert_eq!(world.weight, 25);
+}
+
+/// Where it looks, and whether there is a stable version to compare with.
+#[test]
+fn a_comparison_at_a_hundred_percent_is_refused_before_anything_begins() {
+    let errors = json!({"templates": [{"name": "errors"}]});
+    let level = json!({"templates": [{"name": "level"}]});
+    let full = |step: Value| json!([{"setWeight": 50}, {"setWeight": 100}, step]);
+    let rows = [
+        (
+            "a step at 100",
+            full(json!({"analysis": errors})),
+            Value::Null,
+            true,
+        ),
+        (
+            "a threshold at 100",
+            full(json!({"analysis": level})),
+            Value::Null,
+            false,
+        ),
+        (
+            "background, a pause at 100",
+            full(json!({"pause": {}})),
+            errors.clone(),
+            true,
+        ),
+        (
+            "background, no wait at 100",
+            json!([{"setWeight": 50}, {"pause": {}}, {"setWeight": 100}]),
+            errors.clone(),
+            false,
+        ),
+        (
+            "a step before 100",
+            json!([{"setWeight": 50}, {"analysis": errors}, {"setWeight": 100}]),
+            Value::Null,
+            false,
+        ),
+    ];
+    for (what, steps, background, refused) in rows {
+        let mut strategy = routed(steps);
+        if !background.is_null() {
+            strategy["canary"]["analysis"] = background;
+        }
+        let mut world = World::new(strategy);
+        world.run(10);
+        assert_eq!(world.phase(), Phase::Healthy, "{what}: {}", world.tail());
+        world.set_image("r/a:v2");
+        world.run(20);
+        assert_eq!(
+            world.phase() == Phase::Invalid,
+            refused,
+            "{what}: {}",
+            world.tail()
+        );
+        assert_eq!(world.weight == 0, refused, "{what}");
+    }
 }

@@ -31,7 +31,7 @@ fn strategies() -> Vec<Value> {
         by_pods(steps),
         json!({"blueGreen": {"activeService": "active", "previewService": "preview",
             "previewReplicaCount": 1, "prePromotionAnalysis": analysis,
-            "postPromotionAnalysis": analysis, "scaleDownDelaySeconds": 5}}),
+            "postPromotionAnalysis": {"templates": [{"name": "level"}]}, "scaleDownDelaySeconds": 5}}),
     ]
 }
 

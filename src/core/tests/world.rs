@@ -129,15 +129,17 @@ impl World {
                 },
             );
         }
-        let key = TemplateKey {
-            name: "errors".into(),
-            cluster_scope: false,
-        };
-        let template = json!({"metrics": [{"name": "errors", "ratio": {
-            "bad": "http_requests_total{code=~\"5..\",$(arm)}", "total": "http_requests_total{$(arm)}"}}]});
-        world
-            .templates
-            .insert(key, Some(serde_json::from_value(template).unwrap()));
+        let errors = json!({"name": "errors", "ratio": {
+            "bad": "http_requests_total{code=~\"5..\",$(arm)}", "total": "http_requests_total{$(arm)}"}});
+        let level = json!({"name": "level", "threshold": {"query": "max(lag_seconds)", "success": "result < 5.0"}});
+        for (name, metric) in [("errors", errors), ("level", level)] {
+            let key = TemplateKey {
+                name: name.into(),
+                cluster_scope: false,
+            };
+            let template = serde_json::from_value(json!({"metrics": [metric]})).unwrap();
+            world.templates.insert(key, Some(template));
+        }
         world
     }
 
