@@ -63,7 +63,7 @@ async fn follow(
     let Some(object) = read.filter(|object| object.uid() == uid) else {
         return Ok(());
     };
-    let mut carrier = Carrier::new(ctx, key, object)?;
+    let mut carrier = Carrier::new(ctx, key, object);
     let plan = match carrier.plan() {
         _ if run::is_over(&carrier.status) => return Ok(()),
         Ok(plan) => plan,
@@ -115,7 +115,7 @@ struct Carrier<'a> {
 }
 
 impl<'a> Carrier<'a> {
-    fn new(ctx: &'a RunContext, key: &'a Key, object: Object) -> Result<Self, Error> {
+    fn new(ctx: &'a RunContext, key: &'a Key, object: Object) -> Self {
         let value = object.value();
         let part = |name: &str| value.get(name).cloned().unwrap_or_default();
         let spec = AnalysisRunSpec::deserialize(part("spec")).map_err(|error| error.to_string());
@@ -123,7 +123,7 @@ impl<'a> Carrier<'a> {
         let status = AnalysisRunStatus::deserialize(part("status")).unwrap_or_default();
         let terminate = terminates(&value);
         drop(value);
-        Ok(Self {
+        Self {
             ctx,
             key,
             object,
@@ -134,7 +134,7 @@ impl<'a> Carrier<'a> {
             written_at: None,
             pause: EVIDENCE[0],
             pace: Pace::default(),
-        })
+        }
     }
 
     fn plan(&self) -> Result<Plan, Vec<Problem>> {
