@@ -6,6 +6,7 @@
     reason = "json!({..}) reads better than &json!({..})"
 )]
 
+mod analysis;
 mod blue_green;
 mod canary;
 mod commands;
@@ -27,4 +28,17 @@ fn routed(steps: Value) -> Value {
 /// A canary by pod counts.
 fn by_pods(steps: Value) -> Value {
     json!({"canary": {"steps": steps}})
+}
+
+/// A canary with a router that has its first version.
+fn deployed(steps: Value) -> world::World {
+    let mut world = world::World::new(routed(steps));
+    world.run(10);
+    assert_eq!(
+        world.phase(),
+        crate::api::rollout_status::Phase::Healthy,
+        "{}",
+        world.tail()
+    );
+    world
 }

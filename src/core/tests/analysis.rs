@@ -1,0 +1,250 @@
+//! What analyses do to a rollout: verdicts, holds, and what cannot be judged.
+
+use serde_json::{Value, json};
+
+use super::deployed;
+use super::routed;
+use super::world::World;
+use crate::api::analysis_status::RunPhase;
+use crate::api::rollout_status::{AbortReason, Phase};
+
+#[test]
+fn a_failed_analysis_aborts_and_is_recorded() {
+    let mut world = deployed(
+        json!([{"setWeight": 25}, {"analysis": {"templates": [{"name": "errors"}]}}, {"setWeight": 50}]),
+    );
+    world.set_image("r/a:v2");
+    world.run(20);
+    assert_eq!(world.weight, 25);
+    assert_eq!(world.runs.len(), 1, "{}", world.tail());
+    world.verdict(RunPhase::Failed);
+    world.reconcile();
+    assert_eq!(world.weight, 0, "one reconcile:\n{}", world.tail());
+    assert_eq!(
+        world.status.abort.as_ref().unwrap().reason,
+        AbortReason::AnalysisFailed
+    );
+    assert_eq!(world.reverts.len(), 1);
+    world.run(60);
+    assert_eq!(
+        (world.phase(), world.available("r/a:v2")),
+        (Phase::Aborted, 0)
+    );
+    let writes = world.log.len();
+    world.run(600);
+    assert_eq!(
+        world.log.len(),
+        writes,
+        "an aborted Rollout is a fixpoint:\n{}",
+        world.tail()
+    );
+
+    // The steps are edited: an abort stays an abort.
+    world.spec["strategy"]["canary"]["steps"] = json!([{"setWeight": 1}]);
+    world.generation += 1;
+    world.run(30);
+    assert_eq!((world.phase(), world.weight), (Phase::Aborted, 0));
+
+    // The change goes out of Git: healthy at once.
+    world.set_image("r/a:v1");
+    world.run(2);
+    assert_eq!(world.phase(), Phase::Healthy);
+    assert_eq!(world.status.abort, None);
+
+    // A bot brings it back: rejected, no canary, no traffic.
+    world.set_image("r/a:v2");
+    world.run(30);
+    assert_eq!((world.phase(), world.weight), (Phase::Rejected, 0));
+    assert_eq!(world.available("r/a:v2"), 0);
+
+    // Somebody wants it all the same.
+    world.spec["strategy"]["canary"]["steps"] =
+        json!([{"setWeight": 25}, {"analysis": {"templates": [{"name": "errors"}]}}]);
+    world.generation += 1;
+    world.command("retry");
+    world.run(20);
+    assert_eq!(
+        (world.phase(), world.weight),
+        (Phase::Progressing, 25),
+        "{}",
+        world.tail()
+    );
+    assert_eq!(world.status.canary.as_ref().unwrap().attempt, 2);
+    assert_eq!(world.runs.len(), 2);
+}
+
+#[test]
+fn evidence_that_is_gathered_and_a_revert_under_way_cost_no_writes() {
+    let mut world =
+        deployed(json!([{"setWeight": 25}, {"analysis": {"templates": [{"name": "errors"}]}}]));
+    world.set_image("r/a:v2");
+    while world.runs.is_empty() {
+        world.run(1);
+    }
+    let writes = world.status_writes;
+    world.run(60);
+    assert_eq!(world.status_writes, writes, "{}", world.tail());
+
+    world.verdict(RunPhase::Failed);
+    world.reconcile();
+    let writes = world.status_writes;
+    let revert = |world: &mut World, phase: &str| {
+        let revert = world.reverts.values_mut().next().unwrap();
+        revert.phase = Some(phase.to_owned());
+        world.run(1);
+    };
+    for phase in ["Pending", "Planned", "Pushed"] {
+        revert(&mut world, phase);
+    }
+    // The route is back; nothing else is new.
+    assert_eq!(world.status_writes, writes + 1, "{}", world.tail());
+    let reason = |world: &World| {
+        let mut conditions = world.status.conditions.iter();
+        let found = conditions.find(|condition| condition.type_ == "GitReverted");
+        found.map(|condition| condition.reason.clone()).unwrap()
+    };
+    revert(&mut world, "Landed");
+    assert_eq!(reason(&world), "Landed");
+    assert_eq!(world.status_writes, writes + 2, "{}", world.tail());
+    revert(&mut world, "NeedsHuman");
+    assert_eq!(reason(&world), "NeedsHuman");
+}
+
+#[test]
+fn what_is_not_a_verdict_holds_the_step() {
+    for phase in [RunPhase::Inconclusive, RunPhase::Terminated] {
+        let mut world = deployed(
+            json!([{"setWeight": 25}, {"analysis": {"templates": [{"name": "errors"}]}},
+                   {"setWeight": 50}, {"pause": {}}]),
+        );
+        world.set_image("r/a:v2");
+        world.run(20);
+        world.verdict(phase);
+        world.run(700);
+        assert_eq!(
+            (world.phase(), world.weight),
+            (Phase::Paused, 25),
+            "{}",
+            world.tail()
+        );
+        world.command("promote");
+        world.run(10);
+        assert_eq!(world.weight, 50);
+    }
+}
+
+#[test]
+fn the_background_analysis_must_pass_before_the_end() {
+    let mut strategy = routed(json!([{"setWeight": 50}]));
+    strategy["canary"]["analysis"] = json!({"templates": [{"name": "errors"}]});
+    let mut world = World::new(strategy);
+    world.run(10);
+    world.set_image("r/a:v2");
+    world.run(60);
+    assert_eq!(
+        (world.weight, world.phase()),
+        (100, Phase::Progressing),
+        "{}",
+        world.tail()
+    );
+    world.verdict(RunPhase::Successful);
+    world.run(60);
+    assert_eq!(world.phase(), Phase::Healthy);
+
+    world.set_image("r/a:v3");
+    world.run(60);
+    world.verdict(RunPhase::Failed);
+    world.reconcile();
+    assert_eq!(
+        (world.weight, world.phase()),
+        (0, Phase::Aborting),
+        "{}",
+        world.tail()
+    );
+}
+
+#[test]
+fn a_failed_analysis_aborts_what_is_held_or_blocked() {
+    let steps = || json!([{"setWeight": 25}, {"analysis": {"templates": [{"name": "errors"}]}}]);
+    for blocked in [true, false] {
+        let mut world = deployed(steps());
+        world.set_image("r/a:v2");
+        world.run(20);
+        if blocked {
+            world.services.remove("canary");
+        } else {
+            world.command("pause");
+        }
+        world.run(3);
+        world.verdict(RunPhase::Failed);
+        world.run(3);
+        assert_eq!(world.weight, 0, "{}", world.tail());
+        assert!(world.status.abort.is_some());
+    }
+    // A run is frozen: its template may go.
+    let mut world = deployed(steps());
+    world.set_image("r/a:v2");
+    world.run(20);
+    world.templates.values_mut().for_each(|t| *t = None);
+    world.verdict(RunPhase::Successful);
+    world.run(60);
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+}
+
+/// Where it looks, and whether there is a stable version to compare with.
+#[test]
+fn a_comparison_at_a_hundred_percent_is_refused_before_anything_begins() {
+    let errors = json!({"templates": [{"name": "errors"}]});
+    let level = json!({"templates": [{"name": "level"}]});
+    let full = |step: Value| json!([{"setWeight": 50}, {"setWeight": 100}, step]);
+    let rows = [
+        (
+            "a step at 100",
+            full(json!({"analysis": errors})),
+            Value::Null,
+            true,
+        ),
+        (
+            "a threshold at 100",
+            full(json!({"analysis": level})),
+            Value::Null,
+            false,
+        ),
+        (
+            "background, a pause at 100",
+            full(json!({"pause": {}})),
+            errors.clone(),
+            true,
+        ),
+        (
+            "background, no wait at 100",
+            json!([{"setWeight": 50}, {"pause": {}}, {"setWeight": 100}]),
+            errors.clone(),
+            false,
+        ),
+        (
+            "a step before 100",
+            json!([{"setWeight": 50}, {"analysis": errors}, {"setWeight": 100}]),
+            Value::Null,
+            false,
+        ),
+    ];
+    for (what, steps, background, refused) in rows {
+        let mut strategy = routed(steps);
+        if !background.is_null() {
+            strategy["canary"]["analysis"] = background;
+        }
+        let mut world = World::new(strategy);
+        world.run(10);
+        assert_eq!(world.phase(), Phase::Healthy, "{what}: {}", world.tail());
+        world.set_image("r/a:v2");
+        world.run(20);
+        assert_eq!(
+            world.phase() == Phase::Invalid,
+            refused,
+            "{what}: {}",
+            world.tail()
+        );
+        assert_eq!(world.weight == 0, refused, "{what}");
+    }
+}
