@@ -329,21 +329,19 @@ impl Watch {
 
     fn take(&mut self, event: Event<Object>) {
         let named = self.store.is_some().then(|| name_only(&event));
-        // A list that replaces the one before may have lost some: all that are known are looked at.
-        let runs = match &event {
+        let listed = matches!(event, Event::InitDone);
+        let mut runs = match &event {
             _ if self.kind != Kind::AnalysisRun => Vec::new(),
             Event::Apply(run) | Event::Delete(run) => vec![key_of(run)],
             Event::Init | Event::InitApply(_) => Vec::new(),
-            Event::InitDone => self.caches.names(Kind::AnalysisRun),
+            // What this list lacks was deleted unseen, so those known until now are looked at, too.
+            Event::InitDone => self.caches.names(self.kind),
         };
-        let listed = matches!(event, Event::InitDone) && self.kind == Kind::AnalysisRun;
         let concerned = self.caches.apply(self.kind, event);
-        let new = if listed {
-            self.caches.names(Kind::AnalysisRun)
-        } else {
-            Vec::new()
-        };
-        for key in runs.iter().chain(&new) {
+        if listed && self.kind == Kind::AnalysisRun {
+            runs.extend(self.caches.names(self.kind));
+        }
+        for key in &runs {
             self.run_triggers.send(key);
         }
         if let (Some(store), Some(named)) = (&mut self.store, named) {
