@@ -54,13 +54,14 @@ pub struct RolloutStatus {
     /// When the pod counts below were last written on their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counted_at: Option<Timestamp>,
-    /// Pods of all versions.
+    /// Pods of the versions in play: stable and the one that goes out. What an older version still
+    /// has for its delay is not in the counts.
     pub replicas: i32,
-    /// Ready pods of all versions.
+    /// Ready pods of the versions in play.
     pub ready_replicas: i32,
-    /// Pods of the version that the spec asks for.
+    /// Pods of the version that the spec asks for, unless it was given up.
     pub updated_replicas: i32,
-    /// Available pods of all versions.
+    /// Available pods of the versions in play.
     pub available_replicas: i32,
     /// The selector for `/scale`, as text.
     pub selector: String,

@@ -39,6 +39,7 @@ pub fn decide(o: &Observed, now: Timestamp) -> Plan {
 fn with_spec(o: &Observed, spec: &Spec, now: Timestamp) -> Plan {
     let mut draft = Draft::new(o, spec, now);
     let desired = desired_hash(&mut draft);
+    lifecycle::hand_over(&mut draft);
     if let Some(since) = o.rollout.deleted_at {
         deletion::proceed(&mut draft, since, &desired);
         return draft.finish();
@@ -60,7 +61,7 @@ fn with_spec(o: &Observed, spec: &Spec, now: Timestamp) -> Plan {
     let situation = commands::apply(&mut draft, &desired, situation, live.weight);
     let (situation, standing) = advance(&mut draft, situation, &live, &desired);
     let targets = targets(&mut draft, situation, &live, &desired);
-    status::traffic(&mut draft, &live, &targets);
+    status::traffic(&mut draft, &live, &targets, &desired);
 
     if let Some(targets) = &targets {
         traffic::shift(&mut draft, &live, targets);
@@ -78,6 +79,7 @@ fn with_spec(o: &Observed, spec: &Spec, now: Timestamp) -> Plan {
         targets.as_ref(),
         &desired,
     );
+    status::handing_over(&mut draft, &live);
     draft.finish()
 }
 

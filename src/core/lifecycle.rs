@@ -74,13 +74,27 @@ pub(super) fn update(draft: &mut Draft<'_>, desired: &str) -> Situation {
         return Situation::Rejected;
     }
     begin(draft, desired, 1);
-    let revision = draft.status.canary.as_ref().map_or(0, |c| c.revision);
-    draft.event(
-        false,
-        "RolloutStarted",
-        format!("revision {revision} ({desired}) goes out"),
-    );
     Situation::InProgress
+}
+
+/// A canary that may have all the traffic and that the stable Service names is the stable version:
+/// that switch is the point of no return, and the status says it later
+/// ([`super::status::handing_over`]).
+pub(super) fn hand_over(draft: &mut Draft<'_>) {
+    let Means::Routes { stable_service, .. } = &draft.spec.means else {
+        return;
+    };
+    let named = draft.service(stable_service).and_then(|s| s.hash.as_ref());
+    let canary = draft.status.canary.as_ref();
+    let over = canary.is_some_and(|canary| named == Some(&canary.hash));
+    let authorised = draft
+        .status
+        .traffic
+        .as_ref()
+        .is_some_and(|t| t.desired == 100);
+    if over && authorised && draft.status.stable.is_some() && draft.status.abort.is_none() {
+        promote(draft);
+    }
 }
 
 /// The record that a version was rejected, unless that was lifted.
@@ -125,21 +139,12 @@ pub(super) fn promote(draft: &mut Draft<'_>) {
         return;
     };
     let first = draft.status.stable.is_none();
-    let (outcome, reason, words) = if first {
-        (
-            Outcome::Initial,
-            "RolloutDeployed",
-            "is the first stable version",
-        )
+    let (outcome, words) = if first {
+        (Outcome::Initial, "is the first stable version")
     } else {
-        (Outcome::Promoted, "RolloutPromoted", "is stable")
+        (Outcome::Promoted, "is stable")
     };
     remember(draft, &canary, outcome, words);
-    draft.event(
-        false,
-        reason,
-        format!("revision {} ({}) {words}", canary.revision, canary.hash),
-    );
     draft.status.stable = Some(StableStatus {
         revision: canary.revision,
         hash: canary.hash,

@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::draft::{Draft, TEXT_MAX, cut};
 use super::lifecycle::{Situation, rejection};
-use super::observed::Observed;
-use super::plan::Plan;
+use super::observed::{Observed, ReplicaSetObserved};
+use super::plan::{Plan, Write};
 use super::spec::{Means, Problem};
 use super::steps::Wait;
 use super::targets::Targets;
@@ -17,6 +17,8 @@ use crate::api::rollout_status::{PauseReason, Phase, RolloutStatus, TrafficStatu
 /// Pod counts that are still moving are written at most this often: a rollout of a hundred pods is
 /// not a hundred writes.
 const COUNT_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+/// Beyond the settle delay, how long a promotion's routes may go over without a status that says so.
+const HAND_OVER_QUIET: SignedDuration = SignedDuration::from_secs(10);
 
 /// How what is in progress stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +77,12 @@ pub(super) fn invalid(o: &Observed, problems: &[Problem], now: Timestamp) -> Pla
 }
 
 /// What the routes say and what they should say.
-pub(super) fn traffic(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Option<Targets>) {
+pub(super) fn traffic(
+    draft: &mut Draft<'_>,
+    live: &LiveTraffic,
+    targets: &Option<Targets>,
+    desired: &str,
+) {
     let Some(targets) = targets else { return };
     let now = draft.now;
     let mut traffic = draft.status.traffic.clone().unwrap_or_default();
@@ -94,7 +101,7 @@ pub(super) fn traffic(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Optio
         let before: TrafficStatus = draft.o.rollout.status.traffic.clone().unwrap_or_default();
         if before.desired == traffic.desired
             && before.confirmed_at.is_some()
-            && !counts_final(draft)
+            && !counts_final(draft, desired)
         {
             traffic.accepted = before.accepted;
             traffic.confirmed_at = before.confirmed_at;
@@ -199,17 +206,6 @@ fn settled(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> (Phase, S
     if !whole {
         let text = failure(draft, stable, "pods of the stable version become available");
         return (Phase::Progressing, text);
-    }
-    let others = draft
-        .o
-        .replica_sets
-        .iter()
-        .any(|rs| rs.hash != stable && rs.desired > 0);
-    if others {
-        return (
-            Phase::Healthy,
-            "the old version's pods stay for their delay".to_owned(),
-        );
     }
     (Phase::Healthy, "stable has all traffic".to_owned())
 }
@@ -401,8 +397,39 @@ fn set(
     }
 }
 
-/// The pod counts. Counts that are still moving, and words, are written only now and then when they
-/// come alone.
+/// Leaves the record as it is while a promotion's routes go over to the stable Service: that Service
+/// names the new version already, so nothing is lost with the status, and one status says both that
+/// the version is stable and that everything is where it should be. A hand-over that takes long is
+/// said, and so is a command at once.
+pub(super) fn handing_over(draft: &mut Draft<'_>, live: &LiveTraffic) {
+    let Means::Routes { stable_service, .. } = &draft.spec.means else {
+        return;
+    };
+    let (before, after) = (&draft.o.rollout.status, &draft.status);
+    let promoted = match (&before.stable, &before.canary, &after.stable) {
+        (Some(_), Some(canary), Some(stable)) => canary.hash == stable.hash,
+        _ => false,
+    };
+    if !promoted
+        || after.canary.is_some()
+        || after.phase == Some(Phase::Healthy)
+        || after.handled_commands != before.handled_commands
+    {
+        return;
+    }
+    let begins = draft
+        .writes
+        .iter()
+        .any(|write| matches!(write, Write::SwitchService { name, .. } if name == stable_service));
+    let quiet = draft.o.settings.settle + HAND_OVER_QUIET;
+    if begins || live.switched_at.is_some_and(|at| !draft.elapsed(at, quiet)) {
+        draft.status = draft.o.rollout.status.clone();
+        draft.events.clear();
+    }
+}
+
+/// The pod counts, of the versions that are in play. Counts that are still moving, and words, are
+/// written only now and then when they come alone.
 pub(super) fn counts(draft: &mut Draft<'_>, desired: &str) {
     let o = draft.o;
     let before = &o.rollout.status;
@@ -412,7 +439,7 @@ pub(super) fn counts(draft: &mut Draft<'_>, desired: &str) {
             draft.status.phase,
             Some(Phase::Progressing | Phase::Initializing | Phase::Aborting)
         );
-        let counted = resting && counts_final(draft) && !counts_written(draft, desired);
+        let counted = resting && counts_final(draft, desired) && !counts_written(draft, desired);
         let due = before
             .counted_at
             .is_none_or(|at| draft.elapsed(at, COUNT_INTERVAL));
@@ -421,13 +448,17 @@ pub(super) fn counts(draft: &mut Draft<'_>, desired: &str) {
             return;
         }
     }
-    let sum = |f: fn(&super::observed::ReplicaSetObserved) -> i32| -> i32 {
-        o.replica_sets.iter().map(f).sum()
-    };
-    draft.status.replicas = sum(|rs| rs.current);
-    draft.status.ready_replicas = sum(|rs| rs.ready);
-    draft.status.available_replicas = sum(|rs| rs.available);
-    draft.status.updated_replicas = draft.replica_set(desired).map_or(0, |rs| rs.current);
+    let sum = |f: fn(&ReplicaSetObserved) -> i32| in_play(draft, desired).map(f).sum();
+    let [replicas, ready, available, updated] = [
+        sum(|rs| rs.current),
+        sum(|rs| rs.ready),
+        sum(|rs| rs.available),
+        updated(draft, desired),
+    ];
+    draft.status.replicas = replicas;
+    draft.status.ready_replicas = ready;
+    draft.status.available_replicas = available;
+    draft.status.updated_replicas = updated;
     let pairs: Vec<String> = draft
         .spec
         .selector
@@ -472,22 +503,38 @@ fn is_under_way(condition: &Condition) -> bool {
         && ["Pending", "Planned", "Pushed"].contains(&condition.reason.as_str())
 }
 
+/// The ReplicaSets of the versions that users are meant to reach: stable, and what goes out. The
+/// pods of older versions stay only for a delay; that they go is no news of the Rollout.
+fn in_play<'a>(
+    draft: &Draft<'a>,
+    desired: &str,
+) -> impl Iterator<Item = &'a ReplicaSetObserved> + use<'a> {
+    let (stable, canary) = draft.versions(desired);
+    let canary = canary.filter(|_| draft.status.abort.is_none());
+    let sets = draft.o.replica_sets.iter();
+    sets.filter(move |rs| rs.hash == stable || canary.as_ref() == Some(&rs.hash))
+}
+
+/// Pods of the version that the spec asks for, while it is in play.
+fn updated(draft: &Draft<'_>, desired: &str) -> i32 {
+    in_play(draft, desired)
+        .find(|rs| rs.hash == desired)
+        .map_or(0, |rs| rs.current)
+}
+
 /// Whether the counts of the status are the present ones.
 fn counts_written(draft: &Draft<'_>, desired: &str) -> bool {
     let before = &draft.o.rollout.status;
-    let available: i32 = draft.o.replica_sets.iter().map(|rs| rs.available).sum();
-    let current: i32 = draft.o.replica_sets.iter().map(|rs| rs.current).sum();
+    let available: i32 = in_play(draft, desired).map(|rs| rs.available).sum();
+    let current: i32 = in_play(draft, desired).map(|rs| rs.current).sum();
     before.available_replicas == available
         && before.replicas == current
-        && before.updated_replicas == draft.replica_set(desired).map_or(0, |rs| rs.current)
+        && before.updated_replicas == updated(draft, desired)
         && before.counted_at.is_some()
 }
 
-/// Whether every ReplicaSet has what it was asked for.
-fn counts_final(draft: &Draft<'_>) -> bool {
-    draft
-        .o
-        .replica_sets
-        .iter()
+/// Whether every ReplicaSet in play has what it was asked for.
+fn counts_final(draft: &Draft<'_>, desired: &str) -> bool {
+    in_play(draft, desired)
         .all(|rs| rs.up_to_date && rs.current == rs.desired && rs.available == rs.desired)
 }

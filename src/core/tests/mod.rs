@@ -10,6 +10,7 @@ mod analysis;
 mod blue_green;
 mod canary;
 mod commands;
+mod hand_over;
 mod pods;
 mod random;
 mod world;

@@ -340,11 +340,16 @@ impl World {
     pub fn run(&mut self, seconds: i64) {
         for _ in 0..seconds {
             self.converge();
-            self.now = self.now.checked_add(SignedDuration::from_secs(1)).unwrap();
-            self.kubelet();
-            self.check();
+            self.tick();
         }
         self.converge();
+    }
+
+    /// A second passes.
+    pub fn tick(&mut self) {
+        self.now = self.now.checked_add(SignedDuration::from_secs(1)).unwrap();
+        self.kubelet();
+        self.check();
     }
 
     fn kubelet(&mut self) {

@@ -86,15 +86,20 @@ impl Cost {
         self.controller.only(is_rollout)
     }
 
-    /// Of everything else, but evidence.
+    /// Of what brings a version out: ReplicaSets, Services, routes and Events.
     fn other(&self) -> Writes {
         self.controller
-            .only(|action| !is_rollout(action) && !is_evidence(action))
+            .only(|action| !is_rollout(action) && !is_evidence(action) && !is_revert(action))
     }
 
-    /// Of evidence while it is gathered.
+    /// Of what gathers evidence.
     fn evidence(&self) -> Writes {
         self.controller.only(is_evidence)
+    }
+
+    /// Of what takes a change out of Git, by both processes.
+    fn git(&self) -> u64 {
+        self.git_writer.total() + self.controller.only(is_revert).total()
     }
 }
 
@@ -103,7 +108,11 @@ fn is_rollout(action: &str) -> bool {
 }
 
 fn is_evidence(action: &str) -> bool {
-    action.ends_with(" analysisruns/status")
+    action.contains(" analysisruns")
+}
+
+fn is_revert(action: &str) -> bool {
+    action.contains(" reverts")
 }
 
 impl Bench {
@@ -326,7 +335,7 @@ fn line(outcome: &Outcome, width: usize) -> String {
         cost.rollout().total(),
         cost.other().total(),
         cost.evidence().total(),
-        cost.git_writer.total(),
+        cost.git(),
     );
     let first = failure
         .as_deref()
@@ -370,7 +379,7 @@ fn text(outcomes: &[Outcome]) -> String {
 /// Every kind of write with its count.
 fn spelled_out(cost: &Cost) -> String {
     let actions = cost.controller.0.iter();
-    let actions = actions.filter(|(action, _)| !is_evidence(action));
+    let actions = actions.filter(|(action, _)| !is_evidence(action) && !is_revert(action));
     let counts: Vec<String> = actions
         .map(|(action, count)| format!("{count} {action}"))
         .collect();
