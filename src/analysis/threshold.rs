@@ -14,6 +14,8 @@ use crate::api::analysis_status::{Measurement, Outcome, ThresholdStatus, Verdict
 const RECENT_MAX: usize = 10;
 /// A value that is older or newer than the question by more than this is no answer to it.
 const ODD_SECONDS: i64 = 120;
+/// So many questions without a number, before the first one with, are said to be no data.
+const SILENT_MIN: i32 = 2;
 
 /// One element of an instant vector, or a scalar.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -144,8 +146,12 @@ pub fn find(threshold: &ThresholdPlan, status: &ThresholdStatus) -> Finding {
     if status.failures > threshold.failure_limit {
         return Finding::new(Verdict::Fail, "FailureLimit", sofar);
     }
+    // A new version's series may not be there at the first look; that nothing came is said when it
+    // stays so.
+    let early = status.recent.is_empty() && status.unanswered < SILENT_MIN;
     match status.silence.as_str() {
         "" => {}
+        _ if early => {}
         "EmptyResult" => {
             let message = format!("the query returns nothing: does it select anything? {sofar}");
             return Finding::new(Verdict::NoData, "EmptyResult", message);
@@ -243,8 +249,12 @@ mod tests {
     fn what_is_no_answer_counts_for_nothing() {
         let t = threshold(Some("result < 1"), None);
         let mut status = ThresholdStatus::default();
-        take(&t, &mut status, at(0), &[]).unwrap();
-        assert_eq!(find(&t, &status).reason, "EmptyResult");
+        let mut reason = |seconds| {
+            take(&t, &mut status, at(seconds), &[]).unwrap();
+            find(&t, &status).reason
+        };
+        // The first look may come before the first series.
+        assert_eq!((reason(0), reason(10)), ("Collecting", "EmptyResult"));
         let point = Point {
             at_ms: 0,
             value: 5.0,
@@ -253,6 +263,6 @@ mod tests {
         assert!(many.to_string().contains("2 series"), "{many}");
         let old = take(&t, &mut status, at(700), &[point]).unwrap_err();
         assert_eq!(old, AnswerError::OddTime(700));
-        assert_eq!((status.failures, status.unanswered), (0, 1));
+        assert_eq!((status.failures, status.unanswered), (0, 2));
     }
 }

@@ -109,7 +109,7 @@ fn advance(
     desired: &str,
 ) -> (Situation, Standing) {
     match situation {
-        Situation::Initial => (situation, first_deployment(draft, live, desired)),
+        Situation::Initial => first_deployment(draft, live, desired),
         Situation::InProgress => in_progress(draft, live, desired),
         Situation::Settled | Situation::Aborted | Situation::Rejected => {
             (situation, Standing::Plain)
@@ -119,7 +119,11 @@ fn advance(
 
 /// The first version is stable once it is whole and everything points at it: there is nothing to
 /// compare it with and nothing to go back to.
-fn first_deployment(draft: &mut Draft<'_>, live: &LiveTraffic, desired: &str) -> Standing {
+fn first_deployment(
+    draft: &mut Draft<'_>,
+    live: &LiveTraffic,
+    desired: &str,
+) -> (Situation, Standing) {
     let pods = draft.replica_set(desired);
     let whole = pods.is_some_and(|rs| rs.surely_available() >= draft.spec.replicas);
     let pointed = draft.spec.replicas == 0
@@ -133,13 +137,14 @@ fn first_deployment(draft: &mut Draft<'_>, live: &LiveTraffic, desired: &str) ->
         || (live.weight == 0 && live.exact && live.is_confirmed());
     if whole && pointed && routed {
         lifecycle::promote(draft);
-        return Standing::Plain;
+        return (Situation::Settled, Standing::Plain);
     }
-    match (steps::overdue(draft), &live.unconfirmed) {
+    let standing = match (steps::overdue(draft), &live.unconfirmed) {
         (Some(message), Some(why)) => Standing::Overdue(format!("{message}: {why}")),
         (Some(message), None) => Standing::Overdue(message),
         (None, _) => Standing::Plain,
-    }
+    };
+    (Situation::Initial, standing)
 }
 
 fn in_progress(draft: &mut Draft<'_>, live: &LiveTraffic, desired: &str) -> (Situation, Standing) {

@@ -15,8 +15,8 @@ use crate::api::conditions::{Condition, ConditionStatus};
 use crate::api::rollout_status::{PauseReason, Phase, RolloutStatus, TrafficStatus};
 
 /// Pod counts that are still moving are written at most this often: a rollout of a hundred pods is
-/// not a hundred writes.
-const COUNT_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+/// not a hundred writes, and pods that come up within the usual time are none.
+const COUNT_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
 /// Beyond the settle delay, how long a promotion's routes may go over without a status that says so.
 const HAND_OVER_QUIET: SignedDuration = SignedDuration::from_secs(10);
 
@@ -471,8 +471,8 @@ pub(super) fn counts(draft: &mut Draft<'_>, desired: &str) {
     }
 }
 
-/// What of a status is worth a write of its own: all but what moves with every pod, and a Revert's
-/// way to the branch, whose own status says where it is.
+/// What of a status is worth a write of its own: all but what moves with every pod, and a Revert
+/// that asks for nobody, whose own status says where it is.
 fn substance(status: &RolloutStatus, by_pods: bool) -> RolloutStatus {
     let mut status = status.clone();
     if let Some(traffic) = status.traffic.as_mut().filter(|_| by_pods) {
@@ -497,10 +497,10 @@ fn substance(status: &RolloutStatus, by_pods: bool) -> RolloutStatus {
     status
 }
 
-/// Whether a condition says of a Revert that it is on its way.
+/// Whether a condition says of a Revert that it is on its way, or that it is a record alone.
 fn is_under_way(condition: &Condition) -> bool {
     condition.type_ == "GitReverted"
-        && ["Pending", "Planned", "Pushed"].contains(&condition.reason.as_str())
+        && ["Pending", "Recorded", "Planned", "Pushed"].contains(&condition.reason.as_str())
 }
 
 /// The ReplicaSets of the versions that users are meant to reach: stable, and what goes out. The

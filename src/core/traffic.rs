@@ -113,7 +113,8 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
             continue;
         };
         switched_at = switched_at.max(service.switched_at);
-        if !settled(draft, service) {
+        // Nobody is reached through a Service without a share, whatever it selects.
+        if share > 0 && !settled(draft, service) {
             unconfirmed = Some(format!("Service {name} settles after its selector changed"));
         }
         shares.push((service.hash.clone(), share));
