@@ -24,8 +24,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub const CONTROLLER: &str = "system:serviceaccount:tidegate-system:tidegate";
 pub const GIT_WRITER: &str = "system:serviceaccount:tidegate-system:tidegate-git-writer";
 
-/// What a rollout may cost in writes of the controller, status and Events included: so many, and so
-/// many more for each weight.
+/// What a rollout may cost in writes of the controller, status and Events included: so many, so many
+/// more for each weight, and one for each stop that somebody must hear of and for its end.
 const WRITES: u64 = 8;
 const WRITES_PER_WEIGHT: u64 = 4;
 
@@ -61,7 +61,7 @@ struct Record {
 
 /// The rollout whose writes are counted.
 struct Measured {
-    weights: u64,
+    budget: u64,
     before: Cost,
     cost: Option<Cost>,
 }
@@ -128,9 +128,14 @@ impl Bench {
     /// From here on the writes in the table are those of one rollout, which changes the weights so
     /// many times (the switch of blue/green is one; going back and on to stable are part of it).
     pub fn rollout_begins(&self, weights: u64) {
+        self.rollouts_begin(1, weights, 0);
+    }
+
+    /// The same of several rollouts, with stops that somebody must hear of, and their ends.
+    pub fn rollouts_begin(&self, rollouts: u64, weights: u64, stops_and_ends: u64) {
         let before = self.cost();
         self.record().measured = Some(Measured {
-            weights,
+            budget: WRITES * rollouts + WRITES_PER_WEIGHT * weights + stops_and_ends,
             before,
             cost: None,
         });
@@ -293,7 +298,7 @@ async fn run_one(lab: Arc<Lab>, scenario: &Scenario) -> Outcome {
     let (budget, cost) = match record.measured {
         None => (None, now),
         Some(measured) => (
-            Some(WRITES + WRITES_PER_WEIGHT * measured.weights),
+            Some(measured.budget),
             measured.cost.unwrap_or_else(|| now.since(&measured.before)),
         ),
     };

@@ -119,8 +119,8 @@ pub async fn superseded(bench: Bench) {
     )
     .await;
     let lost = shop.totals().lost;
-    // Twice to 20 %, once to 50 %.
-    bench.rollout_begins(3);
+    // Two of them: twice to 20 %, once to 50 %.
+    bench.rollouts_begin(2, 3, 0);
     shop.release("app:2.0").await;
     shop.at(1, 20).await;
     shop.command("promote").await;

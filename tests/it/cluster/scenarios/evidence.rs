@@ -79,7 +79,8 @@ pub async fn prometheus_down(bench: Bench) {
     let mut prometheus = bench.lab.another_prometheus(&bench.namespace).await;
     let shop = shop_with_provider(&bench).await;
     shop.first("app:1.0").await;
-    bench.rollout_begins(2);
+    // It is held, and goes on.
+    bench.rollouts_begin(1, 2, 2);
     shop.release("app:2.0").await;
     shop.at(1, 20).await;
     shop.run_is(RunPhase::Running).await;
@@ -101,7 +102,8 @@ pub async fn wrong_url(bench: Bench) {
     let shop = shop_with_provider(&bench).await;
     shop.first("app:1.0").await;
     provider_is(&bench, ConditionStatus::False).await;
-    bench.rollout_begins(2);
+    // It is held, and goes on.
+    bench.rollouts_begin(1, 2, 2);
     shop.release("app:2.0").await;
     holds(&bench, &shop).await;
     bench.lab.provider(name, bench.lab.prometheus.url()).await;

@@ -228,7 +228,8 @@ pub async fn moved_on(bench: Bench) {
 /// the branch right, and the cluster follows.
 pub async fn protected_branch(bench: Bench) {
     let delivery = Delivery::start(&bench, &bench.lab.git).await;
-    bench.rollout_begins(1);
+    // The Revert needs a person.
+    bench.rollouts_begin(1, 1, 1);
     let bad = delivery.release_bad().await;
     delivery.repository.protect(true);
     delivery.is_aborted(&bench).await;
