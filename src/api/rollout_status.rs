@@ -177,6 +177,9 @@ pub struct CanaryStatus {
     /// True after `promote-full`: the remaining steps and analyses are skipped.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub full: bool,
+    /// When all traffic was authorised: the steps ask for it, and the background analysis had passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all_traffic_at: Option<Timestamp>,
     /// The AnalysisRun of the present step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analysis_run: Option<String>,

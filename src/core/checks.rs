@@ -3,6 +3,7 @@
 //! rises; an abort and going back still work.
 
 use super::draft::Draft;
+use super::judge;
 use super::observed::RouteState;
 use super::run_spec;
 use super::spec::{AnalysisRequest, Problem, Spec, Step};
@@ -89,9 +90,12 @@ pub(super) fn before_begin(draft: &mut Draft<'_>) {
 }
 
 /// Whether an analysis looks while the stable version has no traffic: at a step with all of it on
-/// the new one, or in the background of a wait at such a step.
+/// the new one, or in the background of a wait at such a step, or of nothing else.
 fn looks_without_stable(spec: &Spec, request: &AnalysisRequest) -> bool {
     let background = spec.background.as_ref().is_some_and(|(_, b)| b == request);
+    if background && !judge::speaks_before_all(spec) {
+        return true;
+    }
     let mut steps = spec.steps.iter().enumerate();
     steps.any(|(at, step)| {
         let looks = match step {

@@ -235,6 +235,11 @@ fn promote(
         .as_ref()
         .is_some_and(|p| p.reason == PauseReason::Inconclusive);
     if usize::try_from(canary.step).unwrap_or(0) < draft.spec.steps.len() {
+        // The weight of 100 waits for the background analysis: this person's word stands for it.
+        if steps::all_traffic_withheld(draft).is_some() {
+            steps::grant_all_traffic(draft, true);
+            return Ok(());
+        }
         steps::enter(draft, canary.step + 1);
         return Ok(());
     }

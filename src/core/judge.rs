@@ -6,8 +6,9 @@ use super::naming;
 use super::observed::{RunObserved, RunPhase, RunVerdict};
 use super::plan::{Precondition, Write};
 use super::run_spec;
-use super::spec::AnalysisRequest;
+use super::spec::{AnalysisRequest, Spec};
 use super::steps::{Outcome, Wait, Walk};
+use super::targets::authorised_weight;
 use crate::api::analysis::RunMode;
 use crate::api::rollout_status::{AbortReason, PauseReason};
 
@@ -128,8 +129,17 @@ pub(super) fn failed(draft: &Draft<'_>) -> Option<Walk> {
         })
 }
 
-/// What the background analysis still withholds its word for at the end; `None`: it passed, or there
-/// is none.
+/// Whether the background analysis is there while both versions have traffic. Then its word is asked
+/// for before one of them has everything; else it could only be given afterwards.
+pub(super) fn speaks_before_all(spec: &Spec) -> bool {
+    let Some((starting_step, _)) = &spec.background else {
+        return false;
+    };
+    let from = usize::try_from(*starting_step).unwrap_or(0);
+    (from..spec.steps.len()).any(|at| (1..100).contains(&authorised_weight(&spec.steps, at)))
+}
+
+/// What the background analysis still withholds its word for; `None`: it passed, or there is none.
 pub(super) fn background_passed(draft: &Draft<'_>) -> Option<Wait> {
     draft.spec.background.as_ref()?;
     let name = draft.status.canary.as_ref()?.background_run.clone();

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::draft::Draft;
 use super::judge;
 use super::spec::{Pause, Step};
-use super::targets::Targets;
+use super::targets::{Targets, authorised_weight};
 use super::traffic::LiveTraffic;
 use crate::api::rollout::{DeadlineAction, TimeoutAction};
 use crate::api::rollout_status::{AbortReason, PauseReason, PauseStatus};
@@ -78,6 +78,10 @@ pub(super) fn walk(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> W
             return Walk::Promote;
         };
         let at = usize::try_from(canary.step).unwrap_or(0);
+        if let Some(wait) = all_traffic_withheld(draft) {
+            return Walk::Waits(wait);
+        }
+        note_all_traffic(draft, at);
         let Some(step) = spec.steps.get(at).filter(|_| !canary.full) else {
             return finish(draft, live, stable);
         };
@@ -110,6 +114,42 @@ pub(super) enum Outcome {
     Waits(Wait),
     /// The version is given up.
     Abort(AbortReason, String, Option<String>),
+}
+
+/// What all of the traffic still waits for at a step that asks for it: the background analysis' word,
+/// while both versions have traffic to compare. Once it was given that stands in the status, and it
+/// is not asked for again; a failure aborts all the same.
+pub(super) fn all_traffic_withheld(draft: &Draft<'_>) -> Option<Wait> {
+    let canary = draft.status.canary.as_ref()?;
+    let at = usize::try_from(canary.step).unwrap_or(0);
+    let open = authorised_weight(&draft.spec.steps, at) == 100
+        && canary.all_traffic_at.is_none()
+        && !canary.full
+        && judge::speaks_before_all(draft.spec);
+    if open {
+        judge::background_passed(draft)
+    } else {
+        None
+    }
+}
+
+/// Writes down whether all of the traffic is authorised, after its word was given.
+fn note_all_traffic(draft: &mut Draft<'_>, at: usize) {
+    let asked_for = authorised_weight(&draft.spec.steps, at) == 100;
+    let canary = draft.status.canary.as_ref();
+    let before = canary.is_some_and(|c| c.all_traffic_at.is_some());
+    let now = canary.is_some_and(|c| c.full || asked_for);
+    if now != before {
+        grant_all_traffic(draft, now);
+    }
+}
+
+/// All of the traffic is authorised, or no longer.
+pub(super) fn grant_all_traffic(draft: &mut Draft<'_>, granted: bool) {
+    let now = draft.now;
+    if let Some(canary) = &mut draft.status.canary {
+        canary.all_traffic_at = granted.then_some(now);
+    }
 }
 
 /// Begins a step.
@@ -246,7 +286,8 @@ fn paused(draft: &mut Draft<'_>, pause: &Pause, since: Option<Timestamp>) -> Out
     }
 }
 
-/// Past the last step: all pods, all traffic, and the background analysis' word; then it is stable.
+/// Past the last step: all pods and all traffic; then it is stable. A background analysis that could
+/// say nothing before has to say it here.
 fn finish(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> Walk {
     let Some(canary) = draft.status.canary.clone() else {
         return Walk::Promote;
@@ -255,7 +296,7 @@ fn finish(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> Walk {
     match reached(draft, live, &targets, "all traffic") {
         Outcome::Waits(wait) => check_deadline(draft, wait),
         Outcome::Abort(reason, message, run) => Walk::Abort(reason, message, run),
-        Outcome::Done if canary.full => Walk::Promote,
+        Outcome::Done if canary.full || judge::speaks_before_all(draft.spec) => Walk::Promote,
         Outcome::Done => match judge::background_passed(draft) {
             Some(wait) => Walk::Waits(wait),
             None => Walk::Promote,

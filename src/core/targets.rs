@@ -53,7 +53,10 @@ impl Targets {
 
     /// The canary is at `step` (from 0; past the last: all traffic).
     pub fn at_step(draft: &Draft<'_>, stable: &str, canary: &str, step: usize) -> Self {
-        let weight = authorised_weight(&draft.spec.steps, step);
+        let weight = match authorised_weight(&draft.spec.steps, step) {
+            100 if !all_traffic_granted(draft) => weight_before_all(&draft.spec.steps, step),
+            weight => weight,
+        };
         let replicas = draft.spec.replicas;
         let (canary_replicas, stable_replicas) = match draft.spec.means {
             Means::Pods { .. } => split_pods(weight, replicas),
@@ -104,16 +107,36 @@ pub(super) fn authorised_weight(steps: &[Step], step: usize) -> i32 {
     set.unwrap_or(0)
 }
 
-/// Pods of the canary with a router: what `setCanaryScale` says, else what the weight needs. Past the
-/// last step and at 100 %: as many as stable had.
-fn canary_pods(steps: &[Step], step: usize, weight: i32, replicas: i32) -> i32 {
-    if step >= steps.len() {
-        return replicas;
-    }
-    let scale = steps.iter().take(step + 1).rev().find_map(|s| match s {
-        Step::SetCanaryScale(scale) => Some(scale),
+/// Whether all of the traffic was authorised, once the steps asked for it.
+fn all_traffic_granted(draft: &Draft<'_>) -> bool {
+    let canary = draft.status.canary.as_ref();
+    canary.is_some_and(|c| c.full || c.all_traffic_at.is_some())
+}
+
+/// Percent that the steps up to and including `step` allow before they allow everything.
+fn weight_before_all(steps: &[Step], step: usize) -> i32 {
+    let mut set = steps.iter().take(step.saturating_add(1)).rev();
+    let below = set.find_map(|s| match s {
+        Step::SetWeight(weight) if *weight < 100 => Some(*weight),
         _ => None,
     });
+    below.unwrap_or(0)
+}
+
+/// Pods of the canary with a router: what `setCanaryScale` says, else what the weight needs. Past the
+/// last step and with all of the traffic: as many as stable had.
+fn canary_pods(steps: &[Step], step: usize, weight: i32, replicas: i32) -> i32 {
+    if step >= steps.len() && weight == 100 {
+        return replicas;
+    }
+    let scale = steps
+        .iter()
+        .take(step.saturating_add(1))
+        .rev()
+        .find_map(|s| match s {
+            Step::SetCanaryScale(scale) => Some(scale),
+            _ => None,
+        });
     match scale {
         Some(CanaryScale::Replicas(n)) => *n,
         Some(CanaryScale::Percent(percent)) => pods_for(*percent, replicas),
@@ -173,5 +196,18 @@ mod tests {
             .collect();
         assert_eq!(pods, [3, 3, 3, 10]);
         assert_eq!(authorised_weight(&[], 0), 100);
+        let before: Vec<i32> = [0, 1, 2, 3, usize::MAX]
+            .map(|s| weight_before_all(&steps, s))
+            .into();
+        assert_eq!(before, [0, 5, 25, 25, 25]);
+        assert_eq!(
+            weight_before_all(&[Step::SetWeight(60), Step::SetWeight(100)], 1),
+            60
+        );
+        assert_eq!(
+            canary_pods(&steps[1..], 2, 25, 10),
+            3,
+            "they wait for the word, too"
+        );
     }
 }

@@ -146,6 +146,16 @@ fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) 
         }
     };
     let background = canary.analysis.as_ref().map(|b| {
+        if usize::try_from(b.starting_step).map_or(true, |start| start > steps.len()) {
+            problems.push(Problem::new(
+                format!("{AT}.analysis.startingStep"),
+                b.starting_step,
+                format!(
+                    "0 to {}, the number of steps, or it would never begin",
+                    steps.len()
+                ),
+            ));
+        }
         let request = AnalysisRequest {
             field: format!("{AT}.analysis"),
             templates: template_keys(&b.templates),

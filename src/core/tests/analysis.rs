@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::deployed;
-use super::routed;
 use super::world::World;
-use crate::api::analysis_status::RunPhase;
+use super::{by_pods, routed};
+use crate::api::analysis_status::{RunPhase, Verdict};
 use crate::api::rollout_status::{AbortReason, Phase};
 
 #[test]
@@ -133,34 +133,143 @@ fn what_is_not_a_verdict_holds_the_step() {
     }
 }
 
+/// With all of the traffic on the new version there is nothing left to compare, so the word is asked
+/// for before: at an explicit step and at the end, with a router and by pods.
 #[test]
-fn the_background_analysis_must_pass_before_the_end() {
-    let mut strategy = routed(json!([{"setWeight": 50}]));
-    strategy["canary"]["analysis"] = json!({"templates": [{"name": "errors"}]});
+fn the_background_analysis_must_pass_before_it_has_all_of_the_traffic() {
+    for by_count in [false, true] {
+        let way = if by_count { by_pods } else { routed };
+        let share = |world: &World| match by_count {
+            true => 25 * world.available("r/a:v2"),
+            false => world.weight,
+        };
+        for steps in [
+            json!([{"setWeight": 50}]),
+            json!([{"setCanaryScale": {"percent": 100}}, {"setWeight": 50}, {"setWeight": 100}]),
+        ] {
+            let mut strategy = way(steps);
+            strategy["canary"]["analysis"] = json!({"templates": [{"name": "errors"}]});
+            let mut world = World::new(strategy);
+            world.run(10);
+            world.set_image("r/a:v2");
+            world.run(60);
+            assert_eq!(share(&world), 50, "{}", world.tail());
+            assert_eq!(world.phase(), Phase::Progressing, "{}", world.tail());
+            // What says nothing raises nothing.
+            world.background(Verdict::NoData);
+            world.run(60);
+            assert_eq!((share(&world), world.phase()), (50, Phase::Paused));
+            // It passes for a moment: that is enough, and the status says so first.
+            world.background(Verdict::Pass);
+            world.reconcile();
+            let granted = world.status.canary.clone().unwrap().all_traffic_at;
+            assert_eq!(granted, Some(world.now));
+            assert_eq!(share(&world), 50, "the record goes before the exposure");
+            world.background(Verdict::NoData);
+            world.run(90);
+            assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+
+            world.set_image("r/a:v3");
+            world.run(60);
+            world.verdict(RunPhase::Failed);
+            world.run(60);
+            assert_eq!(world.phase(), Phase::Aborted, "{}", world.tail());
+        }
+    }
+}
+
+/// A failure aborts also after the word was given, until the version is stable.
+#[test]
+fn a_background_analysis_that_fails_late_takes_everything_back() {
+    let mut strategy = routed(json!([{"setWeight": 50}, {"setWeight": 100}, {"pause": {}}]));
+    strategy["canary"]["analysis"] = json!({"templates": [{"name": "level"}]});
     let mut world = World::new(strategy);
     world.run(10);
     world.set_image("r/a:v2");
-    world.run(60);
-    assert_eq!(
-        (world.weight, world.phase()),
-        (100, Phase::Progressing),
-        "{}",
-        world.tail()
-    );
-    world.verdict(RunPhase::Successful);
-    world.run(60);
-    assert_eq!(world.phase(), Phase::Healthy);
-
-    world.set_image("r/a:v3");
-    world.run(60);
+    world.run(30);
+    world.background(Verdict::Pass);
+    world.run(30);
+    assert_eq!(world.weight, 100, "{}", world.tail());
     world.verdict(RunPhase::Failed);
-    world.reconcile();
-    assert_eq!(
-        (world.weight, world.phase()),
-        (0, Phase::Aborting),
-        "{}",
-        world.tail()
-    );
+    world.run(60);
+    assert_eq!((world.weight, world.phase()), (0, Phase::Aborted));
+}
+
+/// Not even an edit that takes the rest of the steps away leads past its word; a person does.
+#[test]
+fn nothing_but_a_person_goes_past_the_background_analysis() {
+    let waits = || {
+        let mut strategy = routed(json!([{"setWeight": 50}, {"pause": {}}, {"setWeight": 100}]));
+        strategy["canary"]["analysis"] = json!({"templates": [{"name": "errors"}]});
+        let mut world = World::new(strategy);
+        world.run(10);
+        world.set_image("r/a:v2");
+        world.run(30);
+        assert_eq!(world.weight, 50);
+        world
+    };
+    for left in [1, 2] {
+        let mut world = waits();
+        let steps = world.spec.pointer_mut("/strategy/canary/steps").unwrap();
+        let steps = steps.as_array_mut().unwrap();
+        steps.truncate(left);
+        if left == 2 {
+            steps[1] = json!({"setWeight": 100});
+        }
+        world.generation += 1;
+        world.run(60);
+        assert_eq!(world.weight, 50, "{left} left: {}", world.tail());
+        world.background(Verdict::Pass);
+        world.run(90);
+        assert_eq!(
+            world.phase(),
+            Phase::Healthy,
+            "{left} left: {}",
+            world.tail()
+        );
+    }
+    let mut world = waits();
+    world.command("promote");
+    world.run(30);
+    assert_eq!(world.weight, 50, "the pause is over:\n{}", world.tail());
+    world.command("promote");
+    world.run(3);
+    assert_eq!(world.weight, 100, "the word is given:\n{}", world.tail());
+    world.run(90);
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+
+    let mut world = waits();
+    world.command("promote-full");
+    world.run(90);
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+}
+
+/// Where it never sees both versions at work, its word can only come afterwards.
+#[test]
+fn a_background_analysis_of_all_of_the_traffic_speaks_at_the_end() {
+    let rows = [
+        (json!([]), 0),
+        (json!([{"setWeight": 100}]), 0),
+        (json!([{"setWeight": 50}, {"setWeight": 100}]), 1),
+    ];
+    for (steps, starting_step) in rows {
+        let mut strategy = routed(steps);
+        strategy["canary"]["analysis"] =
+            json!({"templates": [{"name": "level"}], "startingStep": starting_step});
+        let mut world = World::new(strategy);
+        world.run(10);
+        world.set_image("r/a:v2");
+        world.run(60);
+        assert_eq!(
+            (world.weight, world.phase()),
+            (100, Phase::Progressing),
+            "{}",
+            world.tail()
+        );
+        world.verdict(RunPhase::Successful);
+        world.run(60);
+        assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+    }
 }
 
 #[test]
@@ -221,6 +330,12 @@ fn a_comparison_at_a_hundred_percent_is_refused_before_anything_begins() {
             json!([{"setWeight": 50}, {"pause": {}}, {"setWeight": 100}]),
             errors.clone(),
             false,
+        ),
+        (
+            "background of nothing but 100",
+            json!([{"setWeight": 100}]),
+            errors.clone(),
+            true,
         ),
         (
             "a step before 100",

@@ -25,8 +25,15 @@ fn strategies() -> Vec<Value> {
     let steps = json!([{"setWeight": 20}, {"pause": {"duration": "10s"}},
         {"analysis": {"templates": [{"name": "errors"}]}}, {"setWeight": 60}, {"pause": {}}]);
     let analysis = json!({"templates": [{"name": "errors"}]});
+    let watched = |mut strategy: Value| {
+        strategy["canary"]["analysis"] = json!({"templates": [{"name": "level"}]});
+        strategy
+    };
     vec![
         routed(steps.clone()),
+        watched(routed(steps.clone())),
+        watched(by_pods(steps.clone())),
+        watched(routed(json!([{"setWeight": 40}, {"setWeight": 100}]))),
         routed(json!([])),
         by_pods(steps),
         json!({"blueGreen": {"activeService": "active", "previewService": "preview",
@@ -111,7 +118,7 @@ fn history(seed: u64) {
 
 #[test]
 fn no_order_of_events_breaks_an_invariant() {
-    for seed in 0..16 {
+    for seed in 0..21 {
         history(seed);
     }
 }

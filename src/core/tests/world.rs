@@ -192,6 +192,15 @@ impl World {
         }
     }
 
+    /// What the runs in the background say while they go on.
+    pub fn background(&mut self, verdict: Verdict) {
+        for run in self.runs.values_mut() {
+            if run.phase == RunPhase::Running {
+                run.verdict = Some(verdict);
+            }
+        }
+    }
+
     pub fn hash_of(&self, image: &str) -> String {
         let mut template = self.spec["template"].clone();
         template["spec"]["containers"][0]["image"] = image.into();
@@ -516,6 +525,19 @@ impl World {
             return;
         }
         let stable_hash = self.status.stable.as_ref().map(|s| s.hash.clone());
+        // I6: everything flows to a version only once that stands in the status.
+        if let (Some(config), Some(canary)) = (self.config(), &self.status.canary)
+            && stable_hash.as_ref().is_some_and(|s| *s != canary.hash)
+            && self.status.abort.is_none()
+        {
+            let hash = Some(canary.hash.clone());
+            let all = (config.weight == 100 && config.canary == hash) || config.stable == hash;
+            assert!(
+                !all || canary.all_traffic_at.is_some() || canary.full,
+                "I6: all traffic without a word\n{}",
+                self.tail()
+            );
+        }
         // Every configuration that the data plane may still use.
         let since = self
             .now
