@@ -3,11 +3,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::counts;
 use super::draft::{Draft, of_service};
 use super::plan::Write;
 use super::scale;
 use super::spec::Means;
-use super::status;
 use super::targets::Targets;
 use super::traffic;
 use crate::api::rollout_status::Phase;
@@ -47,7 +47,7 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
     {
         draft.status.message = format!("being deleted: {reason}");
         draft.status.phase = Some(Phase::Progressing);
-        status::counts(draft, desired);
+        counts::write(draft, desired);
         return;
     }
     draft.writes.clear();

@@ -4,6 +4,7 @@
 
 mod checks;
 pub mod commands;
+mod counts;
 pub mod decide;
 mod deletion;
 mod draft;

@@ -3,9 +3,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::counts;
 use super::draft::{Draft, TEXT_MAX, cut};
 use super::lifecycle::{Situation, rejection};
-use super::observed::{Observed, ReplicaSetObserved};
+use super::observed::Observed;
 use super::plan::{Plan, Write};
 use super::spec::{Means, Problem};
 use super::steps::Wait;
@@ -14,9 +15,6 @@ use super::traffic::LiveTraffic;
 use crate::api::conditions::{Condition, ConditionStatus};
 use crate::api::rollout_status::{PauseReason, Phase, RolloutStatus, TrafficStatus};
 
-/// Pod counts that are still moving are written at most this often: a rollout of a hundred pods is
-/// not a hundred writes, and pods that come up within the usual time are none.
-const COUNT_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
 /// Beyond the settle delay, how long a promotion's routes may go over without a status that says so.
 const HAND_OVER_QUIET: SignedDuration = SignedDuration::from_secs(10);
 
@@ -101,7 +99,7 @@ pub(super) fn traffic(
         let before: TrafficStatus = draft.o.rollout.status.traffic.clone().unwrap_or_default();
         if before.desired == traffic.desired
             && before.confirmed_at.is_some()
-            && !counts_final(draft, desired)
+            && !counts::are_final(draft, desired)
         {
             traffic.accepted = before.accepted;
             traffic.confirmed_at = before.confirmed_at;
@@ -139,7 +137,7 @@ pub(super) fn conclude(
         draft.status.pause = None;
     }
     conditions(draft, phase, desired);
-    counts(draft, desired);
+    counts::write(draft, desired);
 }
 
 fn phase(
@@ -426,115 +424,4 @@ pub(super) fn handing_over(draft: &mut Draft<'_>, live: &LiveTraffic) {
         draft.status = draft.o.rollout.status.clone();
         draft.events.clear();
     }
-}
-
-/// The pod counts, of the versions that are in play. Counts that are still moving, and words, are
-/// written only now and then when they come alone.
-pub(super) fn counts(draft: &mut Draft<'_>, desired: &str) {
-    let o = draft.o;
-    let before = &o.rollout.status;
-    let by_pods = matches!(draft.spec.means, Means::Pods { .. });
-    if substance(&draft.status, by_pods) == substance(before, by_pods) {
-        let resting = !matches!(
-            draft.status.phase,
-            Some(Phase::Progressing | Phase::Initializing | Phase::Aborting)
-        );
-        let counted = resting && counts_final(draft, desired) && !counts_written(draft, desired);
-        let due = before
-            .counted_at
-            .is_none_or(|at| draft.elapsed(at, COUNT_INTERVAL));
-        if !counted && !due {
-            draft.status = before.clone();
-            return;
-        }
-    }
-    let sum = |f: fn(&ReplicaSetObserved) -> i32| in_play(draft, desired).map(f).sum();
-    let [replicas, ready, available, updated] = [
-        sum(|rs| rs.current),
-        sum(|rs| rs.ready),
-        sum(|rs| rs.available),
-        updated(draft, desired),
-    ];
-    draft.status.replicas = replicas;
-    draft.status.ready_replicas = ready;
-    draft.status.available_replicas = available;
-    draft.status.updated_replicas = updated;
-    let pairs: Vec<String> = draft
-        .spec
-        .selector
-        .iter()
-        .map(|(k, v)| format!("{k}={v}"))
-        .collect();
-    draft.status.selector = pairs.join(",");
-    if draft.status != *before {
-        draft.status.counted_at = Some(draft.now);
-    }
-}
-
-/// What of a status is worth a write of its own: all but what moves with every pod, and a Revert
-/// that asks for nobody, whose own status says where it is.
-fn substance(status: &RolloutStatus, by_pods: bool) -> RolloutStatus {
-    let mut status = status.clone();
-    if let Some(traffic) = status.traffic.as_mut().filter(|_| by_pods) {
-        (traffic.accepted, traffic.confirmed_at) = (0, None);
-    }
-    if let Some(canary) = &mut status.canary {
-        canary.best_available = 0;
-        canary.progress_at = None;
-        canary.available_since = None;
-    }
-    status
-        .conditions
-        .retain(|c| c.type_ != "Available" && !is_under_way(c));
-    for condition in &mut status.conditions {
-        condition.message.clear();
-    }
-    status.message.clear();
-    status.counted_at = None;
-    (status.replicas, status.ready_replicas) = (0, 0);
-    (status.available_replicas, status.updated_replicas) = (0, 0);
-    status.selector.clear();
-    status
-}
-
-/// Whether a condition says of a Revert that it is on its way, or that it is a record alone.
-fn is_under_way(condition: &Condition) -> bool {
-    condition.type_ == "GitReverted"
-        && ["Pending", "Recorded", "Planned", "Pushed"].contains(&condition.reason.as_str())
-}
-
-/// The ReplicaSets of the versions that users are meant to reach: stable, and what goes out. The
-/// pods of older versions stay only for a delay; that they go is no news of the Rollout.
-fn in_play<'a>(
-    draft: &Draft<'a>,
-    desired: &str,
-) -> impl Iterator<Item = &'a ReplicaSetObserved> + use<'a> {
-    let (stable, canary) = draft.versions(desired);
-    let canary = canary.filter(|_| draft.status.abort.is_none());
-    let sets = draft.o.replica_sets.iter();
-    sets.filter(move |rs| rs.hash == stable || canary.as_ref() == Some(&rs.hash))
-}
-
-/// Pods of the version that the spec asks for, while it is in play.
-fn updated(draft: &Draft<'_>, desired: &str) -> i32 {
-    in_play(draft, desired)
-        .find(|rs| rs.hash == desired)
-        .map_or(0, |rs| rs.current)
-}
-
-/// Whether the counts of the status are the present ones.
-fn counts_written(draft: &Draft<'_>, desired: &str) -> bool {
-    let before = &draft.o.rollout.status;
-    let available: i32 = in_play(draft, desired).map(|rs| rs.available).sum();
-    let current: i32 = in_play(draft, desired).map(|rs| rs.current).sum();
-    before.available_replicas == available
-        && before.replicas == current
-        && before.updated_replicas == updated(draft, desired)
-        && before.counted_at.is_some()
-}
-
-/// Whether every ReplicaSet in play has what it was asked for.
-fn counts_final(draft: &Draft<'_>, desired: &str) -> bool {
-    in_play(draft, desired)
-        .all(|rs| rs.up_to_date && rs.current == rs.desired && rs.available == rs.desired)
 }
