@@ -317,7 +317,10 @@ fn nobody_knows_whom_he_must_not_know() {
 
 #[test]
 fn every_file_keeps_the_house_rules() {
-    check_all(&sources(&["src", "xtask/src", "tests/it"]), untidy);
+    check_all(
+        &sources(&["src", "load-tests/src", "xtask/src", "tests/it"]),
+        untidy,
+    );
     for (file, reason) in LONG_FILES {
         assert!(
             root().join(file).is_file() && !reason.is_empty(),
