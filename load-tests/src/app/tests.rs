@@ -1,3 +1,5 @@
+//! The application at its boundary: what it answers, when it is ready, how it ends.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::net::SocketAddr;

@@ -1,3 +1,5 @@
+//! The load against servers that stand still or never answer, and what its report counts.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::time::Duration;
