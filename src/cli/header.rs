@@ -9,6 +9,7 @@ use super::objects::Objects;
 use super::style::{Line, Tone};
 use super::tree::View;
 use super::words;
+use crate::api::conditions::ConditionStatus;
 use crate::api::rollout::{Rollout, Step};
 use crate::api::rollout_status::{Phase, RolloutStatus, SourceStatus};
 
@@ -96,6 +97,9 @@ pub fn lines(all: &Objects, view: &View) -> Vec<Line> {
         let text = format!("pods from before {} are being replaced", at);
         out.field("Restart", Tone::Busy, text);
     }
+    if let Some(text) = loses_requests(status, view.wide) {
+        out.text("Advice", Tone::Warn, text);
+    }
     if view.wide {
         wide(status, &mut out);
     }
@@ -106,6 +110,18 @@ pub fn lines(all: &Objects, view: &View) -> Vec<Line> {
         out.text(if i == 0 { "Note" } else { "" }, Tone::Warn, note);
     }
     out.lines
+}
+
+/// What the template lacks to lose no request; what may be missing only where there is room.
+fn loses_requests(status: &RolloutStatus, wide: bool) -> Option<&str> {
+    let mut conditions = status.conditions.iter();
+    let lossless = conditions.find(|condition| condition.type_ == "Lossless")?;
+    let said = match lossless.status {
+        ConditionStatus::False => true,
+        ConditionStatus::Unknown => wide,
+        ConditionStatus::True => false,
+    };
+    said.then_some(lossless.message.as_str())
 }
 
 /// Lines with a name in the first column.

@@ -11,6 +11,7 @@ mod draft;
 pub mod duration;
 mod judge;
 mod lifecycle;
+mod lossless;
 pub mod naming;
 pub mod observed;
 pub mod plan;

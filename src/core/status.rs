@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::counts;
 use super::draft::{Draft, TEXT_MAX, cut};
 use super::lifecycle::{Situation, rejection};
+use super::lossless;
 use super::observed::Observed;
 use super::plan::{Plan, Write};
 use super::spec::{Means, Problem};
@@ -326,6 +327,8 @@ fn conditions(draft: &mut Draft<'_>, phase: Phase, desired: &str) {
             "whether the data plane has the weight that is wanted".to_owned(),
         ),
     ];
+    let (lossless, why, advice) = lossless::of(&draft.spec.template);
+    list.push(("Lossless", lossless, why.to_owned(), advice));
     if phase == Phase::Degraded && rejection(draft, desired).is_some() {
         list.push((
             "RejectedVersionServing",

@@ -194,6 +194,28 @@ fn shapes() -> Vec<(&'static str, Objects, View)> {
     let healthy = || shape(rollout(json!({})), vec![stable_set()]);
     out.push(("healthy", healthy(), plain));
 
+    let lossy = |status: &str, message: &str| {
+        shape(
+            rollout(
+                json!({"status": {"conditions": [{"type": "Lossless", "status": status,
+                "reason": "R", "message": message, "lastTransitionTime": "2026-11-21T11:48:00Z"}]}}),
+            ),
+            vec![stable_set()],
+        )
+    };
+    let missing = lossy(
+        "False",
+        "spec.template.spec.containers: none has a readinessProbe",
+    );
+    out.push(("pods that lose requests", missing, plain));
+    let unseen = lossy(
+        "Unknown",
+        "spec.template.spec.containers: none has a preStop hook",
+    );
+    out.push(("pods that may lose requests", unseen.clone(), plain));
+    let wide = view(None, true);
+    out.push(("pods that may lose requests, wide", unseen, wide));
+
     let mut new = rollout(json!({"metadata": {"generation": 1}}));
     new.status = None;
     out.push(("nobody has looked at it", Objects::of(new), plain));
