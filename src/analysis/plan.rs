@@ -11,7 +11,7 @@ use super::condition::Condition;
 use super::{percent, promql};
 use crate::api::analysis::{
     AnalysisRunSpec, Arm, DEFAULT_ARM_LABEL, Metric, OnInconclusive, PlanStep, Promote, Ratio,
-    RunMode, Threshold, Warmup,
+    Reference, RunMode, Threshold, Warmup,
 };
 use crate::core::duration;
 
@@ -49,6 +49,8 @@ pub struct Plan {
     pub mode: RunMode,
     /// From when on the canary's data count, in Unix seconds, rounded up.
     pub start: i64,
+    /// What the canary's ratios are held against.
+    pub reference: Reference,
     /// From when on the run's own times count: its creation, or the start if that is later. A run
     /// may begin with data that are older than itself; they are evidence, but no waiting.
     pub begin: i64,
@@ -200,6 +202,7 @@ pub fn parse(spec: &AnalysisRunSpec, created: Timestamp) -> Result<Plan, Vec<Pro
     let plan = Plan {
         mode: spec.mode,
         start,
+        reference: spec.reference,
         begin: start.max(up(created)),
         warmup: p.warmup(&spec.warmup),
         gross_times: f64::from(gross.times.unwrap_or(GROSS_TIMES).max(1)),

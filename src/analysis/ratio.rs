@@ -1,27 +1,28 @@
 //! One ratio: samples in, windows through the tests, a verdict out.
 //!
-//! Harm must be shown twice over, against the stable version (equation 1 with the relative
-//! tolerance) and against a level (section 2e with the absolute tolerance and the floor): the
-//! smaller of two e-values is one for "not worse relatively, or not worse absolutely". So an
-//! absolute tolerance costs the comparison no power where the stable version has hardly any bad
-//! ones. Safety is shown one way or the other; the two ways share the risk of being wrong.
+//! How the windows are judged is one of two files: `concurrent` while both versions have traffic,
+//! `history` where the stable version has none any more.
 //!
 //! The state is in the status; the same samples lead to the same state, in however many answers
 //! they come.
 
+mod concurrent;
 mod finding;
+mod history;
 mod stable;
 
 pub use finding::{Finding, find};
 pub use stable::StableRatio;
 
-use super::effects::{self, Grid};
-use super::interval;
+use concurrent::Concurrent;
+use history::History;
+
+use super::effects::Grid;
 use super::plan::{Plan, RatioPlan};
-use super::rho::{Bets, Boost, Window};
-use super::schedule::{Schedule, at_once};
-use super::series::{Age, Answers, DataError, Scrapes};
-use crate::api::analysis::RunMode;
+use super::rho::{Bets, Window};
+use super::schedule::Schedule;
+use super::series::{Age, Answers, DataError, Needs, Scrapes};
+use crate::api::analysis::{Reference, RunMode};
 use crate::api::analysis_status::{
     Counts, Effect, Evidence, Masses, RatioStatus, Sampler, WindowRecord,
 };
@@ -36,12 +37,6 @@ const SCRAPE_UNKNOWN_S: i64 = 60;
 const GROSS_SHARE: f64 = 0.1;
 /// How often a version that is not good enough may be promoted, for each metric.
 pub const UNSAFE_RATE: f64 = 0.05;
-/// The part of it that goes to the comparison with stable; the rest goes to the level.
-const SAFE_COMPARISON_SHARE: f64 = 0.8;
-/// The interval that is shown is wrong this often.
-const INTERVAL_RATE: f64 = 0.05;
-/// The boost reckons with rare events; above this ratio it is left out.
-const BOOST_RATIO_MAX: f64 = 0.1;
 /// Windows that are kept for the reader.
 const RECORDS_MAX: usize = 12;
 /// Rounding of the last digits must not keep a test from deciding that was boosted to the limit.
@@ -113,7 +108,8 @@ pub fn next_question(plan: &Plan, status: &RatioStatus, polled: Option<i64>) -> 
     let s = status.sampler.as_ref().filter(|s| s.scrape_seconds > 0);
     let (over, pause) = match s {
         Some(s) => (
-            s.gross_cursor + s.scrape_seconds,
+            // The long windows begin earlier where an hour before is read first.
+            (s.gross_cursor + s.scrape_seconds).min(s.cursor + s.window_seconds),
             (s.scrape_seconds / 5).clamp(1, 5),
         ),
         None => (plan.start, 2),
@@ -121,7 +117,18 @@ pub fn next_question(plan: &Plan, status: &RatioStatus, polled: Option<i64>) -> 
     over.max(polled.map_or(i64::MIN, |p| p + pause))
 }
 
-/// Takes the answers in. True: there were windows to be looked at.
+/// What came of answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    /// There was no window yet to be looked at.
+    Nothing,
+    /// There were windows.
+    Windows,
+    /// There are windows, but the answers do not reach back to them: ask again.
+    TooShort,
+}
+
+/// Takes the answers in.
 ///
 /// # Errors
 /// [`DataError`] where the samples cannot be what a ratio is made of; then nothing has changed.
@@ -130,7 +137,7 @@ pub fn take(
     ratio: &RatioPlan,
     status: &mut RatioStatus,
     answers: &Answers,
-) -> Result<bool, DataError> {
+) -> Result<Looked, DataError> {
     let mut s = status.sampler.take().unwrap_or_default();
     let looked = look(plan, ratio, status, &mut s, answers);
     status.sampler = Some(s);
@@ -143,24 +150,26 @@ fn look(
     status: &mut RatioStatus,
     s: &mut Sampler,
     answers: &Answers,
-) -> Result<bool, DataError> {
+) -> Result<Looked, DataError> {
     let scrapes = Scrapes::new(answers, s.scrape_seconds.max(1))?;
     let present = scrapes.present();
     s.canary_seen |= present.canary;
     s.stable_seen |= present.stable;
+    let mut judge = judge(plan, ratio, s);
     if s.scrape_seconds == 0 {
-        let Some(seconds) = scrapes.interval() else {
-            return Ok(false);
+        let Some(seconds) = scrapes.interval(judge.needs()) else {
+            return Ok(Looked::Nothing);
         };
-        begin(plan, ratio, status, s, seconds);
+        grid(plan, s, seconds);
+        judge = self::judge(plan, ratio, s);
+        judge.begin(status, s);
     }
     let base = s.cursor.min(s.gross_cursor);
     if answers.at - answers.reach + 2 * s.scrape_seconds > base {
-        // Asked before the time between scrapes was known: it does not reach back far enough.
-        return Ok(true);
+        // Asked before the time between scrapes was known.
+        return Ok(Looked::TooShort);
     }
-    let judge = Judge::new(plan, ratio, s);
-    let mut looked = false;
+    let mut looked = Looked::Nothing;
     // In the order of time, so that the state after a window does not depend on how many of them
     // one answer brought.
     while status.harm_shown_at.is_none() {
@@ -168,18 +177,20 @@ fn look(
             s.gross_cursor + s.scrape_seconds,
             s.cursor + s.window_seconds,
         );
-        if !scrapes.ready(short.min(long), s.scrape_seconds) {
+        if !scrapes.ready(short.min(long), s.scrape_seconds, judge.needs()) {
             break;
         }
         if short <= long {
             let window = scrapes.window(s.gross_cursor, short, Age::Any);
-            judge.gross(status, s, &window, short);
+            note_short(status, s, &window, short);
+            judge.short(status, s, &window, short);
         } else {
             judge.long(status, s, &scrapes, long);
+            s.cursor = long;
         }
-        looked = true;
+        looked = Looked::Windows;
     }
-    status.effect = effect(&s.likelihood, &status.stable);
+    status.effect = judge.effect(status, s);
     Ok(looked)
 }
 
@@ -189,207 +200,102 @@ fn up(at: i64, step: i64) -> i64 {
 }
 
 /// The grid of windows, once the time between scrapes is known.
-fn begin(plan: &Plan, ratio: &RatioPlan, status: &mut RatioStatus, s: &mut Sampler, seconds: i64) {
+fn grid(plan: &Plan, s: &mut Sampler, seconds: i64) {
     s.scrape_seconds = seconds;
     s.window_seconds = up(WINDOW_MIN_S, seconds);
     s.gross_cursor = up(plan.start, seconds);
     s.cursor = up(plan.start, s.window_seconds);
     s.first = up(plan.start + plan.warmup, s.window_seconds);
-    status.gross.limit = (1.0 / ratio.alpha_gross()).ln();
-    status.harm.limit = (1.0 / ratio.alpha_main()).ln();
-    status.safe.limit = (1.0 / (UNSAFE_RATE * SAFE_COMPARISON_SHARE)).ln();
 }
 
-/// The tests with what they need for this metric.
-struct Judge<'a> {
-    plan: &'a Plan,
-    ratio: &'a RatioPlan,
-    required: Required,
-    stakes: Schedule,
-    gross_stakes: Schedule,
-    unknown: Grid,
-    safe: Grid,
-    level: Grid,
-    level_safe: Grid,
-}
+/// What the new version is held against: the tests, and what there is to say of the reference.
+trait Judge {
+    /// Which versions' scrapes are waited for.
+    fn needs(&self) -> Needs;
 
-impl<'a> Judge<'a> {
-    fn new(plan: &'a Plan, ratio: &'a RatioPlan, s: &Sampler) -> Self {
-        let steps: Vec<i64> = match plan.mode {
-            // A run for a step ends with the step.
-            RunMode::Step => vec![plan.max_duration],
-            RunMode::Background => plan.steps.iter().map(|p| p.seconds).collect(),
-        };
-        Self {
-            plan,
-            ratio,
-            required: ratio.required(plan.next_weight),
-            stakes: Schedule::new(steps.iter().copied(), s.window_seconds),
-            gross_stakes: Schedule::new(steps, s.scrape_seconds),
-            unknown: Grid::uniform(&effects::UNKNOWN_PLAN),
-            safe: Grid::uniform(&effects::SAFE),
-            level: Grid::uniform(&effects::LEVEL),
-            level_safe: Grid::uniform(&effects::LEVEL_SAFE),
-        }
-    }
+    /// Before the first window, when the grid is known.
+    fn begin(&self, status: &mut RatioStatus, s: &mut Sampler);
 
     /// A short window of the gross test: all pods, young or not.
-    fn gross(&self, status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64) {
-        s.gross_cursor = to;
-        add(&mut status.canary_all, w.nc, w.xc);
-        add(&mut status.stable_all, w.ns, w.xs);
-        if w.nc > 0.0 {
-            s.last_canary = to;
-        }
-        if w.ns > 0.0 {
-            s.last_stable = to;
-        }
-        let alpha = self.ratio.alpha_gross();
-        let comparison = bets(&self.unknown, alpha);
-        let level = bets(&self.level, alpha);
-        begun(&mut s.gross, &comparison);
-        begun(&mut s.gross_level, &level);
-        let stake = self.gross_stakes.gamma(s.gross.windows);
-        let against_stable = comparison.step(
-            &mut s.gross,
-            stake,
-            w,
-            self.plan.gross_times,
-            1.0,
-            Boost::Off,
-        );
-        let p0 = self.plan.gross_level.max(self.ratio.floor);
-        let against_level = level.step_level(&mut s.gross_level, stake, w.nc, w.xc, p0);
-        status.gross.log = log(against_stable.min(against_level));
-        if decides(&status.gross) {
-            status.harm_shown_at = Some(to);
-        }
-    }
+    fn short(&mut self, status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64);
 
     /// A window of the grid on which versions are judged, or one before the first of them.
-    fn long(&self, status: &mut RatioStatus, s: &mut Sampler, scrapes: &Scrapes, to: i64) {
-        let from = s.cursor;
-        let grown = scrapes.window(from, to, Age::Grown(self.plan.warmup));
-        if from < s.first {
-            let all = scrapes.window(from, to, Age::Any);
-            s.lead_canary += all.nc;
-            s.lead_stable += all.ns;
-        } else {
-            self.window(status, s, &grown, to);
-        }
-        stable::remember(&mut s.history, to, grown.ns, grown.xs);
-        s.cursor = to;
+    fn long(&mut self, status: &mut RatioStatus, s: &mut Sampler, scrapes: &Scrapes, to: i64);
+
+    /// How many times the reference's ratio, with its interval.
+    fn effect(&self, _: &RatioStatus, _: &Sampler) -> Option<Effect> {
+        None
     }
 
-    /// A judged window: the pods that are no longer young.
-    fn window(&self, status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64) {
-        add(&mut status.canary, w.nc, w.xc);
-        add(&mut status.stable, w.ns, w.xs);
-        if s.deltas.is_empty() {
-            let grid = self.effects(s);
-            s.deltas = grid.deltas;
-            s.weights = grid.weights;
-        }
-        let stable = StableRatio::of(&s.history, to - s.window_seconds);
-        let boost = if stable.estimate <= BOOST_RATIO_MAX {
-            Boost::On
-        } else {
-            Boost::Off
-        };
-
-        let before = status.harm.log;
-        let grid = Grid {
-            deltas: s.deltas.clone(),
-            weights: s.weights.clone(),
-        };
-        let comparison = bets(&grid, self.ratio.alpha_main());
-        let level = bets(&self.level, self.ratio.alpha_main());
-        begun(&mut s.harm, &comparison);
-        begun(&mut s.harm_level, &level);
-        let stake = self.stakes.gamma(s.harm.windows);
-        let r0 = 1.0 + self.ratio.relative;
-        let against_stable = comparison.step(&mut s.harm, stake, w, r0, 1.0, boost);
-        let p0 = (stable.upper + self.ratio.absolute).max(self.ratio.floor);
-        let against_level = level.step_level(&mut s.harm_level, stake, w.nc, w.xc, p0);
-        status.harm.log = log(against_stable.min(against_level));
-
-        let comparison = bets(&self.safe, UNSAFE_RATE * SAFE_COMPARISON_SHARE);
-        let level = bets(
-            &self.level_safe,
-            UNSAFE_RATE * (1.0 - SAFE_COMPARISON_SHARE),
-        );
-        begun(&mut s.safe, &comparison);
-        begun(&mut s.safe_level, &level);
-        let stake = at_once(s.safe.windows);
-        let r0 = self
-            .required
-            .times
-            .max(1.0 + self.required.points / stable.upper);
-        let against_stable = comparison.step(&mut s.safe, stake, w, r0, 1.0, boost);
-        let against_level =
-            level.step_level(&mut s.safe_level, stake, w.nc, w.xc, self.required.level);
-        status.safe = further(
-            evidence(against_stable, comparison.alpha),
-            evidence(against_level, level.alpha),
-        );
-
-        interval::add(&mut s.likelihood, w, 1.0);
-        status.windows.push(WindowRecord {
-            end: to,
-            canary: Counts {
-                requests: w.nc,
-                bad: w.xc,
-            },
-            stable: Counts {
-                requests: w.ns,
-                bad: w.xs,
-            },
-            log: status.harm.log - before,
-        });
-        let old = status.windows.len().saturating_sub(RECORDS_MAX);
-        status.windows.drain(..old);
-        if decides(&status.harm) {
-            status.harm_shown_at = Some(to);
-        }
+    /// What is still being read before anything can be judged.
+    fn reading(&self, _: &Sampler) -> Option<Finding> {
+        None
     }
 
-    /// What the test of harm looks for, from what came before the first judged window.
-    fn effects(&self, s: &Sampler) -> Grid {
-        let lead_seconds = (s.first - up(self.plan.start, s.window_seconds)) as f64;
-        if s.lead_canary <= 0.0 || s.lead_stable <= 0.0 || lead_seconds <= 0.0 {
-            return self.unknown.clone();
-        }
-        let plan: Vec<(f64, f64)> = match self.plan.mode {
-            RunMode::Step => {
-                let seconds = (3 * self.plan.min_bake)
-                    .max(600)
-                    .min(self.plan.max_duration) as f64;
-                vec![(
-                    s.lead_canary / lead_seconds * seconds,
-                    s.lead_stable / s.lead_canary,
-                )]
-            }
-            RunMode::Background => {
-                let rate = (s.lead_canary + s.lead_stable) / lead_seconds;
-                let steps = self
-                    .plan
-                    .steps
-                    .iter()
-                    .filter(|p| (1..100).contains(&p.weight));
-                steps
-                    .map(|p| {
-                        let share = f64::from(p.weight) / 100.0;
-                        (rate * share * p.seconds as f64, (1.0 - share) / share)
-                    })
-                    .collect()
-            }
-        };
-        if plan.iter().all(|(n, _)| *n <= 0.0) {
-            return self.unknown.clone();
-        }
-        let p = StableRatio::of(&s.history, s.first).estimate;
-        effects::grid_for(&plan, p, self.ratio.alpha_main())
+    /// What is missing on the side of the reference.
+    fn missing(&self, plan: &Plan, status: &RatioStatus, s: &Sampler) -> Option<Finding>;
+
+    /// The reference's counts, beside the canary's with its `young` pods or without.
+    fn counts(&self, status: &RatioStatus, young: bool) -> Counts;
+
+    /// When that was, as it follows "stable" in a sentence.
+    fn when(&self) -> &'static str;
+
+    /// About how many more requests decide; not finite where they do not.
+    fn still_needed(&self, status: &RatioStatus, s: &Sampler) -> f64;
+}
+
+/// The one place where one reference is told from the other.
+fn judge<'a>(plan: &'a Plan, ratio: &'a RatioPlan, s: &Sampler) -> Box<dyn Judge + 'a> {
+    match plan.reference {
+        Reference::Stable => Box::new(Concurrent::new(plan, ratio, s)),
+        Reference::StableHistory => Box::new(History::new(plan, ratio, s)),
     }
+}
+
+/// When the tests of a run stake how much, in windows of `window` seconds.
+fn stakes(plan: &Plan, window: i64) -> Schedule {
+    let steps: Vec<i64> = match plan.mode {
+        // A run for a step ends with the step.
+        RunMode::Step => vec![plan.max_duration],
+        RunMode::Background => plan.steps.iter().map(|p| p.seconds).collect(),
+    };
+    Schedule::new(steps, window)
+}
+
+/// What every short window adds to the record.
+fn note_short(status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64) {
+    s.gross_cursor = to;
+    add(&mut status.canary_all, w.nc, w.xc);
+    if w.nc > 0.0 {
+        s.last_canary = to;
+    }
+}
+
+/// Keeps a judged window for the reader, and says when it shows harm.
+fn note_window(status: &mut RatioStatus, w: &Window, to: i64, before: f64) {
+    status.windows.push(WindowRecord {
+        end: to,
+        canary: Counts {
+            requests: w.nc,
+            bad: w.xc,
+        },
+        stable: Counts {
+            requests: w.ns,
+            bad: w.xs,
+        },
+        log: status.harm.log - before,
+    });
+    let old = status.windows.len().saturating_sub(RECORDS_MAX);
+    status.windows.drain(..old);
+    if decides(&status.harm) {
+        status.harm_shown_at = Some(to);
+    }
+}
+
+/// Where a test of this level decides, as a logarithm.
+fn limit(alpha: f64) -> f64 {
+    (1.0 / alpha).ln()
 }
 
 fn bets(grid: &Grid, alpha: f64) -> Bets<'_> {
@@ -419,16 +325,7 @@ fn log(e: f64) -> f64 {
 fn evidence(e: f64, alpha: f64) -> Evidence {
     Evidence {
         log: log(e),
-        limit: (1.0 / alpha).ln(),
-    }
-}
-
-/// The one that is nearer to its limit.
-fn further(a: Evidence, b: Evidence) -> Evidence {
-    if b.log - b.limit > a.log - a.limit {
-        b
-    } else {
-        a
+        limit: limit(alpha),
     }
 }
 
@@ -436,17 +333,6 @@ fn further(a: Evidence, b: Evidence) -> Evidence {
 #[must_use]
 pub fn decides(evidence: &Evidence) -> bool {
     evidence.limit > 0.0 && evidence.log >= evidence.limit - ROUNDING
-}
-
-fn effect(likelihood: &[f64], stable: &Counts) -> Option<Effect> {
-    let found = interval::interval(likelihood, INTERVAL_RATE)?;
-    let ratio = stable.bad / stable.requests.max(1.0);
-    Some(Effect {
-        times: found.most_likely,
-        lower: found.lower,
-        upper: found.upper,
-        points: (found.most_likely - 1.0) * ratio * 100.0,
-    })
 }
 
 #[cfg(test)]

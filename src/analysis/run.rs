@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::plan::{Kind, Plan, PlannedMetric, Problem};
-use super::ratio::{self, Finding};
+use super::ratio::{self, Finding, Looked};
 use super::series::Answers;
 use super::threshold::{self, Point};
 use super::words;
@@ -221,11 +221,13 @@ pub fn take(
     let taken = answer.and_then(|answer| match (&metric.kind, answer) {
         (Kind::Ratio(plan_of), Answer::Samples(answers)) => {
             let ratio = status.ratio.get_or_insert_default();
-            let before = cursors(ratio);
             let looked = ratio::take(plan, plan_of, ratio, &answers)
                 .map_err(|e| fault(e.reason(), &e.to_string()))?;
-            // No window although there is one to look at: the answer did not reach back far enough.
-            Ok(looked && (answers.at < at || cursors(ratio) == before))
+            Ok(match looked {
+                Looked::Nothing => false,
+                Looked::Windows => answers.at < at,
+                Looked::TooShort => true,
+            })
         }
         (Kind::Threshold(plan_of), Answer::Points(points)) => {
             let threshold = status.threshold.get_or_insert_default();
@@ -247,14 +249,6 @@ pub fn take(
             false
         }
     }
-}
-
-/// How far the windows have been looked at; the grid of them begins without any.
-fn cursors(ratio: &RatioStatus) -> Option<(i64, i64)> {
-    let sampler = ratio.sampler.as_ref();
-    sampler
-        .filter(|s| s.gross.windows > 0 || s.harm.windows > 0)
-        .map(|s| (s.cursor, s.gross_cursor))
 }
 
 fn fault(reason: &str, message: &str) -> Fault {

@@ -99,6 +99,15 @@ pub enum Age {
     Grown(i64),
 }
 
+/// Whose scrapes are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Both versions'.
+    Both,
+    /// The new version's. Those of the stable one count where there are any.
+    Canary,
+}
+
 const BOTH: [Version; 2] = [Version::Canary, Version::Stable];
 
 /// What two neighbouring scrapes of a target differ by.
@@ -251,10 +260,10 @@ impl Scrapes {
         }
     }
 
-    /// Seconds between scrapes, as measured: the slower of the two versions' medians. None until
-    /// both have been scraped twice.
+    /// Seconds between scrapes, as measured: the slower of the needed versions' medians. None until
+    /// they have been scraped twice.
     #[must_use]
-    pub fn interval(&self) -> Option<i64> {
+    pub fn interval(&self, needs: Needs) -> Option<i64> {
         let median = |version| {
             let mut gaps: Vec<i64> = self
                 .targets
@@ -270,7 +279,11 @@ impl Scrapes {
             gaps.sort_unstable();
             gaps.get(gaps.len() / 2).copied()
         };
-        let slower = median(Version::Canary)?.max(median(Version::Stable)?);
+        let canary = median(Version::Canary)?;
+        let slower = match needs {
+            Needs::Both => canary.max(median(Version::Stable)?),
+            Needs::Canary => canary,
+        };
         Some(((slower + 500) / 1000).max(1))
     }
 
@@ -306,9 +319,9 @@ impl Scrapes {
 
     /// Whether the window that ends at `end` can be judged now: every target that is still there
     /// has been scraped in its last interval; or the stragglers' time is over and newer scrapes of
-    /// both versions are known; or the patience is at its end.
+    /// the needed versions are known; or the patience is at its end.
     #[must_use]
-    pub fn ready(&self, end: i64, scrape_seconds: i64) -> bool {
+    pub fn ready(&self, end: i64, scrape_seconds: i64, needs: Needs) -> bool {
         if self.at < end {
             return false;
         }
@@ -334,9 +347,12 @@ impl Scrapes {
                 }
             }
         }
-        let both = newest.canary.is_some() && newest.stable.is_some();
-        let overtaken = newest.canary.min(newest.stable) >= Some(end_ms);
-        both && (complete || overtaken && self.at >= end + scrape_seconds + LAG_S)
+        let slowest = match needs {
+            Needs::Both => newest.canary.min(newest.stable),
+            Needs::Canary => newest.canary,
+        };
+        let overtaken = slowest >= Some(end_ms);
+        slowest.is_some() && (complete || overtaken && self.at >= end + scrape_seconds + LAG_S)
     }
 }
 

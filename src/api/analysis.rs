@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::analysis_status::AnalysisRunStatus;
-use super::fields::duration_schema;
+use super::fields::{duration_schema, false_abort_rate_schema, percent_schema, relative_schema};
 
 /// The Prometheus form of the pod label that tells the versions of one Rollout apart.
 pub const DEFAULT_ARM_LABEL: &str = "rollouts_pod_template_hash";
@@ -177,6 +177,10 @@ pub struct AnalysisRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.startAt is immutable"))]
     pub start_at: Option<Timestamp>,
+    /// What a ratio of the new version is held against.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.reference is immutable"))]
+    pub reference: Reference,
     /// Resolved metrics: no args and built-ins are left, only `$(arm)`.
     #[schemars(length(min = 1, max = 20))]
     #[x_kube(
@@ -231,6 +235,16 @@ pub enum RunMode {
     Step,
     /// It watches on after `Pass`, until it is terminated; a `Fail` ends it.
     Background,
+}
+
+/// What a ratio of the new version is held against.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reference {
+    /// The stable version in the same minutes: both have traffic.
+    #[default]
+    Stable,
+    /// The stable version in the hour before `startAt`, because it has no traffic any more.
+    StableHistory,
 }
 
 /// A stretch of the planned rollout.
@@ -459,28 +473,6 @@ fn hash_schema(_: &mut schemars::SchemaGenerator) -> Schema {
 
 fn query_schema(_: &mut schemars::SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "minLength": 1, "maxLength": 2048, "pattern": "\\S"})
-}
-
-/// 0% to 100%.
-fn percent_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "minLength": 2, "maxLength": 12, "pattern": "^(100(\\.0{1,6})?|[0-9]{1,2}(\\.[0-9]{1,6})?)%$"})
-}
-
-/// 0% to 9999%.
-fn relative_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "minLength": 2, "maxLength": 12, "pattern": "^[0-9]{1,4}(\\.[0-9]{1,6})?%$"})
-}
-
-/// Above 0% and at most 10%.
-fn false_abort_rate_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "string", "minLength": 2, "maxLength": 12,
-        "pattern": "^(10(\\.0{1,6})?|[0-9](\\.[0-9]{1,6})?)%$",
-        "x-kubernetes-validations": [{
-            "rule": "double(self.substring(0, size(self) - 1)) > 0.0",
-            "message": "falseAbortRate: more than 0% and at most 10%"
-        }]
-    })
 }
 
 /// 5s to 1h.

@@ -144,6 +144,9 @@ pub struct RatioStatus {
     pub canary_all: Counts,
     /// The stable version from the start, warm-up included.
     pub stable_all: Counts,
+    /// The stable version's last hour before all of the traffic left it, where that is the reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Counts>,
     /// Evidence of gross harm, from the first scrapes on: aborts at the limit.
     pub gross: Evidence,
     /// How many times the stable version's ratio, with the 95 % interval that may be looked at any time.

@@ -101,3 +101,25 @@ pub(super) fn hostnames_schema(_: &mut schemars::SchemaGenerator) -> Schema {
 pub(super) fn only_true_schema(_: &mut schemars::SchemaGenerator) -> Schema {
     json_schema!({"type": "boolean", "enum": [true]})
 }
+
+/// 0% to 100%.
+pub(super) fn percent_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 2, "maxLength": 12, "pattern": "^(100(\\.0{1,6})?|[0-9]{1,2}(\\.[0-9]{1,6})?)%$"})
+}
+
+/// 0% to 9999%.
+pub(super) fn relative_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 2, "maxLength": 12, "pattern": "^[0-9]{1,4}(\\.[0-9]{1,6})?%$"})
+}
+
+/// Above 0% and at most 10%.
+pub(super) fn false_abort_rate_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 2, "maxLength": 12,
+        "pattern": "^(10(\\.0{1,6})?|[0-9](\\.[0-9]{1,6})?)%$",
+        "x-kubernetes-validations": [{
+            "rule": "double(self.substring(0, size(self) - 1)) > 0.0",
+            "message": "falseAbortRate: more than 0% and at most 10%"
+        }]
+    })
+}

@@ -151,10 +151,14 @@ fn odds(ratio: &RatioStatus) -> Line {
 /// `23 of 9,400 bad (0.24 %), stable 310 of 80,000 (0.39 %); about 1,900 more requests (2m)`
 fn counts(ratio: &RatioStatus) -> Option<String> {
     let warm = ratio.canary.requests > 0.0;
-    let (canary, stable) = if warm {
+    let (canary, beside) = if warm {
         (&ratio.canary, &ratio.stable)
     } else {
         (&ratio.canary_all, &ratio.stable_all)
+    };
+    let (stable, when) = match &ratio.baseline {
+        Some(baseline) => (baseline, " in the hour before"),
+        None => (beside, ""),
     };
     if !(canary.requests > 0.0 || stable.requests > 0.0) {
         return None;
@@ -164,7 +168,7 @@ fn counts(ratio: &RatioStatus) -> Option<String> {
         (format!("{bad} of {all}"), words::percent(c.bad, c.requests))
     };
     let ((canary, canary_share), (stable, stable_share)) = (arm(canary), arm(stable));
-    let mut text = format!("{canary} bad ({canary_share}), stable {stable} ({stable_share})");
+    let mut text = format!("{canary} bad ({canary_share}), stable{when} {stable} ({stable_share})");
     if !warm {
         text.push_str("; warming up");
     }

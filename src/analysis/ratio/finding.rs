@@ -1,12 +1,10 @@
 //! What the state of a ratio means now, in a verdict and a sentence with numbers.
 
-use super::{Required, decides};
-use crate::analysis::effects;
+use super::{Judge, Required, decides};
 use crate::analysis::plan::{Plan, RatioPlan};
-use crate::analysis::rho::{Bets, Window};
-use crate::analysis::series::PATIENCE_S;
+use crate::analysis::series::{Needs, PATIENCE_S};
 use crate::analysis::words;
-use crate::api::analysis_status::{Counts, Forecast, Masses, RatioStatus, Sampler, Verdict};
+use crate::api::analysis_status::{Counts, Forecast, RatioStatus, Sampler, Verdict};
 
 /// So long after the beginning there is nothing wrong with having no samples yet.
 const GRACE_S: i64 = 60;
@@ -52,10 +50,13 @@ pub fn find(
     status: &RatioStatus,
     now: i64,
 ) -> (Finding, Option<Forecast>) {
+    let s = status.sampler.clone().unwrap_or_default();
+    let judge = super::judge(plan, ratio, &s);
+    let judge = judge.as_ref();
     if status.harm_shown_at.is_some() {
-        return (harm(plan, ratio, status), None);
+        return (harm(plan, ratio, judge, status), None);
     }
-    if let Some(missing) = missing(plan, status, now) {
+    if let Some(missing) = missing(plan, judge, status, &s, now) {
         return (missing, None);
     }
     let Some(s) = &status.sampler else {
@@ -68,22 +69,22 @@ pub fn find(
             None,
         );
     };
-    if s.harm.windows == 0 {
+    if s.harm_level.windows == 0 {
         let left = s.first + s.window_seconds - s.cursor;
         let message = format!(
             "{}; nothing gross, and the pods are young for another {}",
-            sofar(&status.canary_all, &status.stable_all),
+            sofar(judge, &status.canary_all, &judge.counts(status, true)),
             words::seconds(left)
         );
         return (Finding::new(Verdict::Inconclusive, "WarmUp", message), None);
     }
     let required = ratio.required(plan.next_weight);
-    let sofar = sofar(&status.canary, &status.stable);
+    let sofar = sofar(judge, &status.canary, &judge.counts(status, false));
     if decides(&status.safe) {
         let shown = format!("{sofar}; {}", good_enough(plan, status, &required));
         return (Finding::new(Verdict::Pass, "Safe", shown), None);
     }
-    let forecast = forecast(ratio, status, s, &required);
+    let forecast = forecast(judge, status, s);
     let more = forecast.map_or_else(
         || "does not decide at this traffic".to_owned(),
         |f| {
@@ -104,17 +105,18 @@ pub fn find(
     )
 }
 
-fn sofar(canary: &Counts, stable: &Counts) -> String {
+fn sofar(judge: &dyn Judge, canary: &Counts, stable: &Counts) -> String {
     let expected = canary.requests * stable.bad / stable.requests.max(1.0);
     format!(
-        "{} bad of {} requests to the new version, {} expected if it behaved like stable",
+        "{} bad of {} requests to the new version, {} expected if it behaved like stable{}",
         words::count(canary.bad),
         words::count(canary.requests),
         if expected < 10.0 {
             format!("{expected:.1}")
         } else {
             words::count(expected)
-        }
+        },
+        judge.when()
     )
 }
 
@@ -133,20 +135,22 @@ fn good_enough(plan: &Plan, status: &RatioStatus, required: &Required) -> String
     )
 }
 
-fn harm(plan: &Plan, ratio: &RatioPlan, status: &RatioStatus) -> Finding {
-    let said = |canary: &Counts, stable: &Counts| {
+fn harm(plan: &Plan, ratio: &RatioPlan, judge: &dyn Judge, status: &RatioStatus) -> Finding {
+    let said = |canary: &Counts, young: bool| {
+        let stable = judge.counts(status, young);
         format!(
-            "{} of {} requests to the new version were bad ({}), of stable's {}",
+            "{} of {} requests to the new version were bad ({}), of stable's {}{}",
             words::count(canary.bad),
             words::count(canary.requests),
             words::percent(canary.bad / canary.requests.max(1.0)),
             words::percent(stable.bad / stable.requests.max(1.0)),
+            judge.when(),
         )
     };
     if decides(&status.gross) {
         let message = format!(
             "{}: more than {} times as many and more than {}",
-            said(&status.canary_all, &status.stable_all),
+            said(&status.canary_all, true),
             words::times(plan.gross_times),
             words::percent(plan.gross_level.max(ratio.floor)),
         );
@@ -158,7 +162,7 @@ fn harm(plan: &Plan, ratio: &RatioPlan, status: &RatioStatus) -> Finding {
     });
     let message = format!(
         "{}{interval}: more than the tolerated {} times and {} points",
-        said(&status.canary, &status.stable),
+        said(&status.canary, false),
         words::times(1.0 + ratio.relative),
         words::percent(ratio.absolute).replace(" %", ""),
     );
@@ -166,15 +170,26 @@ fn harm(plan: &Plan, ratio: &RatioPlan, status: &RatioStatus) -> Finding {
 }
 
 /// Whether there is nothing to judge.
-fn missing(plan: &Plan, status: &RatioStatus, now: i64) -> Option<Finding> {
+fn missing(
+    plan: &Plan,
+    judge: &dyn Judge,
+    status: &RatioStatus,
+    s: &Sampler,
+    now: i64,
+) -> Option<Finding> {
     let no_data = |reason, message: String| Some(Finding::new(Verdict::NoData, reason, message));
-    let s = status.sampler.clone().unwrap_or_default();
     if s.scrape_seconds == 0 {
+        let both = judge.needs() == Needs::Both;
         if now < plan.begin + GRACE_S {
-            let message = "waits for two scrapes of both versions";
+            let of = if both {
+                "both versions"
+            } else {
+                "the new version"
+            };
+            let message = format!("waits for two scrapes of {of}");
             return Some(Finding::new(Verdict::Inconclusive, "Collecting", message));
         }
-        let which = match (s.canary_seen, s.stable_seen) {
+        let which = match (s.canary_seen, s.stable_seen || !both) {
             (false, false) => "no series of either version: does the selector match anything?",
             (false, true) => {
                 "no series of the new version: is it scraped, and does it get traffic?"
@@ -184,89 +199,42 @@ fn missing(plan: &Plan, status: &RatioStatus, now: i64) -> Option<Finding> {
         };
         return no_data("NoSeries", which.to_owned());
     }
+    if let Some(reading) = judge.reading(s) {
+        return Some(reading);
+    }
     let behind = now - s.gross_cursor;
     if behind > s.scrape_seconds + PATIENCE_S.max(2 * s.scrape_seconds) + STALE_S {
         let message = format!("the newest samples are {} old", words::seconds(behind));
         return no_data("StaleData", message);
     }
-    let start = super::up(plan.start, s.scrape_seconds);
-    let gap = |last: i64, requests: f64| {
-        let since = last.max(start);
-        let (elapsed, quiet) = (
-            (s.gross_cursor - start) as f64,
-            (s.gross_cursor - since) as f64,
-        );
-        let usual = EXPECTED_IN_GAP * elapsed / requests.max(1.0);
-        let least = (2 * s.window_seconds) as f64;
-        (quiet > usual.clamp(least, GAP_MAX_S.max(least))).then(|| s.gross_cursor - since)
-    };
-    if let Some(quiet) = gap(s.last_canary, status.canary_all.requests) {
+    if let Some(quiet) = gap(plan, s, s.last_canary, status.canary_all.requests) {
         let message = format!(
             "no requests to the new version for {}",
             words::seconds(quiet)
         );
         return no_data("NoCanaryTraffic", message);
     }
-    if let Some(quiet) = gap(s.last_stable, status.stable_all.requests) {
-        let message = format!(
-            "no requests to the stable version to compare with for {}",
-            words::seconds(quiet)
-        );
-        return no_data("NoStableTraffic", message);
-    }
-    None
+    judge.missing(plan, status, s)
+}
+
+/// For how long a version has had no requests, if that is longer than is usual for it: the last ones
+/// were seen at `last`, and there were `requests` in all.
+pub(super) fn gap(plan: &Plan, s: &Sampler, last: i64, requests: f64) -> Option<i64> {
+    let start = super::up(plan.start, s.scrape_seconds);
+    let since = last.max(start);
+    let (elapsed, quiet) = (
+        (s.gross_cursor - start) as f64,
+        (s.gross_cursor - since) as f64,
+    );
+    let usual = EXPECTED_IN_GAP * elapsed / requests.max(1.0);
+    let least = (2 * s.window_seconds) as f64;
+    (quiet > usual.clamp(least, GAP_MAX_S.max(least))).then(|| s.gross_cursor - since)
 }
 
 /// About how many more requests decide, and how long they take, at the present rates.
-fn forecast(
-    ratio: &RatioPlan,
-    status: &RatioStatus,
-    s: &Sampler,
-    required: &Required,
-) -> Option<Forecast> {
-    let (c, b) = (status.canary, status.stable);
-    let w = Window {
-        nc: c.requests,
-        xc: c.bad,
-        ns: b.requests,
-        xs: b.bad,
-    };
-    if !w.compares() {
-        return None;
-    }
-    let (p, kappa) = (effects::pooled(&w), w.ns / w.nc);
-    let harmful = status.effect.filter(|e| e.lower > 1.0 + ratio.relative);
-    let requests = if let Some(effect) = harmful {
-        let growth = effects::growth(p, kappa, effect.times, effect.times, 1.0 + ratio.relative);
-        (status.harm.limit - status.harm.log) / growth
-    } else {
-        let worth = |grid: &[f64], state: &Masses| {
-            let grid = effects::Grid::uniform(grid);
-            let bets = Bets {
-                deltas: &grid.deltas,
-                weights: &grid.weights,
-                alpha: 1.0,
-            };
-            super::log(bets.worth(state))
-        };
-        let alpha = super::UNSAFE_RATE;
-        let limit = |share: f64| (1.0 / (alpha * share)).ln();
-        let stable = super::StableRatio::of(&s.history, s.cursor);
-        let r0 = required.times.max(1.0 + required.points / stable.upper);
-        let compared = limit(super::SAFE_COMPARISON_SHARE) - worth(&effects::SAFE, &s.safe);
-        let compared = compared / effects::growth(p, kappa, 1.0, 1.0, r0);
-        let own = (w.xc + 0.5) / (w.nc + 1.0);
-        let level = if own < required.level {
-            let growth = own * (own / required.level).ln()
-                + (1.0 - own) * ((-own).ln_1p() - (-required.level).ln_1p());
-            let left = limit(1.0 - super::SAFE_COMPARISON_SHARE);
-            (left - worth(&effects::LEVEL_SAFE, &s.safe_level)) / growth
-        } else {
-            f64::INFINITY
-        };
-        compared.min(level)
-    };
-    let rate = w.nc / (s.cursor - s.first).max(1) as f64;
+fn forecast(judge: &dyn Judge, status: &RatioStatus, s: &Sampler) -> Option<Forecast> {
+    let requests = judge.still_needed(status, s);
+    let rate = status.canary.requests / (s.cursor - s.first).max(1) as f64;
     let seconds = requests / rate;
     if !(requests > 0.0 && requests < FORECAST_MAX && seconds < FORECAST_MAX) {
         return None;

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::stable::remember;
 use super::*;
+use crate::analysis::effects;
 use crate::analysis::plan::{Arms, Kind};
 use crate::analysis::series::{Sample, Series};
 use crate::api::analysis::{AnalysisRunSpec, PlanStep};
@@ -9,10 +10,10 @@ use crate::api::analysis_status::{Stretch, Verdict};
 use jiff::Timestamp;
 
 /// A random source with a seed; its constants are Knuth's.
-struct Random(u64);
+pub(super) struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> f64 {
+    pub fn next(&mut self) -> f64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -26,7 +27,7 @@ impl Random {
     }
 
     /// Poisson; by its normal limit where the mean is large.
-    fn events(&mut self, mean: f64) -> f64 {
+    pub fn events(&mut self, mean: f64) -> f64 {
         if mean > 60.0 {
             return (mean + mean.sqrt() * self.normal()).round().max(0.0);
         }
@@ -40,7 +41,7 @@ impl Random {
 }
 
 /// A plan of one ratio, with 1 % false aborts, from Unix second 1,000,000 on.
-fn plan(more: &str) -> Plan {
+pub(super) fn plan(more: &str) -> Plan {
     let yaml = format!(
         "canaryHash: c\nstableHash: s\nstartAt: 1970-01-12T13:46:40Z\nmetrics: [{{name: errors, ratio: {{bad: 'b{{$(arm)}}', total: 't{{$(arm)}}'}}}}]\n{more}"
     );
@@ -48,9 +49,9 @@ fn plan(more: &str) -> Plan {
     crate::analysis::plan::parse(&spec, Timestamp::UNIX_EPOCH).unwrap()
 }
 
-const START: i64 = 1_000_000;
+pub(super) const START: i64 = 1_000_000;
 
-fn ratio_of(plan: &Plan) -> &RatioPlan {
+pub(super) fn ratio_of(plan: &Plan) -> &RatioPlan {
     match &plan.metrics[0].kind {
         Kind::Ratio(ratio) => ratio,
         Kind::Threshold(_) => unreachable!("a ratio"),
@@ -66,8 +67,8 @@ struct Service {
 
 /// Counters of both versions as they are scraped.
 #[derive(Default)]
-struct Counters {
-    samples: [Vec<(i64, f64, f64)>; 2],
+pub(super) struct Counters {
+    pub samples: [Vec<(i64, f64, f64)>; 2],
 }
 
 impl Counters {
@@ -93,7 +94,7 @@ impl Counters {
         counters
     }
 
-    fn answers(&self, at: i64, reach: i64) -> Answers {
+    pub fn answers(&self, at: i64, reach: i64) -> Answers {
         let series = |version: usize, bad: bool| {
             let within = |s: &&(i64, f64, f64)| s.0 > at - reach && s.0 <= at;
             let samples = self.samples[version].iter().filter(within);
@@ -122,7 +123,7 @@ impl Counters {
 
 /// Asks until `until` as the loop does, at least `pause` seconds apart; stops at a verdict that
 /// `stops` names. Returns the time after the start, or nothing.
-fn follow(
+pub(super) fn follow(
     plan: &Plan,
     status: &mut RatioStatus,
     counters: &Counters,
@@ -172,8 +173,9 @@ fn service(seed: u64, rates: [f64; 2], bad: fn(i64) -> [f64; 2]) -> Service {
 fn simulate(plan: &Plan, service: &mut Service, windows: i64) -> (RatioStatus, Option<i64>) {
     let mut status = RatioStatus::default();
     let mut s = Sampler::default();
-    begin(plan, ratio_of(plan), &mut status, &mut s, 15);
-    let judge = Judge::new(plan, ratio_of(plan), &s);
+    grid(plan, &mut s, 15);
+    let mut judge = Concurrent::new(plan, ratio_of(plan), &s);
+    judge.begin(&mut status, &mut s);
     for k in 0..windows {
         let bad = (service.bad)(k * 15);
         let n = service.rates.map(|rate| service.random.events(rate * 15.0));
@@ -185,7 +187,8 @@ fn simulate(plan: &Plan, service: &mut Service, windows: i64) -> (RatioStatus, O
             xs: x[1],
         };
         let (to, grown) = (START + 15 * (k + 1), k >= plan.warmup / 15);
-        judge.gross(&mut status, &mut s, &w, to);
+        note_short(&mut status, &mut s, &w, to);
+        judge.short(&mut status, &mut s, &w, to);
         if grown && status.harm_shown_at.is_none() {
             judge.window(&mut status, &mut s, &w, to);
         } else {
@@ -427,7 +430,7 @@ fn the_same_samples_lead_to_the_same_state() {
                     text,
                     "read back to the bit"
                 );
-                if now >= until && !looked {
+                if now >= until && looked == Looked::Nothing {
                     break;
                 }
                 now += pause;

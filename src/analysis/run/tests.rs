@@ -41,7 +41,7 @@ impl Store {
         }
         let series = |version: usize, bad: bool| {
             let (mut value, mut samples) = (0.0, Vec::new());
-            let mut second = START - 300;
+            let mut second = START - 4500;
             while second <= question.at {
                 let share = if bad {
                     (self.bad)(second - START)[version]
@@ -394,6 +394,64 @@ fn a_run_waits_for_its_start_and_takes_up_older_data() {
         "{}",
         status.message
     );
+}
+
+/// The run is made at the switch: the hour before is read at once, in several questions.
+#[test]
+fn the_hour_before_is_read_at_once() {
+    let plan = plan(&format!(
+        "reference: StableHistory\npromote: {{minBake: 0s}}\nmetrics: [{RATIO}]"
+    ));
+    let mut status = begin(&plan);
+    look(&plan, &GOOD, &mut status, &mut Pace::default(), START + 1);
+    let baseline = status.metrics[0].ratio.as_ref().unwrap().baseline;
+    assert!(
+        (baseline.unwrap().requests - 144_000.0).abs() < 1000.0,
+        "{baseline:?}"
+    );
+    assert_eq!(status.reason, "Collecting", "{}", status.message);
+    let (status, changes) = follow(&plan, &GOOD, 1800);
+    assert_eq!(
+        verdicts(&changes),
+        [Verdict::Inconclusive, Verdict::Pass],
+        "{}",
+        status.message
+    );
+    assert!(
+        status
+            .message
+            .contains("expected if it behaved like stable in the hour before"),
+        "{}",
+        status.message
+    );
+
+    // The store gives up in the middle of the hour: that is no verdict, and nothing is lost.
+    let mut status = begin(&plan);
+    let mut pace = Pace::default();
+    for question in questions(&plan, &status, &pace, START + 1) {
+        let answer = GOOD.answer(&question, START + 1);
+        assert!(
+            take(
+                &plan,
+                &mut status,
+                &mut pace,
+                &question,
+                answer,
+                at(START + 1)
+            ),
+            "behind"
+        );
+    }
+    conclude(&plan, &mut status, false, at(START + 1));
+    assert_eq!(
+        (status.verdict, &*status.reason),
+        (Some(Verdict::Inconclusive), "Collecting"),
+        "{}",
+        status.message
+    );
+    look(&plan, &GOOD, &mut status, &mut Pace::default(), START + 9);
+    let again = status.metrics[0].ratio.as_ref().unwrap().baseline;
+    assert_eq!(again, baseline);
 }
 
 #[test]

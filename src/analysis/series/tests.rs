@@ -61,7 +61,7 @@ fn windows_tile_time_once() {
         [vec![], vec![]],
     );
     let s = scrapes(&a);
-    assert_eq!(s.interval(), Some(15));
+    assert_eq!(s.interval(Needs::Both), Some(15));
     let parts: Vec<Window> = (0..10)
         .map(|k| s.window(420 + 15 * k, 435 + 15 * k, Age::Any))
         .collect();
@@ -178,7 +178,7 @@ fn a_window_waits_for_the_last_scrape_in_it() {
     let stable = |to| vec![steady("s", "200", 310, to, 40.0)];
     let canary = |to| vec![steady("c", "200", 304, to, 10.0)];
     let ready = |at, canary, stable| {
-        scrapes(&answers(at, [canary, stable], [vec![], vec![]])).ready(585, 15)
+        scrapes(&answers(at, [canary, stable], [vec![], vec![]])).ready(585, 15, Needs::Both)
     };
     assert!(!ready(584, canary(584), stable(584)), "not over yet");
     assert!(
@@ -246,7 +246,7 @@ fn the_slower_version_sets_the_interval() {
         vec![steady("s", "200", 310, 600, 1.0)],
     ];
     assert_eq!(
-        scrapes(&answers(600, both, [vec![], vec![]])).interval(),
+        scrapes(&answers(600, both, [vec![], vec![]])).interval(Needs::Both),
         Some(15)
     );
     let one = [
@@ -254,7 +254,7 @@ fn the_slower_version_sets_the_interval() {
         vec![steady("s", "200", 310, 600, 1.0)],
     ];
     assert_eq!(
-        scrapes(&answers(600, one, [vec![], vec![]])).interval(),
+        scrapes(&answers(600, one, [vec![], vec![]])).interval(Needs::Both),
         None
     );
 }

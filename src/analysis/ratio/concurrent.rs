@@ -1,0 +1,298 @@
+//! Both versions have traffic: the comparison in the same minutes (statistics, section 2a).
+//!
+//! Harm must be shown twice over, against the stable version (equation 1 with the relative
+//! tolerance) and against a level (section 2e with the absolute tolerance and the floor): the
+//! smaller of two e-values is one for "not worse relatively, or not worse absolutely". So an
+//! absolute tolerance costs the comparison no power where the stable version has hardly any bad
+//! ones. Safety is shown one way or the other; the two ways share the risk of being wrong.
+
+use super::finding::gap;
+use super::{
+    Finding, Judge, Required, StableRatio, UNSAFE_RATE, add, begun, bets, decides, evidence, limit,
+    log, note_window, stable, stakes, up,
+};
+use crate::analysis::effects::{self, Grid};
+use crate::analysis::interval;
+use crate::analysis::plan::{Plan, RatioPlan};
+use crate::analysis::rho::{Boost, Window};
+use crate::analysis::schedule::{Schedule, at_once};
+use crate::analysis::series::{Age, Needs, Scrapes};
+use crate::analysis::words;
+use crate::api::analysis::RunMode;
+use crate::api::analysis_status::{
+    Counts, Effect, Evidence, Masses, RatioStatus, Sampler, Verdict,
+};
+
+/// The part of the risk of a wrong promotion that goes to the comparison with stable; the rest goes to the level.
+const SAFE_COMPARISON_SHARE: f64 = 0.8;
+/// The interval that is shown is wrong this often.
+const INTERVAL_RATE: f64 = 0.05;
+/// The boost reckons with rare events; above this ratio it is left out.
+const BOOST_RATIO_MAX: f64 = 0.1;
+
+/// The tests with what they need for this metric.
+pub(super) struct Concurrent<'a> {
+    plan: &'a Plan,
+    ratio: &'a RatioPlan,
+    required: Required,
+    stakes: Schedule,
+    gross_stakes: Schedule,
+    unknown: Grid,
+    safe: Grid,
+    level: Grid,
+    level_safe: Grid,
+}
+
+impl<'a> Concurrent<'a> {
+    pub fn new(plan: &'a Plan, ratio: &'a RatioPlan, s: &Sampler) -> Self {
+        Self {
+            plan,
+            ratio,
+            required: ratio.required(plan.next_weight),
+            stakes: stakes(plan, s.window_seconds),
+            gross_stakes: stakes(plan, s.scrape_seconds),
+            unknown: Grid::uniform(&effects::UNKNOWN_PLAN),
+            safe: Grid::uniform(&effects::SAFE),
+            level: Grid::uniform(&effects::LEVEL),
+            level_safe: Grid::uniform(&effects::LEVEL_SAFE),
+        }
+    }
+
+    /// A judged window: the pods that are no longer young.
+    pub fn window(&self, status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64) {
+        add(&mut status.canary, w.nc, w.xc);
+        add(&mut status.stable, w.ns, w.xs);
+        if s.deltas.is_empty() {
+            let grid = self.effects(s);
+            s.deltas = grid.deltas;
+            s.weights = grid.weights;
+        }
+        let stable = StableRatio::of(&s.history, to - s.window_seconds);
+        let boost = if stable.estimate <= BOOST_RATIO_MAX {
+            Boost::On
+        } else {
+            Boost::Off
+        };
+
+        let before = status.harm.log;
+        let grid = Grid {
+            deltas: s.deltas.clone(),
+            weights: s.weights.clone(),
+        };
+        let comparison = bets(&grid, self.ratio.alpha_main());
+        let level = bets(&self.level, self.ratio.alpha_main());
+        begun(&mut s.harm, &comparison);
+        begun(&mut s.harm_level, &level);
+        let stake = self.stakes.gamma(s.harm.windows);
+        let r0 = 1.0 + self.ratio.relative;
+        let against_stable = comparison.step(&mut s.harm, stake, w, r0, 1.0, boost);
+        let p0 = (stable.upper + self.ratio.absolute).max(self.ratio.floor);
+        let against_level = level.step_level(&mut s.harm_level, stake, w.nc, w.xc, p0);
+        status.harm.log = log(against_stable.min(against_level));
+
+        let comparison = bets(&self.safe, UNSAFE_RATE * SAFE_COMPARISON_SHARE);
+        let level = bets(
+            &self.level_safe,
+            UNSAFE_RATE * (1.0 - SAFE_COMPARISON_SHARE),
+        );
+        begun(&mut s.safe, &comparison);
+        begun(&mut s.safe_level, &level);
+        let stake = at_once(s.safe.windows);
+        let r0 = self
+            .required
+            .times
+            .max(1.0 + self.required.points / stable.upper);
+        let against_stable = comparison.step(&mut s.safe, stake, w, r0, 1.0, boost);
+        let against_level =
+            level.step_level(&mut s.safe_level, stake, w.nc, w.xc, self.required.level);
+        status.safe = further(
+            evidence(against_stable, comparison.alpha),
+            evidence(against_level, level.alpha),
+        );
+
+        interval::add(&mut s.likelihood, w, 1.0);
+        note_window(status, w, to, before);
+    }
+
+    /// What the test of harm looks for, from what came before the first judged window.
+    fn effects(&self, s: &Sampler) -> Grid {
+        let lead_seconds = (s.first - up(self.plan.start, s.window_seconds)) as f64;
+        if s.lead_canary <= 0.0 || s.lead_stable <= 0.0 || lead_seconds <= 0.0 {
+            return self.unknown.clone();
+        }
+        let plan: Vec<(f64, f64)> = match self.plan.mode {
+            RunMode::Step => {
+                let seconds = (3 * self.plan.min_bake)
+                    .max(600)
+                    .min(self.plan.max_duration) as f64;
+                vec![(
+                    s.lead_canary / lead_seconds * seconds,
+                    s.lead_stable / s.lead_canary,
+                )]
+            }
+            RunMode::Background => {
+                let rate = (s.lead_canary + s.lead_stable) / lead_seconds;
+                let steps = self
+                    .plan
+                    .steps
+                    .iter()
+                    .filter(|p| (1..100).contains(&p.weight));
+                steps
+                    .map(|p| {
+                        let share = f64::from(p.weight) / 100.0;
+                        (rate * share * p.seconds as f64, (1.0 - share) / share)
+                    })
+                    .collect()
+            }
+        };
+        if plan.iter().all(|(n, _)| *n <= 0.0) {
+            return self.unknown.clone();
+        }
+        let p = StableRatio::of(&s.history, s.first).estimate;
+        effects::grid_for(&plan, p, self.ratio.alpha_main())
+    }
+}
+
+impl Judge for Concurrent<'_> {
+    fn needs(&self) -> Needs {
+        Needs::Both
+    }
+
+    fn begin(&self, status: &mut RatioStatus, _: &mut Sampler) {
+        status.gross.limit = limit(self.ratio.alpha_gross());
+        status.harm.limit = limit(self.ratio.alpha_main());
+        status.safe.limit = limit(UNSAFE_RATE * SAFE_COMPARISON_SHARE);
+    }
+
+    fn short(&mut self, status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64) {
+        add(&mut status.stable_all, w.ns, w.xs);
+        if w.ns > 0.0 {
+            s.last_stable = to;
+        }
+        let alpha = self.ratio.alpha_gross();
+        let comparison = bets(&self.unknown, alpha);
+        let level = bets(&self.level, alpha);
+        begun(&mut s.gross, &comparison);
+        begun(&mut s.gross_level, &level);
+        let stake = self.gross_stakes.gamma(s.gross.windows);
+        let against_stable = comparison.step(
+            &mut s.gross,
+            stake,
+            w,
+            self.plan.gross_times,
+            1.0,
+            Boost::Off,
+        );
+        let p0 = self.plan.gross_level.max(self.ratio.floor);
+        let against_level = level.step_level(&mut s.gross_level, stake, w.nc, w.xc, p0);
+        status.gross.log = log(against_stable.min(against_level));
+        if decides(&status.gross) {
+            status.harm_shown_at = Some(to);
+        }
+    }
+
+    fn long(&mut self, status: &mut RatioStatus, s: &mut Sampler, scrapes: &Scrapes, to: i64) {
+        let from = s.cursor;
+        let grown = scrapes.window(from, to, Age::Grown(self.plan.warmup));
+        if from < s.first {
+            let all = scrapes.window(from, to, Age::Any);
+            s.lead_canary += all.nc;
+            s.lead_stable += all.ns;
+        } else {
+            self.window(status, s, &grown, to);
+        }
+        stable::remember(&mut s.history, to, grown.ns, grown.xs);
+    }
+
+    fn effect(&self, status: &RatioStatus, s: &Sampler) -> Option<Effect> {
+        effect(&s.likelihood, &status.stable)
+    }
+
+    fn missing(&self, plan: &Plan, status: &RatioStatus, s: &Sampler) -> Option<Finding> {
+        let quiet = gap(plan, s, s.last_stable, status.stable_all.requests)?;
+        let message = format!(
+            "no requests to the stable version to compare with for {}",
+            words::seconds(quiet)
+        );
+        Some(Finding::new(Verdict::NoData, "NoStableTraffic", message))
+    }
+
+    fn counts(&self, status: &RatioStatus, young: bool) -> Counts {
+        if young {
+            status.stable_all
+        } else {
+            status.stable
+        }
+    }
+
+    fn when(&self) -> &'static str {
+        ""
+    }
+
+    fn still_needed(&self, status: &RatioStatus, s: &Sampler) -> f64 {
+        let (c, b) = (status.canary, status.stable);
+        let w = Window {
+            nc: c.requests,
+            xc: c.bad,
+            ns: b.requests,
+            xs: b.bad,
+        };
+        if !w.compares() {
+            return f64::INFINITY;
+        }
+        let (p, kappa) = (effects::pooled(&w), w.ns / w.nc);
+        let harmful = status
+            .effect
+            .filter(|e| e.lower > 1.0 + self.ratio.relative);
+        if let Some(effect) = harmful {
+            let growth = effects::growth(
+                p,
+                kappa,
+                effect.times,
+                effect.times,
+                1.0 + self.ratio.relative,
+            );
+            (status.harm.limit - status.harm.log) / growth
+        } else {
+            let worth = |grid: &Grid, state: &Masses| log(bets(grid, 1.0).worth(state));
+            let limit = |share: f64| limit(UNSAFE_RATE * share);
+            let stable = StableRatio::of(&s.history, s.cursor);
+            let r0 = self
+                .required
+                .times
+                .max(1.0 + self.required.points / stable.upper);
+            let compared = limit(SAFE_COMPARISON_SHARE) - worth(&self.safe, &s.safe);
+            let compared = compared / effects::growth(p, kappa, 1.0, 1.0, r0);
+            let own = (w.xc + 0.5) / (w.nc + 1.0);
+            let level = if own < self.required.level {
+                let growth = own * (own / self.required.level).ln()
+                    + (1.0 - own) * ((-own).ln_1p() - (-self.required.level).ln_1p());
+                let left = limit(1.0 - SAFE_COMPARISON_SHARE);
+                (left - worth(&self.level_safe, &s.safe_level)) / growth
+            } else {
+                f64::INFINITY
+            };
+            compared.min(level)
+        }
+    }
+}
+
+/// The one that is nearer to its limit.
+fn further(a: Evidence, b: Evidence) -> Evidence {
+    if b.log - b.limit > a.log - a.limit {
+        b
+    } else {
+        a
+    }
+}
+
+fn effect(likelihood: &[f64], stable: &Counts) -> Option<Effect> {
+    let found = interval::interval(likelihood, INTERVAL_RATE)?;
+    let ratio = stable.bad / stable.requests.max(1.0);
+    Some(Effect {
+        times: found.most_likely,
+        lower: found.lower,
+        upper: found.upper,
+        points: (found.most_likely - 1.0) * ratio * 100.0,
+    })
+}
