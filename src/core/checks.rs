@@ -6,9 +6,9 @@ use super::draft::Draft;
 use super::judge;
 use super::observed::RouteState;
 use super::run_spec;
-use super::spec::{AnalysisRequest, Problem, Spec, Step};
+use super::spec::{AnalysisRequest, Means, Problem, Spec, Step};
 use super::targets::authorised_weight;
-use crate::api::analysis::{AnalysisRunSpec, RunMode};
+use crate::api::analysis::{AnalysisRunSpec, Arm, RunMode};
 
 /// Collects every problem, in the order of the fields.
 pub(super) fn collect(draft: &mut Draft<'_>) {
@@ -80,35 +80,31 @@ pub(super) fn before_begin(draft: &mut Draft<'_>) {
     }
     for request in spec.analyses() {
         match run_spec::build(draft, request, None, RunMode::Step) {
-            Ok(run) if looks_without_stable(spec, request) => {
-                draft.problems.extend(comparisons(request, &run));
-            }
-            Ok(_) => {}
+            Ok(run) => draft.problems.extend(comparisons(spec, request, &run)),
             Err(problems) => draft.problems.extend(problems),
         }
     }
 }
 
-/// Whether an analysis looks while the stable version has no traffic: at a step with all of it on
-/// the new one, or in the background of a wait at such a step, or of nothing else.
-fn looks_without_stable(spec: &Spec, request: &AnalysisRequest) -> bool {
-    let background = spec.background.as_ref().is_some_and(|(_, b)| b == request);
-    if background && !judge::speaks_before_all(spec) {
-        return true;
-    }
-    let mut steps = spec.steps.iter().enumerate();
-    steps.any(|(at, step)| {
-        let looks = match step {
-            Step::Analysis(own) => background || own == request,
-            Step::Pause(_) => background,
-            Step::SetWeight(_) | Step::SetCanaryScale(_) => false,
-        };
-        looks && authorised_weight(&spec.steps, at) == 100
-    })
-}
-
-/// The metrics of a run that have nothing to compare with then: it would be held for ever.
-fn comparisons(request: &AnalysisRequest, run: &AnalysisRunSpec) -> Vec<Problem> {
+/// The metrics of a run that would have nothing to compare with: it would be held for ever.
+fn comparisons(spec: &Spec, request: &AnalysisRequest, run: &AnalysisRunSpec) -> Vec<Problem> {
+    let (value, allowed) = if looks_on_without_stable(spec, request) {
+        (
+            String::new(),
+            "in the background nothing is compared once all of the traffic is on the new version: \
+             give it a threshold, and the ratio to an analysis step there, which holds the new \
+             version against stable's hour before",
+        )
+    } else if let Some(arm) = mixes_versions(spec, request, run) {
+        (
+            format!(" and arm.canary is {arm}"),
+            "after the switch the active Service's series are the new version's: tell the versions \
+             apart by arm.label, or by matchers with $(canaryHash) and $(stableHash), or give a \
+             threshold here",
+        )
+    } else {
+        return Vec::new();
+    };
     let judged = run
         .metrics
         .iter()
@@ -117,9 +113,43 @@ fn comparisons(request: &AnalysisRequest, run: &AnalysisRunSpec) -> Vec<Problem>
         .map(|metric| {
             Problem::new(
                 format!("{}.templates", request.field),
-                format!("metric {} is a ratio", metric.name),
-                "at 100 % the stable version has no traffic to compare with: give a threshold here, and the ratio to an analysis at a lower weight",
+                format!("metric {} is a ratio{value}", metric.name),
+                allowed,
             )
         })
         .collect()
+}
+
+/// Whether the background goes on to a wait at which the stable version has no traffic any more, or
+/// never sees it have any beside the new one.
+fn looks_on_without_stable(spec: &Spec, request: &AnalysisRequest) -> bool {
+    if spec.background.as_ref().is_none_or(|(_, b)| b != request) {
+        return false;
+    }
+    let mut steps = spec.steps.iter().enumerate();
+    let waits = steps.any(|(at, step)| {
+        matches!(step, Step::Analysis(_) | Step::Pause(_))
+            && authorised_weight(&spec.steps, at) == 100
+    });
+    waits || !judge::speaks_before_all(spec)
+}
+
+/// What the new version's series are said to be, where that was the stable version's before the
+/// switch of the active Service.
+fn mixes_versions<'r>(
+    spec: &Spec,
+    request: &AnalysisRequest,
+    run: &'r AnalysisRunSpec,
+) -> Option<&'r str> {
+    let mut steps = spec.steps.iter().enumerate();
+    let after_the_switch = steps.any(|(at, step)| {
+        matches!(step, Step::Analysis(own) if own == request)
+            && authorised_weight(&spec.steps, at) == 100
+    });
+    let Arm { canary, stable, .. } = run.arm.as_ref()?;
+    let named = |matchers: &str, hash: &str| !hash.is_empty() && matchers.contains(hash);
+    let (canary, stable) = (canary.as_deref()?, stable.as_deref()?);
+    let told_apart = named(canary, &run.canary_hash) && named(stable, &run.stable_hash);
+    let active = matches!(spec.means, Means::Active { .. });
+    (active && after_the_switch && !told_apart).then_some(canary)
 }

@@ -1,11 +1,13 @@
 //! What an AnalysisRun is to do, frozen: the templates' metrics with every placeholder resolved, the
 //! two versions, what a pass would allow, and what is planned after it.
 
+use jiff::Timestamp;
+
 use super::draft::Draft;
 use super::spec::{AnalysisRequest, Means, Pause, Problem, Step};
 use super::targets::authorised_weight;
 use crate::analysis::template::{Builtins, NamedTemplate, freeze, share};
-use crate::api::analysis::{AnalysisRunSpec, PlanStep, RunMode, RunRollout};
+use crate::api::analysis::{AnalysisRunSpec, PlanStep, Reference, RunMode, RunRollout};
 
 /// Retries that still halve the false abort rate; beyond, the share would be too small to write down.
 const RETRIES_SHARED_MAX: i32 = 10;
@@ -29,6 +31,11 @@ pub(super) fn build(
     spec.mode = mode;
     spec.start_at = canary.available_since.or(canary.started_at);
     let steps = &draft.spec.steps;
+    if mode == RunMode::Step && at.is_some_and(|at| authorised_weight(steps, at) == 100) {
+        // The stable version has no traffic any more, and the new one's before was not all of it.
+        spec.reference = Reference::StableHistory;
+        spec.start_at = all_traffic_since(draft);
+    }
     let from = at.unwrap_or(usize::try_from(canary.step).unwrap_or(0));
     // A background analysis answers for everything that is still to come.
     spec.next_weight = if mode == RunMode::Background {
@@ -41,6 +48,18 @@ pub(super) fn build(
         spec.promote.max_duration.clone_from(&request.max_duration);
     }
     Ok(spec)
+}
+
+/// Since when the new version is known to have all of the traffic; at the latest since the step that
+/// is carried out began.
+fn all_traffic_since(draft: &Draft<'_>) -> Option<Timestamp> {
+    let traffic = draft.status.traffic.as_ref();
+    let whole = traffic.filter(|t| t.desired == 100 && t.accepted == 100);
+    let step = draft.status.canary.as_ref().and_then(|c| c.step_started_at);
+    whole
+        .and_then(|t| t.confirmed_at)
+        .or(step)
+        .or(Some(draft.now))
 }
 
 /// The templates' metrics with every placeholder resolved.

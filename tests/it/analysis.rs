@@ -152,6 +152,58 @@ async fn a_bad_version_is_aborted_by_its_step_or_in_the_background() {
     }
 }
 
+/// After the switch nobody is left on the old version: what it did in the hour before is what the
+/// new one is held against.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_switch_the_hour_before_is_the_reference() {
+    for (ratio, verdict, says) in [
+        (
+            0.001,
+            "Pass",
+            "if it behaved like stable in the hour before",
+        ),
+        (0.08, "Fail", "of stable's 0.1 % in the hour before"),
+    ] {
+        let endpoint = Endpoint::start(Behaviour::Ratio(ratio)).await;
+        let world = World::new();
+        let _controller = world.controller_with(config(Some(&endpoint.url)));
+        let mut template = template(&errors());
+        template["spec"]["arm"] = json!({"label": "version"});
+        world.server.add(template).unwrap();
+        world.add_service("web", "web");
+        let strategy = json!({"blueGreen": {"activeService": "web",
+            "postPromotionAnalysis": {"templates": [{"name": "golden"}]}}});
+        world.server.add(world::rollout("web", &strategy)).unwrap();
+        world.until_phase("web", "Healthy").await;
+        let first = stable_hash(&world);
+        endpoint.stable_is(&first);
+        world.set_image("web", "r/app:v2").await;
+        world
+            .until(&format!("{verdict} of {ratio}"), |w| {
+                let over = if verdict == "Pass" {
+                    "Healthy"
+                } else {
+                    "Aborted"
+                };
+                w.phase("web") == over && run(w)["status"]["completedAt"].is_string()
+            })
+            .await;
+        let run = run(&world);
+        assert_eq!(run["spec"]["reference"], "StableHistory", "{run:#}");
+        let status = &run["status"];
+        assert_eq!(status["verdict"], verdict, "{status:#}");
+        let message = status["message"].as_str().unwrap_or_default();
+        assert!(message.contains(says), "{message}");
+        let hour = status["metrics"][0]["ratio"]["baseline"]["requests"].as_f64();
+        assert!(
+            (hour.unwrap() - 800.0 * 3600.0).abs() < 800.0 * 30.0,
+            "{hour:?}"
+        );
+        let back = world.service_hash("web") == Some(first.clone());
+        assert_eq!(back, verdict == "Fail", "{ratio}");
+    }
+}
+
 /// What the endpoint does, the verdict that holds, and what is said of it.
 const HOLDS: &[(Behaviour, &str, &str)] = &[
     (Behaviour::Broken, "SourceError", "500"),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::deployed;
 use super::world::World;
 use super::{by_pods, routed};
+use crate::api::analysis::Reference;
 use crate::api::analysis_status::{RunPhase, Verdict};
 use crate::api::rollout_status::{AbortReason, Phase};
 
@@ -300,55 +301,98 @@ fn a_failed_analysis_aborts_what_is_held_or_blocked() {
     assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
 }
 
-/// Where it looks, and whether there is a stable version to compare with.
+/// Where an analysis looks, and what its ratios are held against: the stable version beside it, or
+/// what that did before it lost its traffic. Then the data count from the moment at which all of the
+/// traffic was there.
 #[test]
-fn a_comparison_at_a_hundred_percent_is_refused_before_anything_begins() {
+fn what_a_comparison_is_held_against() {
+    let errors = json!({"analysis": {"templates": [{"name": "errors"}]}});
+    let rows = [
+        (
+            "before 100",
+            routed(json!([{"setWeight": 50}, errors, {"setWeight": 100}])),
+            Reference::Stable,
+        ),
+        (
+            "at 100",
+            routed(json!([{"setWeight": 50}, {"setWeight": 100}, errors])),
+            Reference::StableHistory,
+        ),
+        (
+            "some time after",
+            routed(json!([{"setWeight": 100}, {"pause": {"duration": "40s"}}, errors])),
+            Reference::StableHistory,
+        ),
+        (
+            "by pods",
+            by_pods(json!([{"setWeight": 100}, errors])),
+            Reference::StableHistory,
+        ),
+        (
+            "before the switch",
+            json!({"blueGreen": {"activeService": "active", "previewService": "preview",
+                "prePromotionAnalysis": errors["analysis"]}}),
+            Reference::Stable,
+        ),
+        (
+            "after the switch",
+            json!({"blueGreen": {"activeService": "active", "previewService": "preview",
+                "postPromotionAnalysis": errors["analysis"]}}),
+            Reference::StableHistory,
+        ),
+    ];
+    for (what, strategy, reference) in rows {
+        let mut world = World::new(strategy);
+        world.run(10);
+        world.set_image("r/a:v2");
+        world.run(90);
+        let run = world.run_specs.values().next().unwrap();
+        assert_eq!(run.reference, reference, "{what}");
+        let status = &world.status;
+        let since = match reference {
+            Reference::Stable => status.canary.as_ref().unwrap().available_since,
+            Reference::StableHistory => status.traffic.as_ref().unwrap().confirmed_at,
+        };
+        assert_eq!(run.start_at, since, "{what}: {}", world.tail());
+        assert!(since.is_some(), "{what}");
+        world.verdict(RunPhase::Successful);
+        world.run(90);
+        assert_eq!(world.phase(), Phase::Healthy, "{what}: {}", world.tail());
+    }
+}
+
+/// In the background of a wait at 100 % nothing would be compared any more.
+#[test]
+fn a_comparison_in_the_background_of_everything_is_refused_before_anything_begins() {
     let errors = json!({"templates": [{"name": "errors"}]});
     let level = json!({"templates": [{"name": "level"}]});
     let full = |step: Value| json!([{"setWeight": 50}, {"setWeight": 100}, step]);
     let rows = [
+        ("a pause at 100", full(json!({"pause": {}})), &errors, true),
         (
-            "a step at 100",
-            full(json!({"analysis": errors})),
-            Value::Null,
-            true,
-        ),
-        (
-            "a threshold at 100",
+            "an analysis at 100",
             full(json!({"analysis": level})),
-            Value::Null,
-            false,
-        ),
-        (
-            "background, a pause at 100",
-            full(json!({"pause": {}})),
-            errors.clone(),
+            &errors,
             true,
         ),
+        ("a threshold", full(json!({"pause": {}})), &level, false),
         (
-            "background, no wait at 100",
+            "no wait at 100",
             json!([{"setWeight": 50}, {"pause": {}}, {"setWeight": 100}]),
-            errors.clone(),
+            &errors,
             false,
         ),
         (
-            "background of nothing but 100",
+            "nothing but 100",
             json!([{"setWeight": 100}]),
-            errors.clone(),
+            &errors,
             true,
         ),
-        (
-            "a step before 100",
-            json!([{"setWeight": 50}, {"analysis": errors}, {"setWeight": 100}]),
-            Value::Null,
-            false,
-        ),
+        ("no steps", json!([]), &errors, true),
     ];
     for (what, steps, background, refused) in rows {
         let mut strategy = routed(steps);
-        if !background.is_null() {
-            strategy["canary"]["analysis"] = background;
-        }
+        strategy["canary"]["analysis"] = background.clone();
         let mut world = World::new(strategy);
         world.run(10);
         assert_eq!(world.phase(), Phase::Healthy, "{what}: {}", world.tail());
@@ -361,5 +405,10 @@ fn a_comparison_at_a_hundred_percent_is_refused_before_anything_begins() {
             world.tail()
         );
         assert_eq!(world.weight == 0, refused, "{what}");
+        assert!(
+            !refused || world.status.message.contains("analysis step there"),
+            "{what}: {}",
+            world.status.message
+        );
     }
 }

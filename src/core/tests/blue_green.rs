@@ -143,26 +143,83 @@ fn a_new_version_after_the_switch_goes_back_to_stable_first() {
     );
 }
 
-/// After the switch there is no stable version to compare with: a comparison would be held for ever,
-/// so it is refused before anything begins.
+/// After the switch the active Service's series are the new version's, whatever its matchers are
+/// called: a comparison that cannot tell the versions apart is refused before anything begins.
 #[test]
-fn a_comparison_after_the_switch_is_refused_before_anything_begins() {
-    let analysis = json!({"templates": [{"name": "level"}, {"name": "errors"}]});
-    let mut world = deployed(json!({"postPromotionAnalysis": analysis}));
-    world.set_image("r/a:v2");
-    world.run(60);
-    assert_eq!(world.phase(), Phase::Invalid, "{}", world.tail());
-    for says in [
-        "blueGreen.postPromotionAnalysis",
-        "metric errors",
-        "threshold",
-    ] {
-        assert!(
-            world.status.message.contains(says),
-            "{}",
-            world.status.message
+fn a_comparison_after_the_switch_must_tell_the_versions_apart() {
+    let ratio = json!({"name": "errors", "ratio": {
+        "bad": "http_requests_total{code=~\"5..\",$(arm)}", "total": "http_requests_total{$(arm)}"}});
+    let by = |canary: &str, stable: &str| json!({"arm": {"canary": canary, "stable": stable}, "metrics": [ratio]});
+    let services = by(
+        "service=\"$(canaryService)\"",
+        "service=\"$(stableService)\"",
+    );
+    let mut dry = services.clone();
+    dry["metrics"][0]["dryRun"] = true.into();
+    dry["metrics"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "level", "threshold": {"query": "x", "success": "result < 1.0"}}));
+    let rows = [
+        ("the pods' label", json!({"metrics": [ratio]}), false),
+        (
+            "a label",
+            json!({"arm": {"label": "version"}, "metrics": [ratio]}),
+            false,
+        ),
+        (
+            "the hashes",
+            by(
+                "backend=\"web-$(canaryHash)\"",
+                "backend=\"web-$(stableHash)\"",
+            ),
+            false,
+        ),
+        ("the Services", services, true),
+        (
+            "only one hash",
+            by("pod=~\"web-$(canaryHash).*\"", "service=\"web\""),
+            true,
+        ),
+        ("a dry run", dry, false),
+    ];
+    for (what, template, refused) in rows {
+        let analysis = json!({"templates": [{"name": "level"}, {"name": "own"}]});
+        let mut world = World::new(json!({"blueGreen": {
+            "activeService": "active", "previewService": "preview",
+            "postPromotionAnalysis": analysis}}));
+        world.template(
+            "level",
+            json!({"metrics": [{"name": "lag", "threshold": {
+            "query": "max(lag_seconds)", "success": "result < 5.0"}}]}),
         );
+        world.template("own", template);
+        world.run(10);
+        world.set_image("r/a:v2");
+        world.run(60);
+        assert_eq!(
+            world.phase() == Phase::Invalid,
+            refused,
+            "{what}: {}",
+            world.tail()
+        );
+        if !refused {
+            assert_eq!(world.runs.len(), 1, "{what}: {}", world.tail());
+            continue;
+        }
+        for says in [
+            "blueGreen.postPromotionAnalysis.templates",
+            "metric errors is a ratio and arm.canary is ",
+            "arm.label",
+            "threshold",
+        ] {
+            assert!(
+                world.status.message.contains(says),
+                "{what}: {}",
+                world.status.message
+            );
+        }
+        assert_eq!(world.services["active"].hash, Some(world.hash_of("r/a:v1")));
+        assert_eq!(world.available("r/a:v2"), 0);
     }
-    assert_eq!(world.services["active"].hash, Some(world.hash_of("r/a:v1")));
-    assert_eq!(world.available("r/a:v2"), 0);
 }

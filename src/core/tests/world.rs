@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::api::analysis::AnalysisTemplateSpec;
+use crate::api::analysis::{AnalysisRunSpec, AnalysisTemplateSpec};
 use crate::api::analysis_status::{RunPhase, Verdict};
 use crate::api::rollout::{HASH_LABEL, RolloutSpec};
 use crate::api::rollout_status::{Phase, RolloutStatus};
@@ -56,6 +56,7 @@ pub struct World {
     pub route_accepted_at: Timestamp,
     pub route_problem: Option<Problem>,
     pub runs: BTreeMap<String, RunObserved>,
+    pub run_specs: BTreeMap<String, AnalysisRunSpec>,
     pub reverts: BTreeMap<String, RevertObserved>,
     pub templates: BTreeMap<TemplateKey, Option<AnalysisTemplateSpec>>,
     pub pods: Vec<PodObserved>,
@@ -97,6 +98,7 @@ impl World {
             route_accepted_at: now,
             route_problem: None,
             runs: BTreeMap::new(),
+            run_specs: BTreeMap::new(),
             reverts: BTreeMap::new(),
             templates: BTreeMap::new(),
             pods: Vec::new(),
@@ -132,15 +134,18 @@ impl World {
         let errors = json!({"name": "errors", "ratio": {
             "bad": "http_requests_total{code=~\"5..\",$(arm)}", "total": "http_requests_total{$(arm)}"}});
         let level = json!({"name": "level", "threshold": {"query": "max(lag_seconds)", "success": "result < 5.0"}});
-        for (name, metric) in [("errors", errors), ("level", level)] {
-            let key = TemplateKey {
-                name: name.into(),
-                cluster_scope: false,
-            };
-            let template = serde_json::from_value(json!({"metrics": [metric]})).unwrap();
-            world.templates.insert(key, Some(template));
-        }
+        world.template("errors", json!({"metrics": [errors]}));
+        world.template("level", json!({"metrics": [level]}));
         world
+    }
+
+    pub fn template(&mut self, name: &str, spec: Value) {
+        let key = TemplateKey {
+            name: name.into(),
+            cluster_scope: false,
+        };
+        let template = serde_json::from_value(spec).unwrap();
+        self.templates.insert(key, Some(template));
     }
 
     /// The spec, parsed once per generation.
@@ -454,6 +459,7 @@ impl World {
                     terminate: false,
                     created: now,
                 };
+                self.run_specs.insert(name.clone(), *spec);
                 assert!(self.runs.insert(name, run).is_none());
             }
             Write::TerminateAnalysisRun { name, .. } => {
