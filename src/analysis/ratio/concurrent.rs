@@ -23,7 +23,8 @@ use crate::api::analysis_status::{
     Counts, Effect, Evidence, Masses, RatioStatus, Sampler, Verdict,
 };
 
-/// The part of the risk of a wrong promotion that goes to the comparison with stable; the rest goes to the level.
+/// The part of the risk of a wrong promotion that goes to the comparison with stable; the rest goes
+/// to the level.
 const SAFE_COMPARISON_SHARE: f64 = 0.8;
 /// The interval that is shown is wrong this often.
 const INTERVAL_RATE: f64 = 0.05;
