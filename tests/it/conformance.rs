@@ -1,6 +1,6 @@
 //! The in-memory API server and a real kube-apiserver answer the same script alike.
 
-use crate::cluster::{TOOLS_VARIABLE, control_plane::ControlPlane};
+use crate::cluster::TOOLS_VARIABLE;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -11,6 +11,7 @@ use tidegate::sim::apiserver::{
     ApiServer, ApiServerConfig,
     conformance::{Record, compare, run, steps},
 };
+use tidegate_lab::control_plane::ControlPlane;
 
 /// Names the kubeconfig of a real API server with a garbage collector and no other controllers,
 /// to use instead of one of the test's own.

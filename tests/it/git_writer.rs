@@ -15,7 +15,7 @@ use tidegate::git::{GitWriterArgs, run_with};
 use tidegate::sim::apiserver::{ApiServer, ApiServerConfig};
 use tokio::sync::oneshot;
 
-use super::git_http::{Faults, GitServer, Moment, create_bare, git};
+use tidegate_lab::git_http::{Faults, GitServer, Moment, create_bare, git};
 
 const TOKEN: &str = "planted-t0ken/42";
 const FILE: &str = "apps/versions.yaml";

@@ -17,7 +17,6 @@ mod conformance;
 mod controller;
 mod crds;
 mod examples;
-mod git_http;
 mod git_writer;
 mod plugin;
 mod statistics_vectors;

@@ -39,7 +39,7 @@ const TOOLS: &[Tool] = &[
                   -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=35",
     },
     Tool {
-        name: "controlplane",
+        name: "kubernetes",
         package: ".",
         ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.35.4",
     },
@@ -180,7 +180,7 @@ fn cache_folder() -> Result<PathBuf> {
 
 /// The folder of the Gateway API's CRDs in Go's module cache, downloaded if it is not there.
 fn gateway_api_crds(root: &Path) -> Result<PathBuf> {
-    let module = root.join("tests/cluster/controlplane");
+    let module = root.join("tests/cluster/kubernetes");
     go(&module, &["mod", "download", "sigs.k8s.io/gateway-api"])?;
     let folder = go(
         &module,

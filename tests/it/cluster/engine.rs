@@ -1,12 +1,7 @@
 //! Tidegate itself: its processes, started as the chart's Deployments would start them, with the
 //! rights that the chart gives to their ServiceAccounts.
 
-use super::control_plane::ControlPlane;
-use super::gitops::apply;
 use super::lab::MANAGER;
-use super::process::{Program, free_ports};
-use super::repository::{PASSWORD, USER};
-use super::wait;
 use crate::chart;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
@@ -15,9 +10,12 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// Where Tidegate is installed.
-pub const NAMESPACE: &str = "tidegate-system";
+use tidegate_lab::NAMESPACE;
+use tidegate_lab::control_plane::ControlPlane;
+use tidegate_lab::objects::apply;
+use tidegate_lab::process::{Program, free_ports};
+use tidegate_lab::repository::{PASSWORD, USER};
+use tidegate_lab::wait;
 
 /// What the chart installs besides the processes: who they are and what they may do.
 const RIGHTS: &[&str] = &[

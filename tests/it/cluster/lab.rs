@@ -1,33 +1,30 @@
 //! Everything a scenario runs in: the control plane, the pods, the gateway, the traffic,
 //! Prometheus and the Git server, started once for all of them.
 
-use super::audit::Audit;
-use super::control_plane::{CONTROLLERS, ControlPlane};
 use super::engine::Installation;
+use super::exporter::Exporter;
 use super::gateway::Gateway;
-use super::gitops::apply;
 use super::kubelet::Kubelet;
-use super::process::Program;
-use super::prometheus::{Exporter, Prometheus};
-use super::repository::{PASSWORD, USER};
 use super::traffic::Traffic;
-use super::wait;
-use crate::git_http::GitServer;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DynamicObject, PostParams};
+use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::{Path, PathBuf};
+use tidegate_lab::LOGS_VARIABLE;
+use tidegate_lab::audit::Audit;
+use tidegate_lab::control_plane::{CONTROLLERS, ControlPlane};
+use tidegate_lab::git_http::GitServer;
+use tidegate_lab::objects::{apply, install_crds, objects};
+use tidegate_lab::process::Program;
+use tidegate_lab::prometheus::Prometheus;
+use tidegate_lab::repository::{PASSWORD, USER};
 
 /// The name under which the test itself owns fields.
 pub const MANAGER: &str = "lab";
 
 /// The Custom Resource Definitions of others that the scenarios use.
 const FOREIGN_CRDS: &[&str] = &["gateway.networking.k8s.io_httproutes.yaml"];
-
-/// Set to anything, it keeps the folder with the logs.
-pub const LOGS_VARIABLE: &str = "TIDEGATE_CLUSTER_LOGS";
 
 /// A running laboratory. The order of the fields is the order in which it is taken down: first
 /// who uses the API server, then the API server, at last the folder.
@@ -62,19 +59,20 @@ impl Lab {
             let file = tools.join("gateway-api-crds").join(name);
             let text = std::fs::read_to_string(&file)
                 .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-            install_crds(&client, objects(&text).unwrap()).await;
+            install_crds(&client, objects(&text).unwrap(), MANAGER).await;
         }
         let own = tidegate::api::crds();
         let own = own
             .iter()
             .map(|crd| serde_json::from_value(json!(crd)).unwrap());
-        install_crds(&client, own.collect()).await;
+        install_crds(&client, own.collect(), MANAGER).await;
         plane.start_controllers(tools, CONTROLLERS);
         let kubelet = Kubelet::start(&client).await;
         let gateway = Gateway::start(&client);
         let traffic = Traffic::start(&client, gateway.routes());
         let exporter = Exporter::start(traffic.answered()).await;
-        let prometheus = Prometheus::start(tools, home.path(), "prometheus", &exporter).await;
+        let prometheus =
+            Prometheus::start(tools, home.path(), "prometheus", &exporter.targets()).await;
         let git = GitServer::start(Some((USER, PASSWORD))).await;
         let unreliable_git = GitServer::start(Some((USER, PASSWORD))).await;
         let repositories = [&git, &unreliable_git].map(|server| server.url("*"));
@@ -123,8 +121,13 @@ Ctrl-C ends it and removes everything.",
     /// Starts a Prometheus of a scenario's own, which it may stop, with a MetricsProvider of that
     /// name.
     pub async fn another_prometheus(&self, name: &str) -> Prometheus {
-        let prometheus =
-            Prometheus::start(&self.tools, self.home.path(), name, &self.exporter).await;
+        let prometheus = Prometheus::start(
+            &self.tools,
+            self.home.path(),
+            name,
+            &self.exporter.targets(),
+        )
+        .await;
         self.provider(name, prometheus.url()).await;
         prometheus
     }
@@ -165,39 +168,4 @@ metadata: {{name: {name}}}
 spec: {{prometheus: {{url: '{url}'}}}}
 "
     )
-}
-
-/// The objects in a YAML text of one or more documents.
-pub fn objects(manifests: &str) -> Result<Vec<DynamicObject>, String> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(manifests).map_err(|error| error.to_string())?;
-    documents
-        .into_iter()
-        .filter(|document| !document.is_null())
-        .map(|document| serde_json::from_value(document).map_err(|error| error.to_string()))
-        .collect()
-}
-
-/// Applies Custom Resource Definitions and waits until the API server serves them.
-async fn install_crds(client: &Client, crds: Vec<DynamicObject>) {
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for object in &crds {
-        let applied = apply(client, "", object, MANAGER).await;
-        applied.unwrap_or_else(|error| panic!("{} is refused: {error}", object.name_any()));
-    }
-    for object in &crds {
-        let name = object.name_any();
-        wait::until(&format!("{name} is established"), async || {
-            let stored = definitions.get(&name).await.unwrap();
-            let conditions = stored
-                .status
-                .and_then(|status| status.conditions)
-                .unwrap_or_default();
-            conditions
-                .iter()
-                .any(|condition| condition.type_ == "Established" && condition.status == "True")
-                .then_some(())
-        })
-        .await;
-    }
 }

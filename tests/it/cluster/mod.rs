@@ -7,16 +7,11 @@
 // The parts of the harness say what went wrong to whoever reads the test's output.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-mod audit;
-pub mod control_plane;
 mod engine;
+mod exporter;
 mod gateway;
-mod gitops;
 mod kubelet;
 mod lab;
-mod process;
-mod prometheus;
-mod repository;
 mod resources;
 mod scenarios;
 mod self_test;
@@ -24,9 +19,8 @@ mod shop;
 mod table;
 mod traffic;
 mod version;
-mod wait;
 
-use lab::{Lab, objects};
+use lab::Lab;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,7 +1,6 @@
 //! The Custom Resource Definitions on the real API server: it takes them, and it refuses what they
 //! forbid with a message that says what is allowed.
 
-use super::gitops::apply;
 use super::lab::MANAGER;
 use super::table::Bench;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -10,6 +9,7 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt, discovery};
 use serde_json::{Value, json};
 use tidegate::api::crds;
+use tidegate_lab::objects::apply;
 
 /// A CRD must fit into etcd and into an annotation several times over.
 const LARGEST_CRD: usize = 200_000;
@@ -58,8 +58,7 @@ pub async fn chart(bench: Bench) {
     }
     for (name, values) in crate::chart::installs() {
         for object in crate::chart::rendered(&values).expect("helm stands beside the other tools") {
-            if let Err(error) = dry_run(&bench.lab.client, super::engine::NAMESPACE, &object).await
-            {
+            if let Err(error) = dry_run(&bench.lab.client, tidegate_lab::NAMESPACE, &object).await {
                 panic!(
                     "{name}: {} {}: {error}",
                     object["kind"], object["metadata"]["name"]

@@ -1,14 +1,14 @@
 //! The harness itself: what the scenarios rest on is tried without Tidegate.
 
-use super::gitops::GitOps;
-use super::repository::{PASSWORD, Repository, USER};
 use super::table::Bench;
-use super::wait;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
+use tidegate_lab::gitops::GitOps;
+use tidegate_lab::repository::{PASSWORD, Repository, USER};
+use tidegate_lab::wait;
 
 /// A Deployment of one version with a Service of the same name.
 fn version(name: &str, image: &str, replicas: u32) -> String {
@@ -193,7 +193,7 @@ pub async fn gitops(bench: Bench) {
         "{USER} with {PASSWORD} alone may push"
     );
 
-    let mark: super::gitops::Mark = |object, source| {
+    let mark: tidegate_lab::gitops::Mark = |object, source| {
         object
             .annotations_mut()
             .insert("lab/commit".into(), source.commit.into());

@@ -5,7 +5,6 @@ use super::gateway::http_route;
 use super::lab::Lab;
 use super::table::Bench;
 use super::traffic::Totals;
-use super::wait;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
@@ -18,6 +17,8 @@ use tidegate::api::analysis_status::RunPhase;
 use tidegate::api::revert::Revert;
 use tidegate::api::rollout::Rollout;
 use tidegate::api::rollout_status::{Phase, RolloutStatus};
+use tidegate_lab::objects::objects;
+use tidegate_lab::wait;
 
 /// The name of the Rollout and of its route.
 pub const NAME: &str = "shop";
@@ -249,7 +250,7 @@ impl Shop {
     /// it and that nothing is lost between the two backends.
     pub async fn weight(&self) -> u64 {
         let mut route = self.route().await;
-        let written = super::objects(ROUTE).unwrap().remove(0).data["spec"].clone();
+        let written = objects(ROUTE).unwrap().remove(0).data["spec"].clone();
         let mut weights = Vec::new();
         for at in 0..2 {
             let pointer = format!("/rules/0/backendRefs/{at}/weight");

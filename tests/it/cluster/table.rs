@@ -1,8 +1,6 @@
 //! Runs the scenarios beside each other and prints what came of them.
 
-use super::audit::{Request, Writes};
 use super::lab::Lab;
-use super::wait;
 use futures::future::LocalBoxFuture;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
@@ -10,6 +8,8 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tidegate_lab::audit::{Request, Writes};
+use tidegate_lab::wait;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 

@@ -2,9 +2,9 @@
 
 use super::super::shop::{LEVEL, Shop, TEMPLATE};
 use super::super::table::{Bench, Decided, seconds};
-use super::super::wait;
 use tidegate::api::analysis_status::RunPhase;
 use tidegate::api::rollout_status::{AbortReason, Outcome, Phase};
+use tidegate_lab::wait;
 
 const SERVICES: &str = "
 apiVersion: v1

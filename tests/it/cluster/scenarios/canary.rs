@@ -2,9 +2,9 @@
 
 use super::super::shop::{ROUTE, SERVICES, Shop, TEMPLATE};
 use super::super::table::{Bench, Decided, seconds};
-use super::super::wait;
 use serde_json::json;
 use tidegate::api::rollout_status::{AbortReason, Outcome, Phase};
+use tidegate_lab::wait;
 
 /// Steps of an HTTPRoute canary, in front of the rest of the strategy.
 pub fn by_route(steps: &str) -> String {

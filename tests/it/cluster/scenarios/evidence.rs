@@ -1,9 +1,7 @@
 //! What decides by itself: evidence from Prometheus, or the want of it.
 
-use super::super::process::free_ports;
 use super::super::shop::{ROUTE, SERVICES, Shop, TEMPLATE};
 use super::super::table::{Bench, Decided, seconds};
-use super::super::wait;
 use super::canary::{by_route, shop};
 use kube::Api;
 use std::time::Instant;
@@ -11,6 +9,8 @@ use tidegate::api::analysis_status::{RunPhase, Verdict};
 use tidegate::api::conditions::ConditionStatus;
 use tidegate::api::metrics_provider::MetricsProvider;
 use tidegate::api::rollout_status::{AbortReason, Outcome, PauseReason, Phase, RolloutStatus};
+use tidegate_lab::process::free_ports;
+use tidegate_lab::wait;
 
 /// Weights with an analysis between them.
 const ANALYSED: &str = "[{setWeight: 20}, {analysis: {templates: [{name: golden}]}}, {setWeight: 60}, {pause: {duration: 2s}}]";

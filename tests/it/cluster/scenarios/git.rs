@@ -1,15 +1,15 @@
 //! A bad version is aborted and its change taken out of Git, and cluster and Git agree again.
 
-use super::super::gitops::{GitOps, Mark};
-use super::super::repository::{NO_PUSHES, Repository};
 use super::super::shop::{ROUTE, SERVICES, Shop, TEMPLATE, rollout};
 use super::super::table::{Bench, Decided, seconds};
-use super::super::wait;
-use crate::git_http::{Faults, GitServer};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use tidegate::api::revert::{Revert, RevertPhase, RevertStatus};
 use tidegate::api::rollout_status::{AbortReason, AbortStatus, Phase};
+use tidegate_lab::git_http::{Faults, GitServer};
+use tidegate_lab::gitops::{GitOps, Mark};
+use tidegate_lab::repository::{NO_PUSHES, Repository};
+use tidegate_lab::wait;
 
 const REST: &str = "  strategy:
     canary:

@@ -1,12 +1,12 @@
 //! `kubectl tidegate` as a developer uses it: the plugin's program, under kubectl where there is
 //! one, with no more rights than Kubernetes' own role `edit` in the namespace.
 
-use super::super::control_plane::DEVELOPER;
 use super::super::table::{Bench, Decided, seconds};
-use super::super::wait;
 use super::canary::shop;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use tidegate_lab::control_plane::DEVELOPER;
+use tidegate_lab::wait;
 use tokio::process::Command;
 
 /// A developer at her terminal.

@@ -3,11 +3,11 @@
 use super::super::gateway::http_route;
 use super::super::shop::{NAME, SERVICES, Shop};
 use super::super::table::Bench;
-use super::super::wait;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::Api;
 use kube::api::{DynamicObject, ListParams};
 use serde_json::{Value, json};
+use tidegate_lab::wait;
 
 const INGRESS: &str = "
 apiVersion: networking.k8s.io/v1

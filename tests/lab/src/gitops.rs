@@ -1,11 +1,11 @@
 //! A GitOps tool on paper: what a folder of a repository's `main` says is applied to the cluster,
 //! again and again, with server-side apply.
 
-use super::repository::Repository;
-use super::wait;
-use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::core::GroupVersionKind;
-use kube::{Api, Client, ResourceExt, discovery};
+use crate::objects::{apply, objects};
+use crate::repository::Repository;
+use crate::wait;
+use kube::api::DynamicObject;
+use kube::{Client, ResourceExt};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -22,9 +22,13 @@ pub type Mark = fn(&mut DynamicObject, &Source<'_>);
 
 /// Where an object came from.
 pub struct Source<'a> {
+    /// The repository's URL.
     pub repository: &'a str,
+    /// The branch that is followed.
     pub branch: &'a str,
+    /// The file, from the repository's root.
     pub path: &'a str,
+    /// The commit that is applied.
     pub commit: &'a str,
 }
 
@@ -110,7 +114,7 @@ impl Sync {
                 commit: &commit,
             };
             let text = self.repository.file(&commit, &path).await;
-            for mut object in super::objects(&text).map_err(|error| format!("{path}: {error}"))? {
+            for mut object in objects(&text).map_err(|error| format!("{path}: {error}"))? {
                 (self.mark)(&mut object, &source);
                 apply(&self.client, &self.namespace, &object, MANAGER)
                     .await
@@ -119,34 +123,4 @@ impl Sync {
         }
         Ok(Some(commit))
     }
-}
-
-/// Server-side apply of one object; what has no namespace of its own goes into the given one.
-pub async fn apply(
-    client: &Client,
-    namespace: &str,
-    object: &DynamicObject,
-    manager: &str,
-) -> Result<DynamicObject, kube::Error> {
-    let types = object.types.clone().unwrap_or_default();
-    let (group, version) = types
-        .api_version
-        .split_once('/')
-        .unwrap_or(("", &types.api_version));
-    let kind = GroupVersionKind::gvk(group, version, &types.kind);
-    let (resource, capabilities) = discovery::pinned_kind(client, &kind).await?;
-    let api: Api<DynamicObject> = match capabilities.scope {
-        discovery::Scope::Cluster => Api::all_with(client.clone(), &resource),
-        discovery::Scope::Namespaced => {
-            let own = object.namespace();
-            Api::namespaced_with(
-                client.clone(),
-                own.as_deref().unwrap_or(namespace),
-                &resource,
-            )
-        }
-    };
-    let force = PatchParams::apply(manager).force();
-    api.patch(&object.name_any(), &force, &Patch::Apply(object))
-        .await
 }

@@ -24,10 +24,13 @@ struct ReadSoFar {
 /// A request to write.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// Who asked.
     pub user: String,
+    /// The object's namespace; empty where it has none.
     pub namespace: String,
     /// `verb resource[/subresource]`, for instance `patch rollouts/status`.
     pub action: String,
+    /// The object's name; empty where the server chose it.
     pub name: String,
     /// The answer's status code.
     pub code: u16,

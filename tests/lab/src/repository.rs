@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 /// Who may fetch and push, with which password.
 pub const USER: &str = "tidegate";
+/// The password of [`USER`].
 pub const PASSWORD: &str = "lab-password";
 
 /// What a protected branch says.

@@ -1,7 +1,7 @@
 //! Programs started by the harness: their output in a file, and nothing left behind.
 //!
 //! Each is given a pipe as its standard input and ends when that pipe ends (`tests/cluster/
-//! controlplane/main.go`). So it ends with this process, however this process ends.
+//! kubernetes/main.go`). So it ends with this process, however this process ends.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
@@ -23,16 +23,16 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a component of the control plane binary.
+    /// Starts a component of the Kubernetes binary.
     pub fn component(tools: &Path, home: &Path, name: &str, arguments: &[String]) -> Self {
-        let mut command = Command::new(tools.join("controlplane"));
+        let mut command = Command::new(tools.join("kubernetes"));
         command.arg(name).args(arguments);
         Self::start(name, home, command)
     }
 
     /// Starts a program that does not know the rule of the pipe, under one that does.
     pub fn foreign(tools: &Path, home: &Path, name: &str, program: &Command) -> Self {
-        let mut command = Command::new(tools.join("controlplane"));
+        let mut command = Command::new(tools.join("kubernetes"));
         command
             .arg("with-parent")
             .arg(program.get_program())
@@ -86,7 +86,7 @@ impl Program {
             "{} cannot be stopped",
             self.name
         );
-        super::wait::until(&format!("{} has stopped", self.name), async || {
+        crate::wait::until(&format!("{} has stopped", self.name), async || {
             self.child.try_wait().unwrap()
         })
         .await

@@ -1,7 +1,7 @@
 //! etcd, kube-apiserver and kube-controller-manager on loopback, with RBAC and an audit log.
 
-use super::process::{Program, free_ports};
-use super::wait;
+use crate::process::{Program, free_ports};
+use crate::wait;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::json;
@@ -51,7 +51,7 @@ impl ControlPlane {
     pub async fn start(tools: &Path, home: &Path) -> Self {
         let [etcd, etcd_peer, api] = free_ports();
         let path = |name: &str| home.join(name).display().to_string();
-        let level = match std::env::var_os(super::lab::LOGS_VARIABLE) {
+        let level = match std::env::var_os(crate::LOGS_VARIABLE) {
             Some(_) => "Request",
             None => "Metadata",
         };
@@ -62,7 +62,7 @@ impl ControlPlane {
             .concat();
         tokens += &format!("{DEVELOPER},{DEVELOPER},{DEVELOPER}\n");
         std::fs::write(path("tokens.csv"), tokens).unwrap();
-        let key = Command::new(tools.join("controlplane"))
+        let key = Command::new(tools.join("kubernetes"))
             .args(["service-account-key", &path("service-account.key")])
             .status();
         assert!(
@@ -196,7 +196,7 @@ impl ControlPlane {
             }}],
             "users": [{"name": user, "user": {"token": token}}],
             "contexts": [{"name": user, "context": {
-                "cluster": "lab", "user": user, "namespace": super::engine::NAMESPACE,
+                "cluster": "lab", "user": user, "namespace": crate::NAMESPACE,
             }}],
             "current-context": user,
         });
