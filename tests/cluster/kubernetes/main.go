@@ -1,12 +1,13 @@
-// Command controlplane holds the Kubernetes control plane that Tidegate's tests run against, in one
-// binary that dispatches on its first argument. One binary instead of three shares most of its code
-// and is linked once.
+// Command kubernetes holds the Kubernetes that Tidegate's tests run against, control plane and node,
+// in one binary that dispatches on its first argument. One binary instead of six shares most of its
+// code and is linked once.
 //
 // Every component ends when its standard input ends: the test harness keeps the other end of that
 // pipe open, so nothing survives the process that started it, however that one died.
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -22,11 +23,17 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/client-go/util/keyutil"
 	"k8s.io/component-base/cli"
+	"k8s.io/kubectl/pkg/cmd"
+	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
-const components = "etcd kube-apiserver kube-controller-manager service-account-key with-parent"
+const components = "etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy " +
+	"kubectl service-account-key with-parent"
 
 func main() {
 	if len(os.Args) < 2 {
@@ -43,6 +50,20 @@ func main() {
 	case "kube-controller-manager":
 		exitWithStdin()
 		runCommand(controllermanager.NewControllerManagerCommand(), component, args)
+	case "kube-scheduler":
+		exitWithStdin()
+		runCommand(scheduler.NewSchedulerCommand(), component, args)
+	case "kubelet":
+		exitWithStdin()
+		runCommand(kubelet.NewKubeletCommand(context.Background()), component, args)
+	case "kube-proxy":
+		exitWithStdin()
+		runCommand(proxy.NewProxyCommand(), component, args)
+	case "kubectl":
+		os.Args = append([]string{component}, args...)
+		if err := cli.RunNoErrOutput(cmd.NewDefaultKubectlCommand()); err != nil {
+			kubectlutil.CheckErr(err)
+		}
 	case "service-account-key":
 		serviceAccountKey(args)
 	case "with-parent":
@@ -112,6 +133,6 @@ func withParent(args []string) {
 }
 
 func fail(message string) {
-	fmt.Fprintln(os.Stderr, "controlplane: "+message)
+	fmt.Fprintln(os.Stderr, "kubernetes: "+message)
 	os.Exit(2)
 }
