@@ -11,7 +11,7 @@ use tidegate::sim::apiserver::{
     ApiServer, ApiServerConfig,
     conformance::{Record, compare, run, steps},
 };
-use tidegate_lab::control_plane::ControlPlane;
+use tidegate_lab::control_plane::{ControlPlane, Purpose};
 
 /// Names the kubeconfig of a real API server with a garbage collector and no other controllers,
 /// to use instead of one of the test's own.
@@ -61,7 +61,8 @@ async fn conformance_against_real_apiserver() {
     let kubeconfig = match (std::env::var_os(CLUSTER_VARIABLE), &tools) {
         (Some(kubeconfig), _) => PathBuf::from(kubeconfig),
         (None, Some(tools)) => {
-            let plane = own_plane.insert(ControlPlane::start(tools, home.path()).await);
+            let plane =
+                own_plane.insert(ControlPlane::start(tools, home.path(), Purpose::Paper).await);
             plane.start_controllers(tools, CONTROLLERS);
             plane.admin_kubeconfig()
         }

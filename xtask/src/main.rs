@@ -7,6 +7,7 @@
 // A task speaks to the person who started it.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod cluster;
 mod generate;
 mod process;
 mod steps;
@@ -31,8 +32,16 @@ const COMMANDS: &[(&str, &str)] = &[
         "write crds/ and the chart's copies anew from src/api",
     ),
     (
-        "cluster up",
-        "keep the cluster tests' control plane running, until Ctrl-C",
+        "cluster up|down|status [NAME]",
+        "start a Kubernetes with a real node and Tidegate in it, remove it, list them",
+    ),
+    (
+        "cluster enter NAME [PROGRAM [ARGUMENT]...]",
+        "run a program, or a shell, in a cluster's network, with kubectl",
+    ),
+    (
+        "cluster play",
+        "keep the control plane's tests running, with pods on paper, until Ctrl-C",
     ),
     ("list", "this text"),
 ];
@@ -55,13 +64,16 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     };
     match command {
         "test" => steps::test(&repository()?, &steps::Selection::parse(rest)?),
-        "cluster" if rest == ["up"] => steps::cluster_up(&repository()?),
+        "cluster" => cluster::run(&repository()?, rest),
         "generate" => {
             generate::generate(&repository()?)?;
             Ok(ExitCode::SUCCESS)
         }
         "tools" => {
-            println!("{}", tools::Tools::build_all(&repository()?)?.display());
+            println!(
+                "{}",
+                tools::Tools::build_all(&repository()?, tools::Level::Node)?.display()
+            );
             Ok(ExitCode::SUCCESS)
         }
         "list" | "help" | "--help" | "-h" => {

@@ -3,7 +3,7 @@
 
 use crate::process::{cargo, run, run_tests, words};
 use crate::summary::{Outcome, Summary};
-use crate::tools::Tools;
+use crate::tools::{Level, Tools};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -71,7 +71,7 @@ pub const STEPS: &[Step] = &[
 ];
 
 /// Names the folder with the built programs to the tests; without it they skip by name.
-const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
+pub const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
 
 /// What the steps work on.
 struct World {
@@ -92,7 +92,7 @@ impl World {
 }
 
 fn build_tools(root: &Path) -> Result<PathBuf, String> {
-    Tools::build_all(root).map_err(|error| format!("{error:#}"))
+    Tools::build_all(root, Level::ControlPlane).map_err(|error| format!("{error:#}"))
 }
 
 fn chart(world: &World) -> Result<Outcome> {
@@ -127,25 +127,6 @@ fn control_plane(world: &World) -> Result<Outcome> {
             .env(TOOLS_VARIABLE, tools)
             .env("RUST_BACKTRACE", "0"),
     )
-}
-
-/// Keeps a control plane running, with all that the scenarios have, until it is interrupted.
-pub fn cluster_up(root: &Path) -> Result<ExitCode> {
-    let tools = Tools::build_all(root)?;
-    let mut command = cargo(root);
-    words(
-        &mut command,
-        "test --quiet --locked --test it control_plane_scenarios -- --nocapture",
-    );
-    let status = command
-        .env(TOOLS_VARIABLE, tools)
-        .env("TIDEGATE_CLUSTER_KEEP", "1")
-        .status()?;
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
 }
 
 /// Why no repository can be served over HTTP, if that is so.

@@ -24,6 +24,17 @@ struct Tool {
     name: &'static str,
     package: &'static str,
     ldflags: &'static str,
+    /// Whether only a node needs it.
+    of_node: bool,
+}
+
+/// For which level of the cluster tests the programs are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// The control plane, with pods on paper.
+    ControlPlane,
+    /// The same, and what a real node needs.
+    Node,
 }
 
 /// What is built, the quickest first.
@@ -37,16 +48,25 @@ const TOOLS: &[Tool] = &[
                   -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=35 \
                   -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1 \
                   -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=35",
+        of_node: false,
     },
     Tool {
         name: "kubernetes",
         package: ".",
         ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.35.4",
+        of_node: false,
     },
     Tool {
         name: "prometheus",
         package: "github.com/prometheus/prometheus/cmd/prometheus",
         ldflags: "-s -w",
+        of_node: false,
+    },
+    Tool {
+        name: "traefik",
+        package: "github.com/traefik/traefik/v3/cmd/traefik",
+        ldflags: "-s -w -X github.com/traefik/traefik/v3/pkg/version.Version=3.5.3",
+        of_node: true,
     },
 ];
 
@@ -54,16 +74,17 @@ const TOOLS: &[Tool] = &[
 pub struct Tools;
 
 impl Tools {
-    /// Builds what is missing; returns the folder that has them all by name, with the Gateway
+    /// Builds what is missing; returns the folder that has them by name, with the Gateway
     /// API's CRDs beside them in `gateway-api-crds`.
-    pub fn build_all(root: &Path) -> Result<PathBuf> {
+    pub fn build_all(root: &Path, level: Level) -> Result<PathBuf> {
         if !process::exists("go") {
             bail!("go not found");
         }
         let cache = cache_folder()?;
         let folder = root.join("target/cluster-tools");
         fs::create_dir_all(&folder)?;
-        for tool in TOOLS {
+        let wanted = |tool: &&Tool| !tool.of_node || level == Level::Node;
+        for tool in TOOLS.iter().filter(wanted) {
             let built = tool.build(root, &cache)?;
             link(&built, &folder.join(tool.name))?;
         }
@@ -269,6 +290,7 @@ mod tests {
             name: "any",
             package: ".",
             ldflags: "",
+            of_node: false,
         };
         fs::write(module.path().join("go.mod"), "module any\n").unwrap();
         fs::write(module.path().join("main.go"), "package main\n").unwrap();

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use tidegate_lab::LOGS_VARIABLE;
 use tidegate_lab::audit::Audit;
-use tidegate_lab::control_plane::{CONTROLLERS, ControlPlane};
+use tidegate_lab::control_plane::{CONTROLLERS, ControlPlane, Purpose};
 use tidegate_lab::git_http::GitServer;
 use tidegate_lab::objects::{apply, install_crds, objects};
 use tidegate_lab::process::Program;
@@ -53,7 +53,7 @@ impl Lab {
             .disable_cleanup(std::env::var_os(LOGS_VARIABLE).is_some())
             .tempdir()
             .unwrap();
-        let mut plane = ControlPlane::start(tools, home.path()).await;
+        let mut plane = ControlPlane::start(tools, home.path(), Purpose::Paper).await;
         let client = plane.admin().await;
         for name in FOREIGN_CRDS {
             let file = tools.join("gateway-api-crds").join(name);

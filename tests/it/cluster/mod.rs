@@ -66,7 +66,7 @@ const SCENARIOS: &[Scenario] = scenarios! {
     "plugin: commands" => scenarios::plugin::commands,
 };
 
-/// Keeps the laboratory running for a person (`cargo xtask cluster up`).
+/// Keeps the laboratory running for a person (`cargo xtask cluster play`).
 const KEEP_VARIABLE: &str = "TIDEGATE_CLUSTER_KEEP";
 
 #[test]

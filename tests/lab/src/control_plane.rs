@@ -1,10 +1,11 @@
-//! etcd, kube-apiserver and kube-controller-manager on loopback, with RBAC and an audit log.
+//! etcd, kube-apiserver and kube-controller-manager with RBAC and an audit log.
 
 use crate::process::{Program, free_ports};
 use crate::wait;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::json;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -13,6 +14,9 @@ use std::time::Duration;
 /// controllers, so that the audit log tells their writes apart.
 const ADMINISTRATOR: &str = "administrator";
 const MANAGER: &str = "kube-controller-manager";
+
+/// The node's own parts, which may do everything too.
+pub const NODE_PARTS: [&str; 4] = ["kube-scheduler", "kubelet", "kube-proxy", "traefik"];
 
 /// Who may do nothing until a scenario gives her a role.
 pub const DEVELOPER: &str = "dana";
@@ -39,6 +43,19 @@ garbage-collector-controller,namespace-controller,serviceaccount-controller,\
 root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,\
 horizontal-pod-autoscaler-controller";
 
+/// What a control plane is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Pods on paper: everything on loopback and on free ports.
+    Paper,
+    /// A real node with this address, in a network of its own: pods reach the API server, and have
+    /// ServiceAccounts.
+    Node(Ipv4Addr),
+}
+
+/// The API server's port where there is a network of its own.
+const PORT: u16 = 6443;
+
 /// A running control plane.
 pub struct ControlPlane {
     server: String,
@@ -48,8 +65,12 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     /// Starts etcd and the API server below `home` and waits until it is ready.
-    pub async fn start(tools: &Path, home: &Path) -> Self {
-        let [etcd, etcd_peer, api] = free_ports();
+    pub async fn start(tools: &Path, home: &Path, purpose: Purpose) -> Self {
+        let [etcd, etcd_peer, free] = free_ports();
+        let (address, api) = match purpose {
+            Purpose::Paper => (Ipv4Addr::LOCALHOST, free),
+            Purpose::Node(address) => (address, PORT),
+        };
         let path = |name: &str| home.join(name).display().to_string();
         let level = match std::env::var_os(crate::LOGS_VARIABLE) {
             Some(_) => "Request",
@@ -57,9 +78,10 @@ impl ControlPlane {
         };
         let policy = AUDIT_POLICY.replace("LEVEL", level);
         std::fs::write(path("audit-policy.yaml"), policy).unwrap();
-        let mut tokens = [ADMINISTRATOR, MANAGER]
+        let all_powerful = [ADMINISTRATOR, MANAGER].into_iter().chain(NODE_PARTS);
+        let mut tokens: String = all_powerful
             .map(|user| format!("{user},{user},{user},\"system:masters\"\n"))
-            .concat();
+            .collect();
         tokens += &format!("{DEVELOPER},{DEVELOPER},{DEVELOPER}\n");
         std::fs::write(path("tokens.csv"), tokens).unwrap();
         let key = Command::new(tools.join("kubernetes"))
@@ -72,6 +94,20 @@ impl ControlPlane {
 
         let client_url = format!("http://127.0.0.1:{etcd}");
         let peer_url = format!("http://127.0.0.1:{etcd_peer}");
+        let of_purpose: &[(&str, &str)] = match purpose {
+            Purpose::Paper => &[
+                ("bind-address", "127.0.0.1"),
+                ("endpoint-reconciler-type", "none"),
+                // A pod need not wait until its namespace has a ServiceAccount.
+                ("disable-admission-plugins", "ServiceAccount"),
+            ],
+            Purpose::Node(_) => &[
+                ("bind-address", "0.0.0.0"),
+                ("allow-privileged", "true"),
+                // The kubelet is found by its address: nobody here resolves names.
+                ("kubelet-preferred-address-types", "InternalIP"),
+            ],
+        };
         let mut programs = vec![
             Program::component(
                 tools,
@@ -92,34 +128,34 @@ impl ControlPlane {
                 tools,
                 home,
                 "kube-apiserver",
-                &flags(&[
-                    ("etcd-servers", &client_url),
-                    ("bind-address", "127.0.0.1"),
-                    ("advertise-address", "127.0.0.1"),
-                    ("secure-port", &api.to_string()),
-                    ("cert-dir", &path("certificates")),
-                    ("endpoint-reconciler-type", "none"),
-                    ("authorization-mode", "RBAC"),
-                    ("token-auth-file", &path("tokens.csv")),
-                    ("service-account-issuer", "https://kubernetes.default.svc"),
-                    ("service-account-key-file", &path("service-account.key")),
-                    (
-                        "service-account-signing-key-file",
-                        &path("service-account.key"),
-                    ),
-                    ("service-cluster-ip-range", "203.0.113.0/24"),
-                    // A pod need not wait until its namespace has a ServiceAccount.
-                    ("disable-admission-plugins", "ServiceAccount"),
-                    ("audit-policy-file", &path("audit-policy.yaml")),
-                    ("audit-log-path", &path("audit.log")),
-                    // Requests of one test must not wait for those of another.
-                    ("max-requests-inflight", "2000"),
-                    ("max-mutating-requests-inflight", "1000"),
-                ]),
+                &[
+                    flags(of_purpose),
+                    flags(&[
+                        ("etcd-servers", &client_url),
+                        ("advertise-address", &address.to_string()),
+                        ("secure-port", &api.to_string()),
+                        ("cert-dir", &path("certificates")),
+                        ("authorization-mode", "RBAC"),
+                        ("token-auth-file", &path("tokens.csv")),
+                        ("service-account-issuer", "https://kubernetes.default.svc"),
+                        ("service-account-key-file", &path("service-account.key")),
+                        (
+                            "service-account-signing-key-file",
+                            &path("service-account.key"),
+                        ),
+                        ("service-cluster-ip-range", "203.0.113.0/24"),
+                        ("audit-policy-file", &path("audit-policy.yaml")),
+                        ("audit-log-path", &path("audit.log")),
+                        // Requests of one test must not wait for those of another.
+                        ("max-requests-inflight", "2000"),
+                        ("max-mutating-requests-inflight", "1000"),
+                    ]),
+                ]
+                .concat(),
             ),
         ];
         let mut plane = Self {
-            server: format!("https://127.0.0.1:{api}"),
+            server: format!("https://{address}:{api}"),
             home: home.to_path_buf(),
             programs: Vec::new(),
         };
@@ -169,6 +205,16 @@ impl ControlPlane {
         self.programs.push(manager);
     }
 
+    /// Its programs, so that they can be stopped and started again.
+    pub fn programs(&mut self) -> &mut Vec<Program> {
+        &mut self.programs
+    }
+
+    /// What its kubeconfigs say of the server: its URL, and the file with its certificate.
+    pub fn server(&self) -> (&str, PathBuf) {
+        (&self.server, self.home.join("certificates/apiserver.crt"))
+    }
+
     /// The audit log's file.
     pub fn audit_log(&self) -> PathBuf {
         self.home.join("audit.log")
@@ -192,7 +238,7 @@ impl ControlPlane {
             "kind": "Config",
             "clusters": [{"name": "lab", "cluster": {
                 "server": self.server,
-                "certificate-authority": self.home.join("certificates/apiserver.crt"),
+                "certificate-authority": self.server().1,
             }}],
             "users": [{"name": user, "user": {"token": token}}],
             "contexts": [{"name": user, "context": {
@@ -216,7 +262,7 @@ impl ControlPlane {
     }
 }
 
-fn flags(values: &[(&str, &str)]) -> Vec<String> {
+pub(crate) fn flags(values: &[(&str, &str)]) -> Vec<String> {
     values
         .iter()
         .map(|(name, value)| format!("--{name}={value}"))

@@ -1,7 +1,7 @@
 //! A real Git server over HTTP for the tests: `git http-backend` as a CGI program behind axum, with
 //! basic auth, on bare repositories in a folder of its own. Faults are switched on while it runs.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -33,7 +33,7 @@ pub enum Moment {
 
 type Interruption = (Moment, Box<dyn FnOnce() + Send>);
 
-/// A running server. Stops with the test's runtime; the repositories go with it.
+/// A running server. Stops with the runtime that it was started in.
 pub struct GitServer {
     /// Where it listens.
     pub address: SocketAddr,
@@ -41,7 +41,9 @@ pub struct GitServer {
 }
 
 struct Shared {
-    root: tempfile::TempDir,
+    root: PathBuf,
+    /// Goes with the server where it has made its folder itself.
+    _own: Option<tempfile::TempDir>,
     password: Mutex<Option<(String, String)>>,
     faults: Mutex<Faults>,
     requests: Mutex<Vec<String>>,
@@ -49,10 +51,33 @@ struct Shared {
 }
 
 impl GitServer {
-    /// Starts a server on loopback. With `password` every request has to bring it.
+    /// Starts a server on loopback whose repositories go with it. With `password` every request
+    /// has to bring it.
     pub async fn start(password: Option<(&str, &str)>) -> GitServer {
+        let own = tempfile::tempdir().unwrap();
+        let root = own.path().to_path_buf();
+        let address = (Ipv4Addr::LOCALHOST, 0).into();
+        Self::serve(address, root, Some(own), password).await
+    }
+
+    /// Starts a server for the repositories below a folder that stays.
+    pub async fn serving(
+        address: SocketAddr,
+        root: PathBuf,
+        password: Option<(&str, &str)>,
+    ) -> GitServer {
+        Self::serve(address, root, None, password).await
+    }
+
+    async fn serve(
+        address: SocketAddr,
+        root: PathBuf,
+        own: Option<tempfile::TempDir>,
+        password: Option<(&str, &str)>,
+    ) -> GitServer {
         let shared = Arc::new(Shared {
-            root: tempfile::tempdir().unwrap(),
+            root,
+            _own: own,
             password: Mutex::new(password.map(|(user, pass)| (user.to_owned(), pass.to_owned()))),
             faults: Mutex::default(),
             requests: Mutex::default(),
@@ -62,7 +87,7 @@ impl GitServer {
             .fallback(handle)
             .layer(DefaultBodyLimit::max(64 << 20))
             .with_state(Arc::clone(&shared));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, app).await });
         GitServer { address, shared }
@@ -77,7 +102,7 @@ impl GitServer {
 
     /// The repository's path on disk.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.shared.root.path().join(name)
+        self.shared.root.join(name)
     }
 
     /// The repository's URL, without credentials.
@@ -205,7 +230,7 @@ async fn handle(
     };
     let mut child = tokio::process::Command::new("git")
         .arg("http-backend")
-        .env("GIT_PROJECT_ROOT", shared.root.path())
+        .env("GIT_PROJECT_ROOT", &shared.root)
         .env("GIT_HTTP_EXPORT_ALL", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("PATH_INFO", &path)

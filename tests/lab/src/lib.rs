@@ -15,6 +15,7 @@ pub mod audit;
 pub mod control_plane;
 pub mod git_http;
 pub mod gitops;
+pub mod node;
 pub mod objects;
 pub mod process;
 pub mod prometheus;
@@ -23,6 +24,9 @@ pub mod wait;
 
 /// Set to anything, it keeps the folder with the logs.
 pub const LOGS_VARIABLE: &str = "TIDEGATE_CLUSTER_LOGS";
+
+/// The name under which the harness itself owns fields.
+pub const MANAGER: &str = "lab";
 
 /// Where Tidegate is installed.
 pub const NAMESPACE: &str = "tidegate-system";

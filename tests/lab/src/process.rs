@@ -3,6 +3,7 @@
 //! Each is given a pipe as its standard input and ends when that pipe ends (`tests/cluster/
 //! kubernetes/main.go`). So it ends with this process, however this process ends.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct Program {
     name: String,
     log: PathBuf,
+    command: Command,
     child: Child,
 }
 
@@ -49,23 +51,53 @@ impl Program {
         Self::start(name, home, command)
     }
 
-    fn start(name: &str, home: &Path, mut command: Command) -> Self {
+    /// Starts a program that does not know the rule of the pipe where something else sees to its
+    /// end: a process namespace that goes with the harness.
+    pub fn start(name: &str, home: &Path, mut command: Command) -> Self {
         let log = home.join(format!("{name}.log"));
         let output = File::options()
             .create(true)
             .append(true)
             .open(&log)
             .unwrap();
-        let child = command
+        command
             .stdin(Stdio::piped())
             .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+            .stderr(output);
+        let child = spawned(name, &mut command);
         Self {
             name: name.to_owned(),
             log,
+            command,
             child,
+        }
+    }
+
+    /// Under which name it was started.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Ends it at once (SIGKILL).
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again as it was started, if it has ended.
+    pub fn start_again(&mut self) {
+        if !self.is_running() {
+            self.child = spawned(&self.name, &mut self.command);
         }
     }
 
@@ -76,16 +108,18 @@ impl Program {
         }
     }
 
+    /// Asks it to stop (SIGTERM).
+    pub fn terminate(&mut self) {
+        if self.is_running() {
+            let pid = Pid::from_child(&self.child);
+            kill_process(pid, Signal::TERM)
+                .unwrap_or_else(|error| panic!("{} cannot be stopped: {error}", self.name));
+        }
+    }
+
     /// Asks it to stop (SIGTERM) and waits until it has.
     pub async fn stop(&mut self) -> ExitStatus {
-        let asked = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status();
-        assert!(
-            asked.is_ok_and(|status| status.success()),
-            "{} cannot be stopped",
-            self.name
-        );
+        self.terminate();
         crate::wait::until(&format!("{} has stopped", self.name), async || {
             self.child.try_wait().unwrap()
         })
@@ -100,6 +134,12 @@ impl Program {
         let from = lines.len().saturating_sub(LOG_TAIL_LINES);
         lines[from..].join("\n")
     }
+}
+
+fn spawned(name: &str, command: &mut Command) -> Child {
+    command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{name} does not start: {error}"))
 }
 
 impl Drop for Program {

@@ -3,6 +3,7 @@
 use crate::process::{Program, free_ports};
 use crate::wait;
 use serde_json::{Value, json};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,7 +21,7 @@ struct Start {
     tools: PathBuf,
     home: PathBuf,
     name: String,
-    port: u16,
+    address: SocketAddr,
 }
 
 impl Prometheus {
@@ -37,17 +38,29 @@ impl Prometheus {
                 }],
             }],
         });
+        let address = (Ipv4Addr::LOCALHOST, port).into();
+        Self::serving(tools, home, name, address, &config).await
+    }
+
+    /// Starts one with a configuration of its own at an address, and waits until it answers.
+    pub async fn serving(
+        tools: &Path,
+        home: &Path,
+        name: &str,
+        address: SocketAddr,
+        config: &Value,
+    ) -> Self {
         // JSON is YAML.
         let file = home.join(format!("{name}.yaml"));
-        std::fs::write(file, serde_json::to_vec_pretty(&config).unwrap()).unwrap();
+        std::fs::write(file, serde_json::to_vec_pretty(config).unwrap()).unwrap();
         let start = Start {
             tools: tools.to_path_buf(),
             home: home.to_path_buf(),
             name: name.to_owned(),
-            port,
+            address,
         };
         let mut prometheus = Self {
-            url: format!("http://127.0.0.1:{port}"),
+            url: format!("http://{address}"),
             start,
             program: None,
         };
@@ -58,6 +71,11 @@ impl Prometheus {
     /// Where it answers.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The program alone, for whoever stops and starts it by himself.
+    pub fn into_program(self) -> Option<Program> {
+        self.program
     }
 
     /// Ends it: from now on its address refuses connections.
@@ -73,14 +91,14 @@ impl Prometheus {
             tools,
             home,
             name,
-            port,
+            address,
         } = &self.start;
         let path = |suffix: &str| home.join(format!("{name}{suffix}")).display().to_string();
         let mut command = Command::new(tools.join("prometheus"));
         command
             .arg(format!("--config.file={}", path(".yaml")))
             .arg(format!("--storage.tsdb.path={}", path("-data")))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg(format!("--web.listen-address={address}"))
             .arg("--log.level=warn");
         let mut program = Program::foreign(tools, home, name, &command);
         wait::until("Prometheus is ready", async || {

@@ -1,0 +1,94 @@
+//! `cargo xtask cluster`: clusters for a person to play with. What is done stands in `tests/lab`;
+//! here its program and those that it starts are built.
+
+use crate::process::{cargo, words};
+use crate::steps::TOOLS_VARIABLE;
+use crate::tools::{Level, Tools};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus};
+
+/// Does what the words after `cluster` say.
+pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => bail!("cluster: up, down, status, enter or play?"),
+    };
+    match command {
+        "play" if rest.is_empty() => play(root),
+        "up" => up(root, rest),
+        "down" | "status" | "enter" => {
+            let program = build(root, "--package tidegate-lab --bin tidegate-lab")?.join("tidegate-lab");
+            code(Command::new(program).args(arguments).status()?)
+        }
+        other => bail!("cluster: {other:?} is not known; there are up, down, status, enter, play"),
+    }
+}
+
+fn up(root: &Path, arguments: &[String]) -> Result<ExitCode> {
+    let folder = build(root, "--package tidegate-lab --bin tidegate-lab")?;
+    let missing = missing(&folder)?;
+    if !missing.is_empty() {
+        bail!("a node cannot be started here:\n{missing}");
+    }
+    let tools = Tools::build_all(root, Level::Node)?;
+    let folder = binaries(root)?;
+    let status = Command::new(folder.join("tidegate-lab"))
+        .arg("up")
+        .args(arguments)
+        .arg("--tools")
+        .arg(tools)
+        .arg("--repository")
+        .arg(root)
+        .arg("--binaries")
+        .arg(&folder)
+        .status()?;
+    code(status)
+}
+
+/// Builds what a node runs; returns the folder that has it.
+fn binaries(root: &Path) -> Result<PathBuf> {
+    build(
+        root,
+        "--package tidegate --package tidegate-lab --bin tidegate --bin tidegate-lab",
+    )
+}
+
+/// What this machine lacks for a node, a line each; empty where it lacks nothing.
+fn missing(folder: &Path) -> Result<String> {
+    let output = Command::new(folder.join("tidegate-lab"))
+        .arg("missing")
+        .output()
+        .context("tidegate-lab does not start")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn build(root: &Path, what: &str) -> Result<PathBuf> {
+    let mut command = cargo(root);
+    words(&mut command, "build --quiet --locked");
+    if !words(&mut command, what).status()?.success() {
+        bail!("the cluster's programs do not build");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    Ok(target.join("debug"))
+}
+
+/// Keeps a control plane running, with all that the scenarios have, until it is interrupted.
+fn play(root: &Path) -> Result<ExitCode> {
+    let tools = Tools::build_all(root, Level::ControlPlane)?;
+    let mut command = cargo(root);
+    words(
+        &mut command,
+        "test --quiet --locked --test it control_plane_scenarios -- --nocapture",
+    );
+    let status = command
+        .env(TOOLS_VARIABLE, tools)
+        .env("TIDEGATE_CLUSTER_KEEP", "1")
+        .status()?;
+    code(status)
+}
+
+fn code(status: ExitStatus) -> Result<ExitCode> {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(ExitCode::from(code.unwrap_or(1)))
+}
