@@ -18,7 +18,8 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
         "play" if rest.is_empty() => play(root),
         "up" => up(root, rest),
         "down" | "status" | "enter" => {
-            let program = build(root, "--package tidegate-lab --bin tidegate-lab")?.join("tidegate-lab");
+            let program =
+                build(root, "--package tidegate-lab --bin tidegate-lab")?.join("tidegate-lab");
             code(Command::new(program).args(arguments).status()?)
         }
         other => bail!("cluster: {other:?} is not known; there are up, down, status, enter, play"),

@@ -60,6 +60,8 @@ const PORT: u16 = 6443;
 pub struct ControlPlane {
     server: String,
     home: PathBuf,
+    /// What a kubeconfig has as its namespace.
+    namespace: &'static str,
     programs: Vec<Program>,
 }
 
@@ -157,6 +159,10 @@ impl ControlPlane {
         let mut plane = Self {
             server: format!("https://{address}:{api}"),
             home: home.to_path_buf(),
+            namespace: match purpose {
+                Purpose::Paper => crate::NAMESPACE,
+                Purpose::Node(_) => "default",
+            },
             programs: Vec::new(),
         };
         let kubeconfig = plane.kubeconfig(ADMINISTRATOR, ADMINISTRATOR);
@@ -193,6 +199,8 @@ impl ControlPlane {
                 ("secure-port", &port.to_string()),
                 ("bind-address", "127.0.0.1"),
                 ("cert-dir", &path("certificates-manager")),
+                // It would make the usual one on the machine.
+                ("flex-volume-plugin-dir", &path("volume-plugins")),
                 ("leader-elect", "false"),
                 ("controllers", controllers),
                 ("root-ca-file", &path("certificates/apiserver.crt")),
@@ -242,7 +250,7 @@ impl ControlPlane {
             }}],
             "users": [{"name": user, "user": {"token": token}}],
             "contexts": [{"name": user, "context": {
-                "cluster": "lab", "user": user, "namespace": crate::NAMESPACE,
+                "cluster": "lab", "user": user, "namespace": self.namespace,
             }}],
             "current-context": user,
         });

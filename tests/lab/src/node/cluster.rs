@@ -98,10 +98,13 @@ pub fn down(name: &str) -> Result<bool, String> {
 
 /// Removes what is left of clusters that nobody holds any more. Returns their names.
 pub fn sweep() -> Result<Vec<String>, String> {
+    let _lock = lock()?;
+    sweep_locked()
+}
+
+fn sweep_locked() -> Result<Vec<String>, String> {
     let mut swept = Vec::new();
     for state in State::all() {
-        // Another `up` may be about to start it: its lock says so.
-        let Some(_lock) = lock(&state) else { continue };
         if state.holders().is_empty() {
             state.remove()?;
             swept.push(state.name().to_owned());
@@ -208,12 +211,14 @@ pub fn log(state: &State) -> PathBuf {
     state.path("supervisor.log")
 }
 
-/// Held while a cluster of this name is started.
-fn lock(state: &State) -> Option<File> {
-    let file = state.folder().with_extension("lock");
-    let file = File::create(file).ok()?;
-    file.try_lock().ok()?;
-    Some(file)
+/// Held from a cluster's folder being made until its first process is there: without it somebody
+/// else's sweep could take the folder away in between.
+fn lock() -> Result<File, String> {
+    let file = State::base().join("lock");
+    let locked = fs::create_dir_all(State::base())
+        .and_then(|()| File::create(&file))
+        .and_then(|file| file.lock().map(|()| file));
+    locked.map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn start(name: &str, options: &Options) -> Result<(State, Child), String> {
@@ -226,13 +231,10 @@ fn start(name: &str, options: &Options) -> Result<(State, Child), String> {
         return Err(taken);
     }
     let failed = |error: std::io::Error| format!("{}: {error}", state.folder().display());
-    if let Some(base) = state.folder().parent() {
-        fs::create_dir_all(base).map_err(failed)?;
-    }
-    for left in sweep()? {
+    let _lock = lock()?;
+    for left in sweep_locked()? {
         eprintln!("removed what was left of cluster {left:?}");
     }
-    let _lock = lock(&state).ok_or_else(|| format!("a cluster {name:?} is being started"))?;
     fs::create_dir(state.folder()).map_err(failed)?;
     fs::create_dir(state.path("tmp")).map_err(failed)?;
     state.set_options(options).map_err(failed)?;
@@ -265,9 +267,12 @@ fn start(name: &str, options: &Options) -> Result<(State, Child), String> {
         .stderr(output)
         // Ctrl-C is for whoever waits, not for the cluster.
         .process_group(0);
-    let unshare = command
+    let mut unshare = command
         .spawn()
         .map_err(|error| format!("unshare does not start: {error}"))?;
+    while state.holders().is_empty() && matches!(unshare.try_wait(), Ok(None)) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     Ok((state, unshare))
 }
 

@@ -76,10 +76,16 @@ impl State {
         })
     }
 
+    /// The folder of all folders.
+    pub fn base() -> &'static Path {
+        Path::new(BASE)
+    }
+
     /// All that have a folder.
     pub fn all() -> Vec<Self> {
         let entries = fs::read_dir(BASE).into_iter().flatten().flatten();
         let mut all: Vec<Self> = entries
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
             .filter_map(|entry| Self::of(&entry.file_name().to_string_lossy()).ok())
             .collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
