@@ -318,7 +318,13 @@ fn nobody_knows_whom_he_must_not_know() {
 #[test]
 fn every_file_keeps_the_house_rules() {
     check_all(
-        &sources(&["src", "load-tests/src", "xtask/src", "tests/it", "tests/lab"]),
+        &sources(&[
+            "src",
+            "load-tests/src",
+            "xtask/src",
+            "tests/it",
+            "tests/lab",
+        ]),
         untidy,
     );
     for (file, reason) in LONG_FILES {

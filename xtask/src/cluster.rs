@@ -49,10 +49,9 @@ fn up(root: &Path, arguments: &[String]) -> Result<ExitCode> {
 
 /// Builds what a node runs; returns the folder that has it.
 fn binaries(root: &Path) -> Result<PathBuf> {
-    build(
-        root,
-        "--package tidegate --package tidegate-lab --bin tidegate --bin tidegate-lab",
-    )
+    let what = "--package tidegate --package tidegate-lab --package tidegate-load-tests \
+                --bin tidegate --bin tidegate-lab --bin app";
+    build(root, what)
 }
 
 /// What this machine lacks for a node, a line each; empty where it lacks nothing.

@@ -53,7 +53,6 @@ fn run(arguments: &[String]) -> Result<ExitCode, String> {
             return Ok(supervisor::init(&State::of(&name.to_string_lossy())?));
         }
         "supervise" => supervisor::supervise(&State::of(rest.first().ok_or(USAGE)?)?),
-        "pause" => pause()?,
         _ => return Err(USAGE.to_owned()),
     }
     Ok(ExitCode::SUCCESS)
@@ -162,18 +161,4 @@ fn enter_with(arguments: &[String]) -> Result<ExitCode, String> {
         .map_err(|error| format!("{:?} does not start: {error}", command.get_program()))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.unwrap_or(1)))
-}
-
-/// Waits for SIGTERM, as the container that holds a pod's namespaces does.
-fn pause() -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
-    runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-        terminate.recv().await;
-        Ok(())
-    })
 }

@@ -13,6 +13,9 @@ use std::process::{Command, Stdio};
 /// Who runs in it when nobody else is named: neither root nor anybody of the machine.
 const USER: u32 = 65532;
 
+/// Whom programs trust, here and in an image.
+pub const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// What an image is made of.
 pub struct Image {
     name: String,
@@ -45,6 +48,13 @@ impl Image {
     pub fn with_arguments(mut self, arguments: &[&str]) -> Self {
         self.entrypoint
             .extend(arguments.iter().map(|&word| word.to_owned()));
+        self
+    }
+
+    /// Adds the machine's list of authorities, without which no HTTPS client can be made.
+    #[must_use]
+    pub fn with_authorities(mut self) -> Self {
+        self.files.insert(AUTHORITIES.into(), AUTHORITIES.into());
         self
     }
 

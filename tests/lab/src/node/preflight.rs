@@ -1,5 +1,6 @@
 //! What a machine lacks for a node, said before anything is started, with what mends it.
 
+use super::images::AUTHORITIES;
 use super::state::State;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -21,6 +22,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("ldd", "libc-bin"),
     ("strip", "binutils"),
     ("git", "git"),
+    (AUTHORITIES, "ca-certificates"),
 ];
 
 /// What this machine lacks, a line each; empty where a node can be started.

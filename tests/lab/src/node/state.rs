@@ -38,7 +38,7 @@ pub struct Options {
     pub tools: PathBuf,
     /// The repository, for the chart.
     pub repository: PathBuf,
-    /// The folder with `tidegate`, and with `app` where it is built.
+    /// The folder with `tidegate` and `app`.
     pub binaries: PathBuf,
     /// Whether Tidegate is installed.
     pub tidegate: bool,

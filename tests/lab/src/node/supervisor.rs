@@ -2,8 +2,7 @@
 //! supervisor starts everything else, says when all of it answers, and stops and starts programs
 //! when a test asks.
 
-use super::components::{self, PAUSE};
-use super::images::{self, Image};
+use super::components;
 use super::state::{Options, Ready, State};
 use super::{
     ADDRESS, GIT_PORT, NODE, PROMETHEUS_PORT, SUPERVISOR_PORT, TRAEFIK_PORT, network, tidegate,
@@ -281,7 +280,7 @@ fn load_images(state: &State, options: &Options) -> Loading {
     let socket = state.path("run/containerd/containerd.sock");
     let (state, options) = (state.clone(), options.clone());
     let (pause_loaded, pause_is_there) = tokio::sync::oneshot::channel::<()>();
-    let own = state.clone();
+    let (own, to_load) = (state.clone(), options.clone());
     let pause = tokio::task::spawn_blocking(move || {
         let deadline = Instant::now() + wait::DEADLINE;
         // The socket is there a moment before anybody answers at it.
@@ -294,11 +293,7 @@ fn load_images(state: &State, options: &Options) -> Loading {
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        let program = stand_in()?;
-        images::load(
-            &own,
-            &Image::new(PAUSE, &program)?.with_arguments(&["pause"]),
-        )?;
+        tidegate::load_pause(&own, &to_load)?;
         let _ = pause_loaded.send(());
         Ok(())
     });
@@ -309,11 +304,6 @@ fn load_images(state: &State, options: &Options) -> Loading {
         tidegate::load_images(&state, &options)
     });
     Loading { pause, others }
-}
-
-/// This program: it knows how to be a pause container.
-fn stand_in() -> Result<PathBuf, String> {
-    std::env::current_exe().map_err(|error| format!("this program is not found: {error}"))
 }
 
 fn gateway_crds(tools: &Path) -> Vec<kube::api::DynamicObject> {

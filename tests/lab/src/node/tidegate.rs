@@ -1,5 +1,6 @@
 //! Tidegate as its users have it: images, the chart, Helm, the rights of real ServiceAccounts.
 
+use super::components::PAUSE;
 use super::images::{self, Image};
 use super::state::{Options, State};
 use super::{ADDRESS, GIT_PORT, PROMETHEUS_PORT};
@@ -33,19 +34,27 @@ stringData: {{username: {USER}, password: {PASSWORD}}}
     )
 }
 
-/// Loads the images of Tidegate and of the tested application, where they are built.
+/// Loads the image that every pod needs: the tested application knows how to be it.
+pub fn load_pause(state: &State, options: &Options) -> Result<(), String> {
+    let app = state.path("app");
+    images::stripped(&options.binaries.join("app"), &app)?;
+    images::load(state, &Image::new(PAUSE, &app)?.with_arguments(&["pause"]))
+}
+
+/// Loads the images of the tested application and of Tidegate, after that of `pause`.
 pub fn load_images(state: &State, options: &Options) -> Result<(), String> {
     let built = |name: &str| options.binaries.join(name);
-    if built("app").is_file() {
-        let app = state.path("app");
-        images::stripped(&built("app"), &app)?;
-        images::load(state, &Image::new("app:lab", &app)?)?;
-    }
+    images::load(state, &Image::new("app:lab", &state.path("app"))?)?;
     if options.tidegate {
         let tidegate = state.path("tidegate");
         images::stripped(&built("tidegate"), &tidegate)?;
-        images::load(state, &Image::new(&format!("tidegate:{TAG}"), &tidegate)?)?;
-        let writer = Image::new(&format!("tidegate-git-writer:{TAG}"), &tidegate)?.with_git()?;
+        images::load(
+            state,
+            &Image::new(&format!("tidegate:{TAG}"), &tidegate)?.with_authorities(),
+        )?;
+        let writer = Image::new(&format!("tidegate-git-writer:{TAG}"), &tidegate)?
+            .with_authorities()
+            .with_git()?;
         images::load(state, &writer)?;
     }
     Ok(())
