@@ -50,7 +50,7 @@ fn up(root: &Path, arguments: &[String]) -> Result<ExitCode> {
 /// Builds what a node runs; returns the folder that has it.
 fn binaries(root: &Path) -> Result<PathBuf> {
     let what = "--package tidegate --package tidegate-lab --package tidegate-load-tests \
-                --bin tidegate --bin tidegate-lab --bin app";
+                --bin tidegate --bin kubectl-tidegate --bin tidegate-lab --bin app";
     build(root, what)
 }
 

@@ -10,6 +10,7 @@ use kube::{Api, Client, ResourceExt, discovery};
 use serde_json::{Value, json};
 use tidegate::api::crds;
 use tidegate_lab::objects::apply;
+use tidegate_lab::wait;
 
 /// A CRD must fit into etcd and into an annotation several times over.
 const LARGEST_CRD: usize = 200_000;
@@ -127,28 +128,35 @@ pub async fn transitions(bench: Bench) {
     assert!(refused(other).await.contains("spec.selector is immutable"));
 
     let (api, _) = api(&lab.client, namespace, &rollout()).await;
-    let progressing = Patch::Merge(json!({"status": {"phase": "Progressing"}}));
-    api.patch_status("checkout", &PatchParams::default(), &progressing)
-        .await
-        .unwrap();
+    let phase = async |phase: &str| {
+        let status = Patch::Merge(json!({"status": {"phase": phase}}));
+        api.patch_status("checkout", &PatchParams::default(), &status)
+            .await
+            .unwrap();
+    };
     let blue_green = json!({"spec": {"strategy": {
         "canary": null, "blueGreen": {"activeService": "checkout"},
     }}});
-    let message = refused(blue_green.clone()).await;
-    assert!(
-        message.contains("cannot be exchanged while a rollout is in progress"),
-        "{message}"
-    );
-    let healthy = Patch::Merge(json!({"status": {"phase": "Healthy"}}));
-    api.patch_status("checkout", &PatchParams::default(), &healthy)
-        .await
-        .unwrap();
     let mut object = rollout();
     json_patch::merge(&mut object, &blue_green);
-    dry_run(&lab.client, namespace, &object)
-        .await
-        .expect("between rollouts it may change");
+    // The controller writes the status too, and may do it in between.
+    wait::until_ok("a rollout in progress keeps its strategy", async || {
+        phase("Progressing").await;
+        match dry_run(&lab.client, namespace, &object).await {
+            Err(message) if message.contains(IN_PROGRESS) => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    wait::until_ok("between rollouts it may change", async || {
+        phase("Healthy").await;
+        dry_run(&lab.client, namespace, &object).await
+    })
+    .await;
 }
+
+/// What is said of a strategy that may not change now.
+const IN_PROGRESS: &str = "cannot be exchanged while a rollout is in progress";
 
 /// Server-side apply that writes nothing, as strict about unknown fields as kubectl.
 async fn dry_run(client: &Client, namespace: &str, object: &Value) -> Result<(), String> {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use tidegate_lab::node::cluster::{self, enter};
+use tidegate_lab::node::cluster::{self, Attached, enter};
 use tidegate_lab::node::state::{Options, Ready, State};
 use tidegate_lab::node::{ADDRESS, GIT_PORT, PROMETHEUS_PORT, preflight, supervisor};
 use tidegate_lab::repository::{PASSWORD, USER};
@@ -14,7 +14,7 @@ use tidegate_lab::repository::{PASSWORD, USER};
 const NAME: &str = "lab";
 
 const USAGE: &str =
-    "tidegate-lab up [NAME] --tools DIR --repository DIR --binaries DIR [--without-tidegate]
+    "tidegate-lab up [NAME] --tools DIR --repository DIR --binaries DIR [--without-tidegate] [--attached]
 tidegate-lab down [NAME] | status | missing | enter NAME [--] PROGRAM [ARGUMENT]...";
 
 fn main() -> ExitCode {
@@ -61,7 +61,7 @@ fn run(arguments: &[String]) -> Result<ExitCode, String> {
 fn up(arguments: &[String]) -> Result<(), String> {
     let mut name = NAME.to_owned();
     let (mut tools, mut repository, mut binaries) = (None, None, None);
-    let mut tidegate = true;
+    let (mut tidegate, mut attached) = (true, false);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let place = match argument.as_str() {
@@ -70,6 +70,10 @@ fn up(arguments: &[String]) -> Result<(), String> {
             "--binaries" => &mut binaries,
             "--without-tidegate" => {
                 tidegate = false;
+                continue;
+            }
+            "--attached" => {
+                attached = true;
                 continue;
             }
             flag if flag.starts_with('-') => return Err(format!("{flag} is not known\n{USAGE}")),
@@ -82,12 +86,22 @@ fn up(arguments: &[String]) -> Result<(), String> {
         *place = Some(std::fs::canonicalize(folder).map_err(|error| format!("{folder}: {error}"))?);
     }
     let options = Options {
+        program: std::env::current_exe().map_err(|error| error.to_string())?,
         tools: tools.ok_or(USAGE)?,
         repository: repository.ok_or(USAGE)?,
         binaries: binaries.ok_or(USAGE)?,
         tidegate,
-        attached: false,
+        attached,
     };
+    if attached {
+        let cluster = Attached::up(&name, &options)?;
+        println!(
+            "{}",
+            introduction(cluster.state(), cluster.ready(), &options)
+        );
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        return Ok(());
+    }
     let (state, ready) = cluster::up(&name, &options)?;
     println!("{}", introduction(&state, &ready, &options));
     Ok(())

@@ -239,10 +239,6 @@ fn start(name: &str, options: &Options) -> Result<(State, Child), String> {
     fs::create_dir(state.path("tmp")).map_err(failed)?;
     state.set_options(options).map_err(failed)?;
     let output = File::create(log(&state)).map_err(failed)?;
-    let program = std::env::var_os(PROGRAM_VARIABLE)
-        .map(PathBuf::from)
-        .map_or_else(std::env::current_exe, Ok)
-        .map_err(failed)?;
     let mut command = Command::new("unshare");
     command
         .args([
@@ -254,7 +250,7 @@ fn start(name: &str, options: &Options) -> Result<(State, Child), String> {
             "--mount-proc",
             "--",
         ])
-        .arg(program)
+        .arg(&options.program)
         .arg(super::state::INIT)
         .arg(state.folder())
         .env("TMPDIR", state.path("tmp"))
@@ -275,9 +271,6 @@ fn start(name: &str, options: &Options) -> Result<(State, Child), String> {
     }
     Ok((state, unshare))
 }
-
-/// Names the program that has the supervisor in it, where it is not the one that is running.
-pub const PROGRAM_VARIABLE: &str = "TIDEGATE_LAB";
 
 fn until_ready(state: &State, unshare: &mut Child) -> Result<Ready, String> {
     let deadline = Instant::now() + DEADLINE;

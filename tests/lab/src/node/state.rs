@@ -24,6 +24,9 @@ pub const INIT: &str = "init";
 /// How long the kernel may take to end a cluster's processes, and a cgroup to be empty after that.
 const END: Duration = Duration::from_secs(30);
 
+/// How often is looked whether something has ended.
+const PERIOD: Duration = Duration::from_millis(20);
+
 /// A cluster's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
@@ -34,6 +37,8 @@ pub struct State {
 /// What the supervisor is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
+    /// The program `tidegate-lab`, which has the supervisor in it.
+    pub program: PathBuf,
     /// The folder with the built programs.
     pub tools: PathBuf,
     /// The repository, for the chart.
@@ -192,33 +197,42 @@ impl State {
     /// mounts and the network.
     pub fn kill(&self) -> Result<(), String> {
         let deadline = Instant::now() + END;
+        let mut killed = Vec::new();
         loop {
             let holders = self.holders();
-            if holders.is_empty() {
+            let first_is_there = holders.iter().any(|holder| holder.is_first);
+            for holder in holders {
+                // The other one buries the first, and ends with it.
+                if first_is_there && !holder.is_first {
+                    continue;
+                }
+                let _ = kill_process(holder.pid, Signal::KILL);
+                if !killed.contains(&holder.pid) {
+                    killed.push(holder.pid);
+                }
+            }
+            // One that is ending has no command line any more; it is over when it is gone.
+            killed.retain(|pid| is_alive(*pid));
+            if killed.is_empty() && self.holders().is_empty() {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("{}: {holders:?} do not end", self.name));
+                return Err(format!("{}: {killed:?} do not end", self.name));
             }
-            for holder in holders {
-                let _ = kill_process(holder.pid, Signal::KILL);
-            }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(PERIOD);
         }
     }
 
-    /// Removes what no namespace has taken with it: the cgroups and the folder.
+    /// Removes what no namespace has taken with it: the cgroups and the folder. Whoever is about
+    /// to end may still hold one or write into the other.
     pub fn remove(&self) -> Result<(), String> {
+        let deadline = Instant::now() + END;
         for cgroup in self.cgroups() {
-            remove_cgroup(&cgroup, Instant::now() + END)
+            remove_cgroup(&cgroup, deadline)
                 .map_err(|error| format!("{} stays: {error}", cgroup.display()))?;
         }
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(format!("{} stays: {error}", self.folder.display()))
-            }
-            _ => Ok(()),
-        }
+        persistently(deadline, || fs::remove_dir_all(&self.folder))
+            .map_err(|error| format!("{} stays: {error}", self.folder.display()))
     }
 }
 
@@ -242,14 +256,25 @@ fn remove_cgroup(cgroup: &Path, deadline: Instant) -> io::Result<()> {
             remove_cgroup(&entry.path(), deadline)?;
         }
     }
+    persistently(deadline, || fs::remove_dir(cgroup))
+}
+
+/// Tries to remove something until it is gone.
+fn persistently(deadline: Instant, remove: impl Fn() -> io::Result<()>) -> io::Result<()> {
     loop {
-        match fs::remove_dir(cgroup) {
+        match remove() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if Instant::now() > deadline => return Err(error),
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            Err(_) => std::thread::sleep(PERIOD),
             Ok(()) => return Ok(()),
         }
     }
+}
+
+/// Whether a process is there and has not ended.
+fn is_alive(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 fn read<T: for<'a> Deserialize<'a>>(file: &Path) -> io::Result<T> {

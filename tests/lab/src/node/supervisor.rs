@@ -26,7 +26,7 @@ use rustix::process::{Pid, WaitOptions, wait as wait_for_child};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
@@ -106,7 +106,7 @@ pub fn supervise(state: &State) {
     end(state);
 }
 
-/// Puts a `kubectl` beside the cluster, for whoever enters it.
+/// Puts `kubectl` and its plugin beside the cluster, for whoever enters it.
 fn kubectl(state: &State, options: &Options) {
     let folder = state.path("bin");
     fs::create_dir_all(&folder).unwrap();
@@ -115,6 +115,8 @@ fn kubectl(state: &State, options: &Options) {
     let script = format!("#!/bin/sh\nexec '{}' kubectl \"$@\"\n", binary.display());
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let plugin = "kubectl-tidegate";
+    symlink(options.binaries.join(plugin), folder.join(plugin)).unwrap();
 }
 
 /// Ends everything from inside: nobody outside may be there any more to do it.
@@ -368,6 +370,9 @@ async fn prometheus(state: &State, options: &Options, plane: &ControlPlane) -> P
                      "source_labels": ["__meta_kubernetes_pod_container_port_name"]},
                     {"action": "labelmap", "regex": "__meta_kubernetes_pod_label_(.+)"},
                     {"source_labels": ["__meta_kubernetes_pod_label_app"], "target_label": "service"},
+                    // As operators of Prometheus name it.
+                    {"source_labels": ["__meta_kubernetes_namespace", "__meta_kubernetes_pod_label_app"],
+                     "separator": "/", "target_label": "job"},
                     {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
                     {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
                 ],
