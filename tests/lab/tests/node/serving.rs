@@ -176,7 +176,7 @@ impl Lab {
     /// Prometheus has found the pods and scrapes them.
     async fn prometheus(&self) {
         let url = format!("http://{ADDRESS}:{PROMETHEUS_PORT}/api/v1/query");
-        let query = "count(http_requests_total{namespace=\"shop\",job=\"shop/three\"})";
+        let query = "count(count by (pod) (http_requests_total{job=\"shop/three\"}))";
         wait::until_ok("Prometheus has the requests of three pods", async || {
             let mut asked = reqwest::Url::parse(&url).unwrap();
             asked.query_pairs_mut().append_pair("query", query);
