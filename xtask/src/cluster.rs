@@ -1,8 +1,9 @@
 //! `cargo xtask cluster`: clusters for a person to play with. What is done stands in `tests/lab`;
 //! here its program and those that it starts are built.
 
-use crate::process::{cargo, words};
+use crate::process::{cargo, run_tests, words};
 use crate::steps::TOOLS_VARIABLE;
+use crate::summary::Outcome;
 use crate::tools::{Level, Tools};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -18,8 +19,7 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
         "play" if rest.is_empty() => play(root),
         "up" => up(root, rest),
         "down" | "status" | "enter" => {
-            let program =
-                build(root, "--package tidegate-lab --bin tidegate-lab")?.join("tidegate-lab");
+            let program = build(root, LAB)?.join("tidegate-lab");
             code(Command::new(program).args(arguments).status()?)
         }
         other => bail!("cluster: {other:?} is not known; there are up, down, status, enter, play"),
@@ -27,13 +27,13 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
 }
 
 fn up(root: &Path, arguments: &[String]) -> Result<ExitCode> {
-    let folder = build(root, "--package tidegate-lab --bin tidegate-lab")?;
+    let folder = build(root, LAB)?;
     let missing = missing(&folder)?;
     if !missing.is_empty() {
         bail!("a node cannot be started here:\n{missing}");
     }
     let tools = Tools::build_all(root, Level::Node)?;
-    let folder = binaries(root)?;
+    let folder = build(root, ALL)?;
     let status = Command::new(folder.join("tidegate-lab"))
         .arg("up")
         .args(arguments)
@@ -47,12 +47,41 @@ fn up(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     code(status)
 }
 
-/// Builds what a node runs; returns the folder that has it.
-fn binaries(root: &Path) -> Result<PathBuf> {
-    let what = "--package tidegate --package tidegate-lab --package tidegate-load-tests \
-                --bin tidegate --bin kubectl-tidegate --bin tidegate-lab --bin app";
-    build(root, what)
+/// Whether it is worth while to build what only a node needs.
+pub fn is_root() -> bool {
+    let said = Command::new("id").arg("-u").output();
+    said.is_ok_and(|said| said.stdout.trim_ascii() == b"0")
 }
+
+/// The node level's own tests.
+pub fn test(root: &Path, tools: &Path) -> Result<Outcome> {
+    let missing = missing(&build(root, LAB)?)?;
+    if !missing.is_empty() {
+        return Ok(Outcome::Skipped(missing.replace('\n', "; ")));
+    }
+    let binaries = build(root, ALL)?;
+    let mut command = cargo(root);
+    words(&mut command, "test --locked");
+    words(&mut command, PACKAGES);
+    // One cluster after the other: a machine for tests is small.
+    words(&mut command, "--test node -- --nocapture --test-threads=1");
+    run_tests(
+        command
+            .env(TOOLS_VARIABLE, tools)
+            .env("TIDEGATE_NODE_BINARIES", binaries)
+            .env("RUST_BACKTRACE", "0"),
+    )
+}
+
+/// What is built together, always: another selection would have other features, and build what
+/// they share once more.
+const PACKAGES: &str = "--package tidegate --package tidegate-lab --package tidegate-load-tests";
+
+/// The program that starts and ends clusters.
+const LAB: &str = "--bin tidegate-lab";
+
+/// That, and what a node runs.
+const ALL: &str = "--bin tidegate-lab --bin tidegate --bin kubectl-tidegate --bin app";
 
 /// What this machine lacks for a node, a line each; empty where it lacks nothing.
 fn missing(folder: &Path) -> Result<String> {
@@ -63,10 +92,12 @@ fn missing(folder: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn build(root: &Path, what: &str) -> Result<PathBuf> {
+/// Builds programs; returns the folder that has them.
+fn build(root: &Path, programs: &str) -> Result<PathBuf> {
     let mut command = cargo(root);
     words(&mut command, "build --quiet --locked");
-    if !words(&mut command, what).status()?.success() {
+    words(&mut command, PACKAGES);
+    if !words(&mut command, programs).status()?.success() {
         bail!("the cluster's programs do not build");
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);

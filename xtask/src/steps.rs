@@ -1,6 +1,7 @@
 //! The steps of `cargo xtask test`. To add one: write its function, and give it a line in
 //! [`STEPS`].
 
+use crate::cluster;
 use crate::process::{cargo, run, run_tests, words};
 use crate::summary::{Outcome, Summary};
 use crate::tools::{Level, Tools};
@@ -68,6 +69,11 @@ pub const STEPS: &[Step] = &[
         "a real API server, Prometheus and Git server",
         control_plane,
     )),
+    with_tools(step(
+        "node",
+        "a real node: pods, a gateway, Tidegate installed by its chart",
+        node,
+    )),
 ];
 
 /// Names the folder with the built programs to the tests; without it they skip by name.
@@ -76,13 +82,16 @@ pub const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
 /// What the steps work on.
 struct World {
     root: PathBuf,
+    level: Level,
     tools: OnceLock<Result<PathBuf, String>>,
 }
 
 impl World {
     /// The folder with the Go programs, or why there is none.
     fn tools(&self) -> Result<&Path, Outcome> {
-        let built = self.tools.get_or_init(|| build_tools(&self.root));
+        let built = self
+            .tools
+            .get_or_init(|| build_tools(&self.root, self.level));
         match built {
             Ok(folder) => Ok(folder),
             Err(why) if why == "go not found" => Err(Outcome::Skipped(why.clone())),
@@ -91,8 +100,8 @@ impl World {
     }
 }
 
-fn build_tools(root: &Path) -> Result<PathBuf, String> {
-    Tools::build_all(root, Level::ControlPlane).map_err(|error| format!("{error:#}"))
+fn build_tools(root: &Path, level: Level) -> Result<PathBuf, String> {
+    Tools::build_all(root, level).map_err(|error| format!("{error:#}"))
 }
 
 fn chart(world: &World) -> Result<Outcome> {
@@ -127,6 +136,19 @@ fn control_plane(world: &World) -> Result<Outcome> {
             .env(TOOLS_VARIABLE, tools)
             .env("RUST_BACKTRACE", "0"),
     )
+}
+
+fn node(world: &World) -> Result<Outcome> {
+    if !cluster::is_root() {
+        return Ok(Outcome::Skipped("not root".to_owned()));
+    }
+    if let Some(missing) = git_http_backend_missing() {
+        return Ok(Outcome::Skipped(missing));
+    }
+    match world.tools() {
+        Ok(tools) => cluster::test(&world.root, tools),
+        Err(outcome) => Ok(outcome),
+    }
 }
 
 /// Why no repository can be served over HTTP, if that is so.
@@ -197,11 +219,16 @@ fn names() -> String {
 /// Runs the steps and prints the closing table. A step that fails stops none of the others.
 pub fn test(root: &Path, selection: &Selection) -> Result<ExitCode> {
     let begun = Instant::now();
+    let wanted = |step: &&Step| selection.leaves_out(step.name).is_none();
+    let with_node = STEPS.iter().filter(wanted).any(|step| step.name == "node");
     let world = World {
         root: root.to_path_buf(),
+        level: match with_node && cluster::is_root() {
+            true => Level::Node,
+            false => Level::ControlPlane,
+        },
         tools: OnceLock::new(),
     };
-    let wanted = |step: &&Step| selection.leaves_out(step.name).is_none();
 
     // The Go programs are built beside the Rust steps: together they use the machine better.
     let mut builder: Option<JoinHandle<_>> = STEPS
@@ -209,8 +236,8 @@ pub fn test(root: &Path, selection: &Selection) -> Result<ExitCode> {
         .filter(wanted)
         .any(|step| step.needs_tools)
         .then(|| {
-            let root = world.root.clone();
-            std::thread::spawn(move || build_tools(&root))
+            let (root, level) = (world.root.clone(), world.level);
+            std::thread::spawn(move || build_tools(&root, level))
         });
 
     let mut summary = Summary::default();

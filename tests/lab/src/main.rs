@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use tidegate_lab::git_http::GitServer;
 use tidegate_lab::node::cluster::{self, Attached, enter};
 use tidegate_lab::node::state::{Options, Ready, State};
 use tidegate_lab::node::{ADDRESS, GIT_PORT, PROMETHEUS_PORT, preflight, supervisor};
@@ -53,6 +54,7 @@ fn run(arguments: &[String]) -> Result<ExitCode, String> {
             return Ok(supervisor::init(&State::of(&name.to_string_lossy())?));
         }
         "supervise" => supervisor::supervise(&State::of(rest.first().ok_or(USAGE)?)?),
+        "git-server" => git_server(Path::new(rest.first().ok_or(USAGE)?))?,
         _ => return Err(USAGE.to_owned()),
     }
     Ok(ExitCode::SUCCESS)
@@ -175,4 +177,16 @@ fn enter_with(arguments: &[String]) -> Result<ExitCode, String> {
         .map_err(|error| format!("{:?} does not start: {error}", command.get_program()))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.unwrap_or(1)))
+}
+
+/// Serves the repositories below a folder at the node's address.
+fn git_server(repositories: &Path) -> Result<(), String> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let address = (ADDRESS, GIT_PORT).into();
+        let password = Some((USER, PASSWORD));
+        let _server = GitServer::serving(address, repositories.to_path_buf(), password).await;
+        std::future::pending::<()>().await;
+        Ok(())
+    })
 }

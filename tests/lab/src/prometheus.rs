@@ -38,21 +38,8 @@ impl Prometheus {
                 }],
             }],
         });
+        configure(home, name, &config);
         let address = (Ipv4Addr::LOCALHOST, port).into();
-        Self::serving(tools, home, name, address, &config).await
-    }
-
-    /// Starts one with a configuration of its own at an address, and waits until it answers.
-    pub async fn serving(
-        tools: &Path,
-        home: &Path,
-        name: &str,
-        address: SocketAddr,
-        config: &Value,
-    ) -> Self {
-        // JSON is YAML.
-        let file = home.join(format!("{name}.yaml"));
-        std::fs::write(file, serde_json::to_vec_pretty(config).unwrap()).unwrap();
         let start = Start {
             tools: tools.to_path_buf(),
             home: home.to_path_buf(),
@@ -73,11 +60,6 @@ impl Prometheus {
         &self.url
     }
 
-    /// The program alone, for whoever stops and starts it by himself.
-    pub fn into_program(self) -> Option<Program> {
-        self.program
-    }
-
     /// Ends it: from now on its address refuses connections.
     pub async fn stop(&mut self) {
         if let Some(mut program) = self.program.take() {
@@ -93,20 +75,9 @@ impl Prometheus {
             name,
             address,
         } = &self.start;
-        let path = |suffix: &str| home.join(format!("{name}{suffix}")).display().to_string();
-        let mut command = Command::new(tools.join("prometheus"));
-        command
-            .arg(format!("--config.file={}", path(".yaml")))
-            .arg(format!("--storage.tsdb.path={}", path("-data")))
-            .arg(format!("--web.listen-address={address}"))
-            .arg("--log.level=warn");
+        let command = command(tools, home, name, *address);
         let mut program = Program::foreign(tools, home, name, &command);
-        wait::until("Prometheus is ready", async || {
-            program.assert_running();
-            let answer = reqwest::get(format!("{}/-/ready", self.url)).await.ok()?;
-            answer.status().is_success().then_some(())
-        })
-        .await;
+        until_ready(&self.url, &mut program).await;
         self.program = Some(program);
     }
 
@@ -125,4 +96,33 @@ impl Prometheus {
             .filter_map(|result| result["value"][1].as_str());
         numbers.filter_map(|text| text.parse::<f64>().ok()).sum()
     }
+}
+
+/// Writes the configuration of the one with this name.
+pub fn configure(home: &Path, name: &str, config: &Value) {
+    // JSON is YAML.
+    let file = home.join(format!("{name}.yaml"));
+    std::fs::write(file, serde_json::to_vec_pretty(config).unwrap()).unwrap();
+}
+
+/// How the one with this name is started.
+pub fn command(tools: &Path, home: &Path, name: &str, address: SocketAddr) -> Command {
+    let path = |suffix: &str| home.join(format!("{name}{suffix}")).display().to_string();
+    let mut command = Command::new(tools.join("prometheus"));
+    command
+        .arg(format!("--config.file={}", path(".yaml")))
+        .arg(format!("--storage.tsdb.path={}", path("-data")))
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--log.level=warn");
+    command
+}
+
+/// Waits until it answers.
+pub async fn until_ready(url: &str, program: &mut Program) {
+    wait::until("Prometheus is ready", async || {
+        program.assert_running();
+        let answer = reqwest::get(format!("{url}/-/ready")).await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await;
 }

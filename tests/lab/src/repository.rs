@@ -1,6 +1,6 @@
 //! Git repositories on the tests' HTTP server, each with a developer who pushes to it.
 
-use crate::git_http::GitServer;
+use crate::git_http::{GitServer, create_bare};
 use jiff::Timestamp;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -27,11 +27,17 @@ pub struct Repository {
 impl Repository {
     /// Makes a repository whose branch `main` holds the given files.
     pub async fn create(server: &GitServer, name: &str, files: &[(&str, &str)]) -> Self {
-        let bare = server.create(&format!("{name}.git"));
-        let work = server.path(&format!("{name}.work"));
-        let root = server.path("");
+        Self::create_below(&server.path(""), &server.url(""), name, files).await
+    }
+
+    /// The same in the folder of a server of another process, which serves it below a URL that ends
+    /// in a slash.
+    pub async fn create_below(root: &Path, url: &str, name: &str, files: &[(&str, &str)]) -> Self {
+        let bare = root.join(format!("{name}.git"));
+        create_bare(&bare);
+        let work = root.join(format!("{name}.work"));
         git(
-            &root,
+            root,
             &[
                 "clone",
                 "--quiet",
@@ -41,7 +47,7 @@ impl Repository {
         )
         .await;
         let repository = Self {
-            url: server.url(&format!("{name}.git")),
+            url: format!("{url}{name}.git"),
             bare,
             work,
         };

@@ -7,6 +7,7 @@
 
 pub mod cluster;
 mod components;
+pub mod control;
 pub mod images;
 mod network;
 pub mod preflight;
@@ -38,6 +39,5 @@ pub const PROMETHEUS_PORT: u16 = 9090;
 /// Git over HTTP, at the node's address.
 pub const GIT_PORT: u16 = 3000;
 
-/// The supervisor's own interface, on loopback: `GET /programs`, and
-/// `POST /programs/NAME/kill|stop|start`.
+/// The supervisor's own interface ([`control`]), on loopback.
 pub const SUPERVISOR_PORT: u16 = 7000;

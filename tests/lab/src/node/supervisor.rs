@@ -4,33 +4,21 @@
 
 use super::components;
 use super::state::{Options, Ready, State};
-use super::{
-    ADDRESS, GIT_PORT, NODE, PROMETHEUS_PORT, SUPERVISOR_PORT, TRAEFIK_PORT, network, tidegate,
-    traefik,
-};
+use super::{ADDRESS, NODE, PROMETHEUS_PORT, TRAEFIK_PORT, control, network, tidegate, traefik};
 use crate::control_plane::{ControlPlane, Purpose};
-use crate::git_http::GitServer;
 use crate::objects::{install_crds, objects};
 use crate::process::Program;
-use crate::prometheus::Prometheus;
-use crate::repository::{PASSWORD, USER};
-use crate::{MANAGER, wait};
-use axum::extract::{Path as UrlPath, State as Shared};
-use axum::http::StatusCode;
-use axum::response::Json;
-use axum::routing::{get, post};
+use crate::{MANAGER, prometheus, wait};
 use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::{Api, Client};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::process::{Pid, WaitOptions, wait as wait_for_child};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
-use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// Folders of the machine that the cluster has its own of, and the name in its folder.
@@ -91,8 +79,7 @@ pub fn supervise(state: &State) {
         .expect("a runtime can be made");
     runtime.block_on(async {
         let cluster = Cluster::start(state, &options, begun).await;
-        let control = control(cluster.programs.clone());
-        tokio::spawn(control);
+        tokio::spawn(control::serve(cluster.programs));
         state
             .set_ready(&cluster.ready)
             .expect("the cluster's folder can be written to");
@@ -182,9 +169,8 @@ fn leave_own_folders() {
 
 /// What runs in a cluster.
 struct Cluster {
-    programs: Arc<Mutex<Vec<Program>>>,
+    programs: Vec<Program>,
     ready: Ready,
-    _git: GitServer,
 }
 
 /// When which part was there.
@@ -240,12 +226,8 @@ impl Cluster {
         times.reached("gateway");
         programs.push(gateway);
 
-        let prometheus = prometheus(state, options, &plane).await;
-        programs.push(prometheus);
-        let repositories = state.path("git");
-        fs::create_dir_all(&repositories).unwrap();
-        let address = (ADDRESS, GIT_PORT).into();
-        let git = GitServer::serving(address, repositories, Some((USER, PASSWORD))).await;
+        programs.push(start_prometheus(state, options, &plane).await);
+        programs.push(git(state, options));
         times.reached("Prometheus and the Git server");
         loading
             .others
@@ -259,12 +241,11 @@ impl Cluster {
         }
         programs.append(plane.programs());
         Self {
-            programs: Arc::new(Mutex::new(programs)),
+            programs,
             ready: Ready {
                 seconds: begun.elapsed().as_secs_f64(),
                 parts: times.parts,
             },
-            _git: git,
         }
     }
 }
@@ -355,7 +336,7 @@ async fn node_is_ready(client: &Client, programs: &mut [Program]) {
 }
 
 /// Starts Prometheus. It finds the pods by itself and scrapes each port called `http` or `metrics`.
-async fn prometheus(state: &State, options: &Options, plane: &ControlPlane) -> Program {
+async fn start_prometheus(state: &State, options: &Options, plane: &ControlPlane) -> Program {
     let kubeconfig = plane.admin_kubeconfig();
     let config = json!({
         "global": {"scrape_interval": SCRAPE_INTERVAL},
@@ -383,84 +364,20 @@ async fn prometheus(state: &State, options: &Options, plane: &ControlPlane) -> P
             },
         ],
     });
+    let name = "prometheus";
+    prometheus::configure(state.folder(), name, &config);
     let address = (ADDRESS, PROMETHEUS_PORT).into();
-    let prometheus = Prometheus::serving(
-        &options.tools,
-        state.folder(),
-        "prometheus",
-        address,
-        &config,
-    )
-    .await;
-    prometheus.into_program().expect("it has just answered")
+    let command = prometheus::command(&options.tools, state.folder(), name, address);
+    let mut program = Program::start(name, state.folder(), command);
+    prometheus::until_ready(&format!("http://{address}"), &mut program).await;
+    program
 }
 
-/// The supervisor's own interface.
-async fn control(programs: Arc<Mutex<Vec<Program>>>) {
-    let routes = axum::Router::new()
-        .route("/programs", get(list))
-        .route("/programs/{name}/{action}", post(act))
-        .with_state(programs);
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, SUPERVISOR_PORT))
-        .await
-        .expect("the port is free in a network of one's own");
-    if let Err(error) = axum::serve(listener, routes).await {
-        eprintln!("the supervisor's interface: {error}");
-    }
-}
-
-async fn list(Shared(programs): Shared<Arc<Mutex<Vec<Program>>>>) -> Json<Value> {
-    let mut programs = programs.lock().unwrap_or_else(PoisonError::into_inner);
-    let listed = programs.iter_mut().map(|program| {
-        let running = program.is_running();
-        json!({"name": program.name(), "running": running, "pid": program.id()})
-    });
-    Json(listed.collect())
-}
-
-/// `kill` is SIGKILL; `stop` is SIGTERM, and waits until the program has ended.
-async fn act(
-    Shared(programs): Shared<Arc<Mutex<Vec<Program>>>>,
-    UrlPath((name, action)): UrlPath<(String, String)>,
-) -> (StatusCode, String) {
-    let found = {
-        let mut programs = programs.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = programs.iter().position(|program| program.name() == name);
-        at.map(|at| programs.remove(at))
-    };
-    let Some(mut program) = found else {
-        return (
-            StatusCode::NOT_FOUND,
-            format!("there is no program {name:?}"),
-        );
-    };
-    let known = match action.as_str() {
-        "kill" => {
-            program.kill();
-            true
-        }
-        "stop" => {
-            program.terminate();
-            let deadline = Instant::now() + wait::DEADLINE;
-            while program.is_running() && Instant::now() < deadline {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
-            true
-        }
-        "start" => {
-            program.start_again();
-            true
-        }
-        _ => false,
-    };
-    programs
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(program);
-    if known {
-        (StatusCode::OK, String::new())
-    } else {
-        let words = format!("{action:?} is not known; there are kill, stop and start");
-        (StatusCode::BAD_REQUEST, words)
-    }
+/// Starts the Git server: this program, as a process of its own, so that it can be stopped too.
+fn git(state: &State, options: &Options) -> Program {
+    let repositories = state.path("git");
+    fs::create_dir_all(&repositories).unwrap();
+    let mut command = Command::new(&options.program);
+    command.arg("git-server").arg(repositories);
+    Program::start("git", state.folder(), command)
 }

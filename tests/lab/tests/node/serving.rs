@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use tidegate_lab::node::cluster::{Attached, client, enter};
-use tidegate_lab::node::{ADDRESS, PROMETHEUS_PORT};
+use tidegate_lab::node::control::{Action, act, programs};
+use tidegate_lab::node::{ADDRESS, GIT_PORT, PROMETHEUS_PORT};
 use tidegate_lab::objects::{apply, objects};
 use tidegate_lab::wait;
 
@@ -122,6 +123,7 @@ fn pods_answer_through_services_and_the_gateway_and_a_rollout_gets_healthy() {
         lab.services().await;
         lab.rollout().await;
         lab.prometheus().await;
+        lab.a_program_is_stopped_and_started_again().await;
     });
 }
 
@@ -191,6 +193,39 @@ impl Lab {
             }
         })
         .await;
+    }
+
+    /// What a scenario takes away it can give back.
+    async fn a_program_is_stopped_and_started_again(&self) {
+        let url = format!("http://{ADDRESS}:{GIT_PORT}/");
+        let answers = async || {
+            self.http
+                .get(&url)
+                .send()
+                .await
+                .map(|answer| answer.status())
+        };
+        wait::until_ok("the Git server asks for the password", async || {
+            answers().await.map_err(|error| error.to_string())
+        })
+        .await;
+        for (action, running) in [
+            (Action::Stop, false),
+            (Action::Start, true),
+            (Action::Kill, false),
+        ] {
+            act("git", action).await.unwrap();
+            let listed = programs().await.unwrap();
+            let git = listed.iter().find(|program| program.name == "git").unwrap();
+            assert_eq!(git.running, running, "after {action:?}");
+        }
+        assert!(answers().await.is_err(), "a server that was killed answers");
+        assert!(
+            act("gti", Action::Stop)
+                .await
+                .unwrap_err()
+                .contains("no program")
+        );
     }
 
     /// Waits until 50 requests to the gateway are answered by these versions, so many times each: Traefik takes turns by the weights, so
