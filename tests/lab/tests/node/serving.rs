@@ -3,15 +3,18 @@
 
 use crate::options;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use tidegate_lab::gitops::{GitOps, Mark};
 use tidegate_lab::node::cluster::{Attached, client, enter};
 use tidegate_lab::node::control::{Action, act, programs};
+use tidegate_lab::node::state::State;
 use tidegate_lab::node::{ADDRESS, GIT_PORT, PROMETHEUS_PORT};
 use tidegate_lab::objects::{apply, objects};
+use tidegate_lab::repository::Repository;
 use tidegate_lab::wait;
 
 const NAMESPACE: &str = "shop";
@@ -48,8 +51,8 @@ spec:
         readinessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 1}
 ";
 
-/// A Rollout behind two Services and a route.
-const ROLLOUT: &str = "
+/// Two Services and a route, which a Rollout is behind.
+const ROUTE: &str = "
 apiVersion: v1
 kind: Service
 metadata: {name: stable, namespace: shop}
@@ -70,7 +73,10 @@ spec:
   - backendRefs:
     - {name: stable, port: 80, weight: 100}
     - {name: canary, port: 80, weight: 0}
----
+";
+
+/// A Rollout whose version is called RELEASE.
+const ROLLOUT: &str = "
 apiVersion: tidegate.io/v1alpha1
 kind: Rollout
 metadata: {name: shop, namespace: shop}
@@ -95,7 +101,28 @@ spec:
       steps:
       - setWeight: 20
       - pause: {}
+  gitRevert: {mode: Push, on: [Manual]}
 ";
+
+/// Where it stands in its repository.
+const FILE: &str = "apps/shop/rollout.yaml";
+
+/// Leaves on an object where it came from.
+const MARK: Mark = |object, source| {
+    for (key, value) in [
+        ("repo", source.repository),
+        ("branch", source.branch),
+        ("path", source.path),
+        ("revision", source.commit),
+    ] {
+        let key = format!("tidegate.io/source-{key}");
+        object.annotations_mut().insert(key, value.to_owned());
+    }
+};
+
+fn release(name: &str) -> String {
+    ROLLOUT.replace("RELEASE", name)
+}
 
 #[test]
 fn pods_answer_through_services_and_the_gateway_and_a_rollout_gets_healthy() {
@@ -122,6 +149,7 @@ fn pods_answer_through_services_and_the_gateway_and_a_rollout_gets_healthy() {
         };
         lab.services().await;
         lab.rollout().await;
+        lab.taken_back(cluster.state()).await;
         lab.prometheus().await;
         lab.a_program_is_stopped_and_started_again().await;
     });
@@ -156,23 +184,68 @@ impl Lab {
 
     /// A first version, and a second one that gets its share and then everything.
     async fn rollout(&self) {
-        self.apply(&ROLLOUT.replace("RELEASE", "one")).await;
+        self.apply(ROUTE).await;
+        self.apply(&release("one")).await;
         self.rollout_is("Healthy").await;
         let gateway = format!("http://{ADDRESS}");
         self.split(&gateway, &[("one", 50)]).await;
 
-        self.apply(&ROLLOUT.replace("RELEASE", "two")).await;
+        self.apply(&release("two")).await;
         self.rollout_is("Paused").await;
         self.split(&gateway, &[("one", 40), ("two", 10)]).await;
 
-        let promoted = Command::new(&self.plugin)
-            .args(["promote", "shop", "--namespace", NAMESPACE])
+        self.command("promote");
+        self.rollout_is("Healthy").await;
+        self.split(&gateway, &[("two", 50)]).await;
+    }
+
+    /// From now on the Rollout is kept in Git; a third version is released and aborted, and the
+    /// Git writer takes it out of the branch.
+    async fn taken_back(&self, state: &State) {
+        let good = release("two");
+        let url = format!("http://{ADDRESS}:{GIT_PORT}/");
+        let files = [(FILE, good.as_str())];
+        let repository = Repository::create_below(&state.path("git"), &url, "shop", &files).await;
+        let gitops = GitOps::start(
+            &self.client,
+            repository.clone(),
+            "apps/shop",
+            NAMESPACE,
+            MARK,
+        );
+        gitops.has_applied(&repository.tip().await.unwrap()).await;
+        self.rollout_is("Healthy").await;
+
+        let files = [(FILE, release("three"))];
+        let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+        let bad = repository.commit("Release three", &files).await;
+        self.rollout_is("Paused").await;
+        let gateway = format!("http://{ADDRESS}");
+        self.split(&gateway, &[("two", 40), ("three", 10)]).await;
+        self.command("abort");
+        self.split(&gateway, &[("two", 50)]).await;
+        let reverted = wait::until("the branch has a new commit", async || {
+            repository.tip().await.filter(|tip| *tip != bad)
+        })
+        .await;
+        assert_eq!(repository.file(&reverted, FILE).await, good);
+        let message = repository.message(&reverted).await;
+        assert!(
+            message.contains(&format!("Reverts-Commit: {bad}")),
+            "{message}"
+        );
+        gitops.has_applied(&reverted).await;
+        self.rollout_is("Healthy").await;
+    }
+
+    /// Says something by the plugin, as a person would.
+    fn command(&self, verb: &str) {
+        let said = Command::new(&self.plugin)
+            .args([verb, "shop", "--namespace", NAMESPACE])
             .env("KUBECONFIG", &self.kubeconfig)
             .output()
             .unwrap();
-        assert!(promoted.status.success(), "{promoted:?}");
-        self.rollout_is("Healthy").await;
-        self.split(&gateway, &[("two", 50)]).await;
+        assert!(said.status.success(), "{said:?}");
     }
 
     /// Prometheus has found the pods and scrapes them.
