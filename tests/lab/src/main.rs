@@ -93,7 +93,6 @@ fn up(arguments: &[String]) -> Result<(), String> {
         repository: repository.ok_or(USAGE)?,
         binaries: binaries.ok_or(USAGE)?,
         tidegate,
-        attached,
     };
     if attached {
         let cluster = Attached::up(&name, &options)?;

@@ -2,12 +2,14 @@
 
 use super::preflight;
 use super::state::{Options, Ready, State};
+use super::supervisor::STAY;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -28,32 +30,25 @@ pub struct Attached {
     state: State,
     ready: Ready,
     unshare: Child,
+    stays: bool,
 }
 
-/// Starts a cluster that stays until it is removed, and waits until it is ready.
+/// Starts a cluster that stays until it is removed, and waits until it is ready. Until then it ends
+/// with this process.
 pub fn up(name: &str, options: &Options) -> Result<(State, Ready), String> {
-    let (state, mut unshare) = start(name, options)?;
-    match until_ready(&state, &mut unshare) {
-        Ok(ready) => Ok((state, ready)),
-        Err(error) => {
-            let removed = down(name).err();
-            Err([Some(error), removed]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join("\n"))
-        }
-    }
+    let mut cluster = Attached::up(name, options)?;
+    let mut supervisor = cluster.unshare.stdin.take().ok_or("nobody listens")?;
+    supervisor
+        .write_all(STAY)
+        .map_err(|error| format!("the supervisor does not listen: {error}"))?;
+    cluster.stays = true;
+    Ok((cluster.state.clone(), cluster.ready.clone()))
 }
 
 impl Attached {
     /// Starts one, and waits until it is ready.
     pub fn up(name: &str, options: &Options) -> Result<Self, String> {
-        let options = Options {
-            attached: true,
-            ..options.clone()
-        };
-        let (state, unshare) = start(name, &options)?;
+        let (state, unshare) = start(name, options)?;
         let mut cluster = Self {
             state,
             ready: Ready {
@@ -61,6 +56,7 @@ impl Attached {
                 parts: Vec::new(),
             },
             unshare,
+            stays: false,
         };
         cluster.ready = until_ready(&cluster.state, &mut cluster.unshare)?;
         Ok(cluster)
@@ -79,6 +75,9 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         if let Err(error) = down(self.state.name()) {
             eprintln!("{error}");
         }
@@ -254,11 +253,7 @@ fn start(name: &str, options: &Options) -> Result<(State, Child), String> {
         .arg(super::state::INIT)
         .arg(state.folder())
         .env("TMPDIR", state.path("tmp"))
-        .stdin(if options.attached {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        })
+        .stdin(Stdio::piped())
         .stdout(output.try_clone().map_err(failed)?)
         .stderr(output)
         // Ctrl-C is for whoever waits, not for the cluster.

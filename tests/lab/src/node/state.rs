@@ -47,8 +47,6 @@ pub struct Options {
     pub binaries: PathBuf,
     /// Whether Tidegate is installed.
     pub tidegate: bool,
-    /// Whether the cluster ends when the supervisor's standard input does.
-    pub attached: bool,
 }
 
 /// What the supervisor says once everything answers.

@@ -15,6 +15,7 @@ use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::process::{Pid, WaitOptions, wait as wait_for_child};
 use serde_json::json;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ use std::time::Instant;
 
 /// Folders of the machine that the cluster has its own of, and the name in its folder.
 const OWN_FOLDERS: &[(&str, &str)] = &[("/run", "run"), ("/var/lib", "lib"), ("/var/log", "log")];
+
+/// What is said to a supervisor whose cluster is to stay when its owner goes.
+pub(super) const STAY: &[u8] = b"stay";
 
 /// Seconds between two scrapes, as on a usual cluster that is watched closely.
 const SCRAPE_INTERVAL: &str = "5s";
@@ -78,19 +82,47 @@ pub fn supervise(state: &State) {
         .build()
         .expect("a runtime can be made");
     runtime.block_on(async {
-        let cluster = Cluster::start(state, &options, begun).await;
-        tokio::spawn(control::serve(cluster.programs));
-        state
-            .set_ready(&cluster.ready)
-            .expect("the cluster's folder can be written to");
-        if options.attached {
-            let held = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-            let _ = tokio::task::spawn_blocking(held).await;
-        } else {
+        let mut owner = tokio::task::spawn_blocking(owner_left);
+        let everything = async {
+            let cluster = Cluster::start(state, &options, begun).await;
+            tokio::spawn(control::serve(cluster.programs));
+            state
+                .set_ready(&cluster.ready)
+                .expect("the cluster's folder can be written to");
             std::future::pending::<()>().await;
+        };
+        tokio::pin!(everything);
+        let left = tokio::select! {
+            () = &mut everything => Left::Orphaned,
+            left = &mut owner => left.unwrap_or(Left::Orphaned),
+        };
+        if left == Left::OnItsOwn {
+            everything.await;
         }
+        // What is half done needs not be finished: all of it ends now.
+        end(state);
+        std::process::exit(0);
     });
-    end(state);
+}
+
+/// How the process that had the cluster started went away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// It said that the cluster is to stay.
+    OnItsOwn,
+    /// It ended, or has no more use for it.
+    Orphaned,
+}
+
+/// Waits until the other end of standard input is closed: with a word, or without one as when its
+/// owner was killed.
+fn owner_left() -> Left {
+    let mut said = Vec::new();
+    let _ = std::io::stdin().read_to_end(&mut said);
+    match said.as_slice() {
+        STAY => Left::OnItsOwn,
+        _ => Left::Orphaned,
+    }
 }
 
 /// Puts `kubectl` and its plugin beside the cluster, for whoever enters it.

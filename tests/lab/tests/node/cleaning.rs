@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tidegate_lab::node::cluster::{self, Attached, client, enter};
 use tidegate_lab::node::state::{Options, State};
@@ -43,7 +43,7 @@ fn nothing_is_left_of_a_cluster_that_was_killed_and_its_neighbour_goes_on() {
 
     // The supervisor, the first process of its namespace, and the one that holds the namespaces.
     for victim in ["supervise", "init", "unshare"] {
-        let (state, _) = cluster::up("self-test-victim", &detached(&options)).unwrap();
+        let (state, _) = cluster::up("self-test-victim", &options).unwrap();
         run_a_pod(&state);
         let namespaces = namespaces(&state);
         assert!(
@@ -78,42 +78,52 @@ fn a_cluster_ends_with_the_process_that_it_belongs_to() {
     let Some(options) = options("an_attached_cluster") else {
         return;
     };
-    let mut owner = Command::new(&options.program)
-        .args([
-            "up",
-            "self-test-attached",
-            "--attached",
-            "--without-tidegate",
-            "--tools",
-        ])
+    let (state, mut owner) = owned(&options, "self-test-attached", &["--attached"]);
+    let mut said = [0; 64];
+    let read = owner.stdout.as_mut().unwrap().read(&mut said).unwrap();
+    assert!(read > 0, "it ended before it was ready");
+    run_a_pod(&state);
+    ends_with(&state, &mut owner);
+}
+
+#[test]
+fn a_start_that_is_killed_halfway_leaves_nothing() {
+    let Some(options) = options("a_start_halfway") else {
+        return;
+    };
+    let (state, mut owner) = owned(&options, "self-test-halfway", &[]);
+    until("containerd runs", || {
+        state.path("run/containerd/containerd.sock").exists()
+    });
+    ends_with(&state, &mut owner);
+}
+
+/// Starts a cluster by the program, which can be killed.
+fn owned(options: &Options, name: &str, flags: &[&str]) -> (State, Child) {
+    let owner = Command::new(&options.program)
+        .args(["up", name, "--without-tidegate", "--tools"])
         .arg(&options.tools)
         .arg("--repository")
         .arg(&options.repository)
         .arg("--binaries")
         .arg(&options.binaries)
+        .args(flags)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let state = State::of("self-test-attached").unwrap();
-    let mut said = vec![0; 64];
-    let read = owner.stdout.as_mut().unwrap().read(&mut said).unwrap();
-    assert!(read > 0, "it ended before it was ready");
-    run_a_pod(&state);
-    let namespaces = namespaces(&state);
+    (State::of(name).unwrap(), owner)
+}
+
+/// Kills the owner and waits until nothing is left of the cluster, without anybody's help.
+fn ends_with(state: &State, owner: &mut Child) {
+    let namespaces = namespaces(state);
     owner.kill().unwrap();
     owner.wait().unwrap();
     until("its cluster has ended", || {
         processes(&namespaces).is_empty() && state.holders().is_empty()
     });
-    nothing_is_left(&state);
-}
-
-fn detached(options: &Options) -> Options {
-    Options {
-        attached: false,
-        ..options.clone()
-    }
+    nothing_is_left(state);
 }
 
 /// Starts a pod and waits until its container runs.

@@ -35,6 +35,5 @@ fn options(test: &str) -> Option<Options> {
         binaries,
         repository: repository.canonicalize().unwrap(),
         tidegate: true,
-        attached: true,
     })
 }
