@@ -89,7 +89,9 @@ impl Drop for Attached {
 /// there was anything.
 pub fn down(name: &str) -> Result<bool, String> {
     let state = State::of(name)?;
-    let found = state.exists() || !state.holders().is_empty();
+    let found = state.exists()
+        || !state.holders().is_empty()
+        || state.cgroups().iter().any(|cgroup| cgroup.exists());
     state.kill()?;
     state.remove()?;
     Ok(found)

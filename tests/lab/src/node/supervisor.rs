@@ -34,6 +34,10 @@ const SCRAPE_INTERVAL: &str = "5s";
 /// Is the first process: starts the supervisor, and buries whoever ends in this namespace. When
 /// the supervisor ends, so does this, and the kernel ends all others.
 pub fn init(state: &State) -> ExitCode {
+    if std::process::id() != 1 {
+        eprintln!("this is for the first process of a cluster's namespace");
+        return ExitCode::FAILURE;
+    }
     let supervisor = std::env::current_exe().and_then(|program| {
         Command::new(program)
             .arg("supervise")
@@ -68,6 +72,13 @@ pub fn init(state: &State) -> ExitCode {
 /// Starts everything, and goes on until it is told to end.
 pub fn supervise(state: &State) {
     let begun = Instant::now();
+    // At its end it kills whoever it sees: that must not be a machine's processes.
+    let first = state.first().map(|first| first.as_raw_nonzero().get());
+    assert_eq!(
+        first,
+        Some(1),
+        "this is for a process inside a cluster's namespaces"
+    );
     let options = state
         .options()
         .expect("the options stand in the cluster's folder");
