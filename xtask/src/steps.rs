@@ -57,11 +57,7 @@ pub const STEPS: &[Step] = &[
     step(
         "demo",
         "the main job from end to end, in a world of its own",
-        |world| {
-            // Not with --release, which README's command has: the tests built this one already.
-            let arguments = "run --locked -- demo --once --output json";
-            run(words(&mut cargo(&world.root), arguments))
-        },
+        demo,
     ),
     with_tools(step("chart", "the chart and the examples, by Helm", chart)),
     with_tools(step(
@@ -104,6 +100,23 @@ fn build_tools(root: &Path, level: Level) -> Result<PathBuf, String> {
     Tools::build_all(root, level).map_err(|error| format!("{error:#}"))
 }
 
+/// The program that the tests have built, not README's release build of the same. Started as it is:
+/// `cargo run` would build it anew for this package alone.
+fn demo(world: &World) -> Result<Outcome> {
+    let mut build = cargo(&world.root);
+    let built = run(words(
+        &mut build,
+        "test --quiet --locked --workspace --no-run --test it",
+    ))?;
+    if !matches!(built, Outcome::Passed(_)) {
+        return Ok(built);
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| world.root.join("target"));
+    let mut command = Command::new(target.join("debug/tidegate"));
+    run(words(&mut command, "demo --once --output json"))
+}
+
 fn chart(world: &World) -> Result<Outcome> {
     let tools = match world.tools() {
         Ok(tools) => tools,
@@ -112,7 +125,7 @@ fn chart(world: &World) -> Result<Outcome> {
     let mut command = cargo(&world.root);
     words(
         &mut command,
-        "test --locked --test it -- chart:: examples:: --nocapture",
+        "test --locked --workspace --test it -- chart:: examples:: --nocapture",
     );
     run_tests(command.env(TOOLS_VARIABLE, tools))
 }
@@ -128,7 +141,7 @@ fn control_plane(world: &World) -> Result<Outcome> {
     let mut command = cargo(&world.root);
     words(
         &mut command,
-        "test --locked --test it -- cluster:: conformance:: --nocapture",
+        "test --locked --workspace --test it -- cluster:: conformance:: --nocapture",
     );
     // The scenarios run beside each other: backtraces would bury what they have to say.
     run_tests(
