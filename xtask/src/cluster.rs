@@ -27,8 +27,7 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
 }
 
 fn up(root: &Path, arguments: &[String]) -> Result<ExitCode> {
-    let folder = build(root, LAB)?;
-    let missing = missing(&folder)?;
+    let missing = missing(root)?;
     if !missing.is_empty() {
         bail!("a node cannot be started here:\n{missing}");
     }
@@ -55,7 +54,7 @@ pub fn is_root() -> bool {
 
 /// The node level's own tests.
 pub fn test(root: &Path, tools: &Path) -> Result<Outcome> {
-    let missing = missing(&build(root, LAB)?)?;
+    let missing = missing(root)?;
     if !missing.is_empty() {
         return Ok(Outcome::Skipped(missing.replace('\n', "; ")));
     }
@@ -75,16 +74,22 @@ pub fn test(root: &Path, tools: &Path) -> Result<Outcome> {
 
 /// What is built together, always: another selection would have other features, and build what
 /// they share once more.
-const PACKAGES: &str = "--package tidegate --package tidegate-lab --package tidegate-load-tests";
+const PACKAGES: &str = "--workspace";
 
 /// The program that starts and ends clusters.
 const LAB: &str = "--bin tidegate-lab";
 
 /// That, and what a node runs.
-const ALL: &str = "--bin tidegate-lab --bin tidegate --bin kubectl-tidegate --bin app";
+const ALL: &str = "--bins";
+
+/// Builds every program; returns the folder that has them.
+pub fn binaries(root: &Path) -> Result<PathBuf> {
+    build(root, ALL)
+}
 
 /// What this machine lacks for a node, a line each; empty where it lacks nothing.
-fn missing(folder: &Path) -> Result<String> {
+pub fn missing(root: &Path) -> Result<String> {
+    let folder = build(root, LAB)?;
     let output = Command::new(folder.join("tidegate-lab"))
         .arg("missing")
         .output()
@@ -110,7 +115,7 @@ fn play(root: &Path) -> Result<ExitCode> {
     let mut command = cargo(root);
     words(
         &mut command,
-        "test --quiet --locked --test it control_plane_scenarios -- --nocapture",
+        "test --quiet --locked --workspace --test it control_plane_scenarios -- --nocapture",
     );
     let status = command
         .env(TOOLS_VARIABLE, tools)
@@ -119,7 +124,8 @@ fn play(root: &Path) -> Result<ExitCode> {
     code(status)
 }
 
-fn code(status: ExitStatus) -> Result<ExitCode> {
+/// A program's exit code as this one's.
+pub fn code(status: ExitStatus) -> Result<ExitCode> {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.unwrap_or(1)))
 }

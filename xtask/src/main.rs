@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod cluster;
+mod e2e;
 mod generate;
 mod process;
 mod steps;
@@ -43,6 +44,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "cluster play",
         "keep the control plane's tests running, with pods on paper, until Ctrl-C",
     ),
+    (
+        "e2e [--quick] [--only NAME,...] [--passes N] [--output json]",
+        "roll versions out on a real node under load: what was lost, and how fast it was",
+    ),
     ("list", "this text"),
 ];
 
@@ -65,6 +70,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     match command {
         "test" => steps::test(&repository()?, &steps::Selection::parse(rest)?),
         "cluster" => cluster::run(&repository()?, rest),
+        "e2e" => e2e::run(&repository()?, rest),
         "generate" => {
             generate::generate(&repository()?)?;
             Ok(ExitCode::SUCCESS)

@@ -140,7 +140,9 @@ impl Serialize for Latency {
 }
 
 impl Report {
-    pub(super) fn begin(began: Timestamp, rate: f64) -> Self {
+    /// Of a load that has just begun.
+    #[must_use]
+    pub fn begin(began: Timestamp, rate: f64) -> Self {
         Self {
             began,
             ended: None,

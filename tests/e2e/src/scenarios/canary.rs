@@ -1,0 +1,188 @@
+//! Good versions: every way out, under load, without a lost request.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tidegate::api::rollout_status::Phase;
+use tidegate_lab::wait;
+use tokio::time::sleep;
+
+use crate::bench::Bench;
+use crate::shop::{Front, REPLICAS, Shop, good};
+
+/// How long the control run is: as long as a short rollout.
+const CONTROL: Duration = Duration::from_secs(30);
+
+/// The canary's Services behind a route of the user's, with these steps.
+pub fn by_route_with(steps: &str) -> String {
+    format!(
+        "  strategy:
+    canary:
+      stableService: stable
+      canaryService: canary
+      trafficRouting: {{gatewayAPI: {{httpRoutes: [{{name: shop}}]}}}}
+      scaleDownDelaySeconds: 5
+      abortScaleDownDelaySeconds: 5
+      steps: {steps}
+  gitRevert: {{mode: Push}}
+"
+    )
+}
+
+/// The steps of a usual canary, judged at each.
+pub const STEPS: &str = "[{setWeight: 5}, {analysis: {templates: [{name: golden}]}}, {setWeight: 25}, \
+    {pause: {duration: 10s}}, {setWeight: 50}, {pause: {duration: 10s}}, {setWeight: 100}]";
+
+/// A shop behind a route of the user's, without a version yet.
+pub async fn behind_route(bench: &Bench, steps: &str) -> Shop {
+    let strategy = by_route_with(steps);
+    let shop = Shop::open(&bench.stage, bench.name, &["stable", "canary"], &strategy).await;
+    shop.with_route().await
+}
+
+/// The same with a first version that is stable, under load.
+pub async fn routed(bench: &mut Bench, steps: &str) -> Shop {
+    let shop = behind_route(bench, steps).await;
+    shop.first(good("1.0")).await;
+    bench.load(&shop, Front::Route).await;
+    shop
+}
+
+/// Nothing is rolled out: what is lost now is lost by the machine.
+pub async fn control(bench: &mut Bench) {
+    routed(bench, "[{setWeight: 50}]").await;
+    sleep(CONTROL).await;
+    bench.end().await;
+}
+
+/// 5, 25, 50, 100 % through an HTTPRoute of the user's.
+pub async fn by_route(bench: &mut Bench) {
+    let shop = routed(bench, STEPS).await;
+    bench.begins();
+    shop.release(good("2.0")).await;
+    shop.is_promoted().await;
+    bench.over().await;
+    shop.has_pods(&[REPLICAS]).await;
+    bench.end().await.judged("2.0");
+}
+
+/// The same through a route that Tidegate owns.
+pub async fn by_owned_route(bench: &mut Bench) {
+    let steps = by_route_with(STEPS);
+    let owned = format!(
+        "gatewayAPI: {{managedRoute: {{parentRefs: [{{name: public, namespace: gateway}}], hostnames: [{}.example.com], port: 80}}}}",
+        bench.name
+    );
+    let strategy = steps.replace("gatewayAPI: {httpRoutes: [{name: shop}]}", &owned);
+    let shop = Shop::open(&bench.stage, bench.name, &["stable", "canary"], &strategy).await;
+    shop.first(good("1.0")).await;
+    bench.load(&shop, Front::Route).await;
+    bench.begins();
+    shop.release(good("2.0")).await;
+    shop.is_promoted().await;
+    bench.over().await;
+    shop.has_pods(&[REPLICAS]).await;
+    bench.end().await.judged("2.0");
+}
+
+/// By pod counts, behind one Service.
+pub async fn by_pods(bench: &mut Bench) {
+    let strategy = "  strategy:
+    canary:
+      maxSurge: 1
+      maxUnavailable: 0
+      steps: [{setWeight: 25}, {pause: {duration: 15s}}, {setWeight: 50}, {pause: {duration: 15s}}]
+";
+    let shop = Shop::open(&bench.stage, bench.name, &["shop"], strategy).await;
+    shop.first(good("1.0")).await;
+    bench.load(&shop, Front::Service("shop")).await;
+    bench.begins();
+    shop.release(good("2.0")).await;
+    shop.is_promoted().await;
+    bench.over().await;
+    shop.has_pods(&[REPLICAS]).await;
+    bench.end().await;
+}
+
+/// One write switches, behind one Service.
+pub async fn blue_green(bench: &mut Bench) {
+    let strategy = "  strategy:
+    blueGreen:
+      activeService: active
+      previewService: preview
+      scaleDownDelaySeconds: 10
+";
+    let shop = Shop::open(&bench.stage, bench.name, &["active", "preview"], strategy).await;
+    shop.first(good("1.0")).await;
+    bench.load(&shop, Front::Service("active")).await;
+    bench.begins();
+    shop.release(good("2.0")).await;
+    shop.is_promoted().await;
+    bench.over().await;
+    shop.has_pods(&[REPLICAS]).await;
+    bench.end().await;
+}
+
+/// A third version comes while the second is on its way.
+pub async fn superseded(bench: &mut Bench) {
+    let shop = routed(bench, "[{setWeight: 50}, {pause: {duration: 10s}}]").await;
+    bench.begins();
+    shop.release(good("2.0")).await;
+    shop.has_weight(50).await;
+    shop.release(good("3.0")).await;
+    shop.is_promoted().await;
+    bench.over().await;
+    shop.has_pods(&[REPLICAS]).await;
+    let ended = bench.end().await;
+    ended.served_last("3.0");
+    ended.judged("3.0");
+}
+
+/// The Rollout is deleted in mid-canary: the pods go with it, at the end and not before.
+pub async fn deleted(bench: &mut Bench) {
+    let shop = routed(bench, "[{setWeight: 50}, {pause: {}}]").await;
+    bench.begins();
+    shop.release(good("2.0")).await;
+    shop.has_weight(50).await;
+    // The route goes back to stable while the finalizer holds the Rollout; what serves then is
+    // gone with it, so the load ends before that.
+    shop.patch(&json!({"metadata": {"finalizers": ["tidegate.io/finalizer", "example.com/hold"]}}))
+        .await;
+    shop.delete().await;
+    wait::until("Tidegate has let go", async || {
+        let held = shop.finalizers().await;
+        (held == ["example.com/hold"]).then_some(())
+    })
+    .await;
+    bench.over().await;
+    bench.end().await.served_last("1.0");
+    shop.patch(&json!({"metadata": {"finalizers": null}})).await;
+    wait::until("the Rollout is gone", async || {
+        (!shop.exists().await).then_some(())
+    })
+    .await;
+}
+
+/// Somebody scales up and down while the canary is out, as an autoscaler would.
+pub async fn scaled(bench: &mut Bench) {
+    let shop = routed(
+        bench,
+        "[{setWeight: 25}, {pause: {duration: 10s}}, {setWeight: 50}, {pause: {duration: 30s}}]",
+    )
+    .await;
+    bench.begins();
+    shop.release(good("2.0")).await;
+    for (weight, replicas) in [(25, 7), (50, 3), (50, 6)] {
+        shop.has_weight(weight).await;
+        shop.scale(replicas).await;
+        shop.until("it has seen the new size", |status| {
+            status.phase != Some(Phase::Invalid)
+        })
+        .await;
+    }
+    shop.is_promoted().await;
+    shop.scale(REPLICAS).await;
+    shop.has_pods(&[REPLICAS]).await;
+    bench.over().await;
+    bench.end().await.judged("2.0");
+}

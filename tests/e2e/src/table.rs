@@ -1,0 +1,134 @@
+//! Runs the scenarios one after the other and prints what came of them.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::bench::{Bench, Record};
+use crate::scenarios::Scenario;
+use crate::stage::Stage;
+
+/// A scenario that has not ended by itself is stopped after this.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// What became of a scenario.
+pub struct Outcome {
+    name: String,
+    failure: Option<String>,
+    seconds: f64,
+    record: Record,
+}
+
+impl Outcome {
+    /// Whether it held.
+    pub fn is_passed(&self) -> bool {
+        self.failure.is_none()
+    }
+}
+
+/// Runs one; on failure what was there in that moment goes into a folder below `saved`.
+pub async fn run(stage: &Stage, scenario: &Scenario, pass: usize, saved: &Path) -> Outcome {
+    // Every pass has namespaces of its own.
+    let name: &'static str = if pass == 0 {
+        scenario.name
+    } else {
+        format!("{}-{pass}", scenario.name).leak()
+    };
+    let record = Arc::<Mutex<Record>>::default();
+    let mut bench = Bench::new(stage.clone(), name, Arc::clone(&record));
+    let run = scenario.run;
+    let local = tokio::task::LocalSet::new();
+    let begun = Instant::now();
+    let task = local.run_until(async move {
+        tokio::task::spawn_local(async move { timeout(LONGEST, run(&mut bench)).await }).await
+    });
+    let failure = match task.await {
+        Ok(Ok(())) => None,
+        Ok(Err(_)) => Some(format!("not done after {LONGEST:?}")),
+        Err(error) => Some(match error.try_into_panic() {
+            Ok(panic) => panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+                .unwrap_or_else(|| "panicked".to_owned()),
+            Err(error) => error.to_string(),
+        }),
+    };
+    let record = record
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    if failure.is_some() {
+        stage
+            .save(name, &saved.join(name), record.report.as_ref())
+            .await;
+    }
+    stage.forget(name).await;
+    Outcome {
+        name: name.to_owned(),
+        failure,
+        seconds: begun.elapsed().as_secs_f64(),
+        record,
+    }
+}
+
+/// The head of the table, over what [`line`] gives.
+pub fn head() -> String {
+    format!(
+        "{:<20}  {:<6}  {:>7}  {:>8}  {:>5}  {:>5}  {:>9}  {:>6}  {:>7}",
+        "scenario", "result", "seconds", "requests", "lost", "bad", "bad->safe", "writes", "p99 ms"
+    )
+}
+
+/// A line of the table.
+pub fn line(outcome: &Outcome) -> String {
+    let Outcome {
+        name,
+        failure,
+        seconds,
+        record,
+    } = outcome;
+    let result = if failure.is_none() { "ok" } else { "FAILED" };
+    let report = record.report.as_ref();
+    let number = |number: Option<u64>| number.map_or_else(String::new, |n| n.to_string());
+    let fraction = |number: Option<f64>| number.map_or_else(String::new, |n| format!("{n:.1}"));
+    let mut line = format!(
+        "{name:<20}  {result:<6}  {:>7}  {:>8}  {:>5}  {:>5}  {:>9}  {:>6}  {:>7}",
+        fraction(Some(record.seconds.unwrap_or(*seconds))),
+        number(report.map(|r| r.requests)),
+        number(report.map(|r| r.lost)),
+        number(report.map(|r| r.bad)),
+        fraction(record.first_bad_to_stable),
+        number(record.writes),
+        fraction(report.map(|r| r.latency.quantile_ms(0.99))),
+    );
+    if let Some(first) = failure.as_deref().and_then(|text| text.lines().next()) {
+        let _ = write!(line, "  {first}");
+    }
+    line
+}
+
+/// All of it as JSON.
+pub fn summary(outcomes: &[Outcome]) -> Value {
+    let scenarios = outcomes.iter().map(|outcome| {
+        let record = &outcome.record;
+        let report = record.report.as_ref();
+        json!({
+            "name": outcome.name,
+            "result": if outcome.is_passed() { "passed" } else { "failed" },
+            "failure": outcome.failure,
+            "seconds": record.seconds.unwrap_or(outcome.seconds),
+            "requests": report.map(|r| r.requests),
+            "lost": report.map(|r| r.lost),
+            "bad": report.map(|r| r.bad),
+            "firstBadToStable": record.first_bad_to_stable,
+            "writes": record.writes,
+            "latencyMs": report.map(|r| json!(r.latency)),
+        })
+    });
+    json!({"scenarios": scenarios.collect::<Vec<_>>()})
+}

@@ -1,0 +1,35 @@
+//! `cargo xtask e2e`: rollouts on a real node under load. What is tried stands in `tests/e2e`; here
+//! its program and those that it starts are built.
+
+use crate::cluster;
+use crate::tools::{Level, Tools};
+use anyhow::{Result, bail};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+/// Runs it with these arguments.
+pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
+    let missing = cluster::missing(root)?;
+    if !missing.is_empty() {
+        bail!("a node cannot be started here:\n{missing}");
+    }
+    let status = command(root)?.args(arguments).status()?;
+    cluster::code(status)
+}
+
+/// The program with all that it needs to know; it is built, and the programs of a node with it.
+pub fn command(root: &Path) -> Result<Command> {
+    let tools = Tools::build_all(root, Level::Node)?;
+    let folder = cluster::binaries(root)?;
+    let mut command = Command::new(folder.join("tidegate-e2e"));
+    command
+        .arg("--tools")
+        .arg(tools)
+        .arg("--repository")
+        .arg(root)
+        .arg("--binaries")
+        .arg(&folder)
+        .arg("--saved")
+        .arg(folder.join("e2e"));
+    Ok(command)
+}
