@@ -41,6 +41,8 @@ pub const ALL: &[Scenario] = scenarios! {
     "superseded", false, canary::superseded;
     "deleted", false, canary::deleted;
     "prometheus-away", false, faults::prometheus_away;
+    "git-away", false, faults::git_away;
+    "api-server", false, faults::api_server_restarted;
     "scaled", false, canary::scaled;
     "weights-reset", false, faults::weights_reset;
     "controller-killed", false, faults::controller_killed;

@@ -18,7 +18,10 @@ const AT_20: &str =
 const VERSIONS: [&str; 5] = ["2.0", "3.0", "4.0", "5.0", "6.0"];
 const KILLS_PER_VERSION: usize = 4;
 
-/// How long Prometheus is away.
+/// How long the API server is away.
+const RESTART: Duration = Duration::from_secs(5);
+
+/// How long Prometheus, or the Git server, is away.
 const AWAY: Duration = Duration::from_secs(60);
 
 async fn aborted(bench: &mut Bench, steps: &str, bad: Release) {
@@ -28,13 +31,32 @@ async fn aborted(bench: &mut Bench, steps: &str, bad: Release) {
 /// The bad version comes by a commit; it is aborted, the commit is taken back, and the cluster is in
 /// step with Git again.
 async fn aborted_after(bench: &mut Bench, steps: &str, first: Release, bad: Release) {
+    aborted_with(bench, steps, first, bad, Git::Answers).await;
+}
+
+/// Whether the Git server is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Git {
+    Answers,
+    IsAway,
+}
+
+async fn aborted_with(bench: &mut Bench, steps: &str, first: Release, bad: Release, git: Git) {
     let shop = behind_route(bench, steps).await;
     let delivery = Delivery::start(&shop, first).await;
     bench.load(&shop, Front::Route).await;
     bench.begins();
     let commit = delivery.release(&shop, bad).await;
+    if git == Git::IsAway {
+        bench.stage.program("git", "stop").await;
+    }
     shop.until("it is given up", |status| status.abort.is_some())
         .await;
+    if git == Git::IsAway {
+        shop.is_aborted().await;
+        sleep(AWAY).await;
+        bench.stage.program("git", "start").await;
+    }
     delivery.is_reverted(&shop, &commit).await;
     shop.has_pods(&[REPLICAS]).await;
     bench.over().await;
@@ -199,6 +221,33 @@ pub async fn weights_reset(bench: &mut Bench) {
             () = sleep(Duration::from_secs(10)) => shop.reset_route().await,
         }
     }
+    bench.over().await;
+    shop.has_pods(&[REPLICAS]).await;
+    bench.end().await.judged("2.0");
+}
+
+/// The Git server is away for a minute when a version is given up: the abort does not wait for it, and
+/// the change leaves Git when it is back.
+pub async fn git_away(bench: &mut Bench) {
+    let bad = Release {
+        error_ratio: "0.5",
+        ..good("2.0")
+    };
+    aborted_with(bench, AT_20, good("1.0"), bad, Git::IsAway).await;
+}
+
+/// The API server is away for some seconds in mid-canary.
+pub async fn api_server_restarted(bench: &mut Bench) {
+    let steps =
+        "[{setWeight: 25}, {pause: {duration: 10s}}, {setWeight: 50}, {pause: {duration: 10s}}]";
+    let shop = routed(bench, steps).await;
+    bench.begins();
+    shop.release(good("2.0")).await;
+    shop.has_weight(25).await;
+    bench.stage.program("kube-apiserver", "stop").await;
+    sleep(RESTART).await;
+    bench.stage.program("kube-apiserver", "start").await;
+    shop.is_promoted().await;
     bench.over().await;
     shop.has_pods(&[REPLICAS]).await;
     bench.end().await.judged("2.0");
