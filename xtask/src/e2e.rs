@@ -23,6 +23,8 @@ pub fn command(root: &Path) -> Result<Command> {
     let folder = cluster::binaries(root)?;
     let mut command = Command::new(folder.join("tidegate-e2e"));
     command
+        // What failed stands in the table; where in the runner is no news.
+        .env("RUST_BACKTRACE", "0")
         .arg("--tools")
         .arg(tools)
         .arg("--repository")

@@ -47,11 +47,17 @@ pub fn exposure(report: &Report, seen: &[Seen], version: &str) -> Vec<String> {
 }
 
 /// The largest weight that was authorised, or still accepted, at any time from one second to before
-/// another.
+/// another. A version that was promoted may have everything.
 fn most_authorised(seen: &[Seen], from: i64, before: i64) -> i32 {
     let mut most = 0;
+    let mut first = None;
     for (at, status) in statuses(seen) {
-        let weight = status.desired.max(status.accepted);
+        let promoted = *first.get_or_insert(status.stable) < status.stable;
+        let weight = if promoted {
+            100
+        } else {
+            status.desired.max(status.accepted)
+        };
         if at.as_second() < from {
             most = weight;
         } else if at.as_second() < before {

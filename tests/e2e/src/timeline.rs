@@ -44,6 +44,8 @@ pub struct Status {
     pub desired: i32,
     /// Percent that the data plane is known to give it.
     pub accepted: i32,
+    /// The stable version's revision.
+    pub stable: i64,
 }
 
 /// A timeline that is being written.
@@ -110,6 +112,7 @@ async fn of_rollout(api: Api<Rollout>, note: impl Fn(What)) {
             phase: status.phase,
             desired: traffic.desired,
             accepted: traffic.accepted,
+            stable: status.stable.map_or(0, |stable| stable.revision),
         };
         if last.as_ref() != Some(&status) {
             last = Some(status.clone());

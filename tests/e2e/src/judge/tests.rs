@@ -38,6 +38,7 @@ fn status(seconds: f64, phase: Phase, desired: i32, accepted: i32) -> Seen {
         phase: Some(phase),
         desired,
         accepted,
+        stable: 1,
     };
     Seen {
         at: at(seconds),
@@ -120,6 +121,29 @@ fn a_share_is_held_against_what_was_authorised() {
         !exposure(&report(&[]), &given_up(), "2").is_empty(),
         "nothing was sent"
     );
+}
+
+#[test]
+fn a_version_that_was_promoted_may_have_everything() {
+    let mut promoted = given_up();
+    promoted.truncate(5);
+    promoted.push(status(40.0, Phase::Progressing, 100, 100));
+    promoted.push(status(45.0, Phase::Healthy, 0, 0));
+    let report = loads(|s| match s {
+        ..10 => 0,
+        10..40 => 20,
+        _ => 100,
+    });
+    let found = exposure(&report, &promoted, "2");
+    assert!(!found.is_empty(), "it is not stable");
+    if let Some(Seen {
+        what: What::Status(last),
+        ..
+    }) = promoted.last_mut()
+    {
+        last.stable = 2;
+    }
+    assert_eq!(exposure(&report, &promoted, "2"), [""; 0]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub fn by_route_with(steps: &str) -> String {
       scaleDownDelaySeconds: 5
       abortScaleDownDelaySeconds: 5
       steps: {steps}
-  gitRevert: {{mode: Push}}
+  gitRevert: {{mode: Push, on: [Failed, Deadline]}}
 "
     )
 }
