@@ -1,4 +1,4 @@
-//! The status as it will be: phase, reason in one sentence, traffic, counts and conditions, in the
+//! The status as it will be: phase, reason in one sentence, traffic and conditions, in the
 //! form that kstatus reads (`observedGeneration`, `Ready`, `Reconciling`, `Stalled`).
 
 use jiff::{SignedDuration, Timestamp};

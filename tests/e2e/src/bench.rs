@@ -6,7 +6,7 @@ use std::time::Instant;
 use tidegate_load_tests::load::{Load, Report};
 
 use crate::judge;
-use crate::shop::{Front, REPLICAS, Shop};
+use crate::shop::{Front, Shop};
 use crate::stage::Stage;
 use crate::timeline::{Seen, Watch};
 
@@ -60,7 +60,7 @@ impl Bench {
     }
 
     /// It has come to its end.
-    pub async fn over(&mut self) {
+    pub fn over(&mut self) {
         let (began, before) = self.began.expect("it has begun");
         let mut record = self.record();
         record.seconds = Some(began.elapsed().as_secs_f64());
@@ -80,18 +80,9 @@ impl Bench {
         }
         assert_eq!(report.not_sent, 0, "the machine was too slow for the load");
         assert_eq!(report.lost, 0, "lost: {:#?}", first(&report.failures));
-        let short = judge::floor(&seen, REPLICAS.min(self.least_replicas()));
+        let short = judge::floor(&seen);
         assert!(short.is_empty(), "short of endpoints: {:?}", first(&short));
         Ended { report, seen }
-    }
-
-    /// The fewest pods that the scenario asks for.
-    fn least_replicas(&self) -> i32 {
-        if self.name.starts_with("scaled") {
-            3
-        } else {
-            REPLICAS
-        }
     }
 }
 

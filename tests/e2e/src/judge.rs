@@ -14,8 +14,8 @@ const POINTS: f64 = 2.0;
 
 /// Where `version` had more than it was authorised to, in words.
 ///
-/// A window counts if nothing changed in it nor in the second before: while a weight falls, answers
-/// to the one before are still under way.
+/// A window is held against the most that was authorised in it or in the second before: while a
+/// weight falls, answers to the one before are still under way.
 #[must_use]
 pub fn exposure(report: &Report, seen: &[Seen], version: &str) -> Vec<String> {
     let (Some(first), Some(last)) = (report.seconds.first(), report.seconds.last()) else {
@@ -74,22 +74,17 @@ fn statuses(seen: &[Seen]) -> impl Iterator<Item = (Timestamp, &Status)> {
     })
 }
 
-/// When an abort was decided, and when it was known that stable had everything.
-#[must_use]
-pub fn abort(seen: &[Seen]) -> Option<(Timestamp, Timestamp)> {
-    let given_up = |status: &Status| matches!(status.phase, Some(Phase::Aborting | Phase::Aborted));
-    let decided = statuses(seen).find(|(_, status)| given_up(status))?.0;
-    let mut later = statuses(seen).filter(|(at, _)| *at >= decided);
-    let confirmed = later
-        .find(|(_, status)| status.phase == Some(Phase::Aborted))?
-        .0;
-    Some((decided, confirmed))
+/// When it was known after an abort that stable had everything.
+fn aborted(seen: &[Seen]) -> Option<Timestamp> {
+    let mut statuses = statuses(seen);
+    let (at, _) = statuses.find(|(_, status)| status.phase == Some(Phase::Aborted))?;
+    Some(at)
 }
 
 /// Answers of `version` to requests that were due after it was known to have no traffic any more.
 #[must_use]
 pub fn after_abort(report: &Report, seen: &[Seen], version: &str) -> u64 {
-    let Some((_, confirmed)) = abort(seen) else {
+    let Some(confirmed) = aborted(seen) else {
         return 0;
     };
     let seconds = report.seconds.iter();
@@ -104,7 +99,7 @@ pub fn after_abort(report: &Report, seen: &[Seen], version: &str) -> u64 {
 #[must_use]
 pub fn first_bad_to_stable(report: &Report, seen: &[Seen]) -> Option<f64> {
     let first = report.first_bad?;
-    let (_, confirmed) = abort(seen)?;
+    let confirmed = aborted(seen)?;
     let mut weights = seen.iter().filter_map(|seen| match seen.what {
         What::Weight(weight) if seen.at <= confirmed => Some((seen.at, weight)),
         _ => None,
@@ -116,9 +111,12 @@ pub fn first_bad_to_stable(report: &Report, seen: &[Seen]) -> Option<f64> {
     Some(back.duration_since(first).as_secs_f64())
 }
 
-/// Where a Service that has traffic had fewer ready endpoints than its share of `replicas` needs.
+/// Where a Service that has traffic had fewer ready endpoints than its share needs of the pods that
+/// were asked for; of the fewest, where somebody scales.
 #[must_use]
-pub fn floor(seen: &[Seen], replicas: i32) -> Vec<String> {
+pub fn floor(seen: &[Seen]) -> Vec<String> {
+    let asked_for = statuses(seen).map(|(_, status)| status.replicas);
+    let replicas = asked_for.min().unwrap_or(0);
     let (mut weight, mut found) = (0, Vec::new());
     let mut ready: [Option<usize>; 2] = [None, None];
     for one in seen {

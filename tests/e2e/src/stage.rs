@@ -1,14 +1,14 @@
 //! What all scenarios run on: the cluster, seen from inside its network.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
 use tidegate_lab::audit::Audit;
+use tidegate_lab::node::control::{Action, act};
 use tidegate_lab::node::state::State;
-use tidegate_lab::node::{ADDRESS, GIT_PORT, SUPERVISOR_PORT, cluster};
+use tidegate_lab::node::{ADDRESS, GIT_PORT, cluster};
 use tidegate_lab::objects::{apply, objects};
 use tidegate_lab::{MANAGER, NAMESPACE, wait};
 use tidegate_load_tests::load::Report;
@@ -23,17 +23,14 @@ pub struct Stage {
     pub client: Client,
     state: State,
     audit: Audit,
-    http: reqwest::Client,
 }
 
 impl Stage {
     /// Enters a running cluster; the calling thread is in its network already.
     pub async fn enter(state: &State) -> Result<Self, String> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(150));
         Ok(Self {
             client: cluster::client(state).await?,
             audit: Audit::of(state.path("audit.log")),
-            http: http.build().map_err(|error| error.to_string())?,
             state: state.clone(),
         })
     }
@@ -70,10 +67,9 @@ impl Stage {
     }
 
     /// Kills, stops or starts one of the cluster's programs.
-    pub async fn program(&self, name: &str, action: &str) {
-        let url = format!("http://127.0.0.1:{SUPERVISOR_PORT}/programs/{name}/{action}");
-        let answer = self.http.post(url).send().await.unwrap();
-        assert!(answer.status().is_success(), "{action} {name}: {answer:?}");
+    pub async fn program(&self, name: &str, action: Action) {
+        let done = act(name, action).await;
+        done.unwrap_or_else(|error| panic!("{action:?} {name}: {error}"));
     }
 
     /// Kills the controller as a machine that loses power would: nothing is given back, nothing is

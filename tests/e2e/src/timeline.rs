@@ -46,6 +46,8 @@ pub struct Status {
     pub accepted: i32,
     /// The stable version's revision.
     pub stable: i64,
+    /// How many pods the spec asks for.
+    pub replicas: i32,
 }
 
 /// A timeline that is being written.
@@ -104,7 +106,9 @@ async fn of_rollout(api: Api<Rollout>, note: impl Fn(What)) {
         .applied_objects()
         .boxed();
     while let Some(object) = objects.next().await {
-        let Some(status) = object.ok().and_then(|rollout| rollout.status) else {
+        let Ok(rollout) = object else { continue };
+        let replicas = rollout.spec.replicas;
+        let Some(status) = rollout.status else {
             continue;
         };
         let traffic = status.traffic.unwrap_or_default();
@@ -113,6 +117,7 @@ async fn of_rollout(api: Api<Rollout>, note: impl Fn(What)) {
             desired: traffic.desired,
             accepted: traffic.accepted,
             stable: status.stable.map_or(0, |stable| stable.revision),
+            replicas,
         };
         if last.as_ref() != Some(&status) {
             last = Some(status.clone());

@@ -39,6 +39,7 @@ fn status(seconds: f64, phase: Phase, desired: i32, accepted: i32) -> Seen {
         desired,
         accepted,
         stable: 1,
+        replicas: 4,
     };
     Seen {
         at: at(seconds),
@@ -173,11 +174,12 @@ fn the_time_on_a_bad_version_ends_with_the_route() {
 #[test]
 fn every_service_has_the_endpoints_that_its_traffic_needs() {
     let base = vec![
+        status(0.0, Phase::Healthy, 0, 0),
         endpoints(0.0, "stable", 4),
         endpoints(0.0, "canary", 4),
         weight(0.0, 0),
     ];
-    let with = |more: &[Seen]| floor(&[base.clone(), more.to_vec()].concat(), 4);
+    let with = |more: &[Seen]| floor(&[base.clone(), more.to_vec()].concat());
     assert!(with(&[]).is_empty());
     assert!(
         with(&[endpoints(1.0, "canary", 0)]).is_empty(),

@@ -7,7 +7,7 @@ use tidegate::api::rollout_status::Phase;
 use tidegate_lab::wait;
 use tokio::time::sleep;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Ended};
 use crate::shop::{Front, REPLICAS, Shop, good};
 
 /// How long the control run is: as long as a short rollout.
@@ -55,15 +55,20 @@ pub async fn control(bench: &mut Bench) {
     bench.end().await;
 }
 
-/// 5, 25, 50, 100 % through an HTTPRoute of the user's.
-pub async fn by_route(bench: &mut Bench) {
-    let shop = routed(bench, STEPS).await;
+/// Releases a good version and waits until it is promoted and the old one's pods are gone.
+async fn second_version(bench: &mut Bench, shop: &Shop) -> Ended {
     bench.begins();
     shop.release(good("2.0")).await;
     shop.is_promoted().await;
-    bench.over().await;
+    bench.over();
     shop.has_pods(&[REPLICAS]).await;
-    bench.end().await.judged("2.0");
+    bench.end().await
+}
+
+/// 5, 25, 50, 100 % through an HTTPRoute of the user's.
+pub async fn by_route(bench: &mut Bench) {
+    let shop = routed(bench, STEPS).await;
+    second_version(bench, &shop).await.judged("2.0");
 }
 
 /// The same through a route that Tidegate owns.
@@ -77,12 +82,7 @@ pub async fn by_owned_route(bench: &mut Bench) {
     let shop = Shop::open(&bench.stage, bench.name, &["stable", "canary"], &strategy).await;
     shop.first(good("1.0")).await;
     bench.load(&shop, Front::Route).await;
-    bench.begins();
-    shop.release(good("2.0")).await;
-    shop.is_promoted().await;
-    bench.over().await;
-    shop.has_pods(&[REPLICAS]).await;
-    bench.end().await.judged("2.0");
+    second_version(bench, &shop).await.judged("2.0");
 }
 
 /// By pod counts, behind one Service.
@@ -96,12 +96,7 @@ pub async fn by_pods(bench: &mut Bench) {
     let shop = Shop::open(&bench.stage, bench.name, &["shop"], strategy).await;
     shop.first(good("1.0")).await;
     bench.load(&shop, Front::Service("shop")).await;
-    bench.begins();
-    shop.release(good("2.0")).await;
-    shop.is_promoted().await;
-    bench.over().await;
-    shop.has_pods(&[REPLICAS]).await;
-    bench.end().await;
+    second_version(bench, &shop).await;
 }
 
 /// One write switches, behind one Service.
@@ -115,12 +110,7 @@ pub async fn blue_green(bench: &mut Bench) {
     let shop = Shop::open(&bench.stage, bench.name, &["active", "preview"], strategy).await;
     shop.first(good("1.0")).await;
     bench.load(&shop, Front::Service("active")).await;
-    bench.begins();
-    shop.release(good("2.0")).await;
-    shop.is_promoted().await;
-    bench.over().await;
-    shop.has_pods(&[REPLICAS]).await;
-    bench.end().await;
+    second_version(bench, &shop).await;
 }
 
 /// A third version comes while the second is on its way.
@@ -131,7 +121,7 @@ pub async fn superseded(bench: &mut Bench) {
     shop.has_weight(50).await;
     shop.release(good("3.0")).await;
     shop.is_promoted().await;
-    bench.over().await;
+    bench.over();
     shop.has_pods(&[REPLICAS]).await;
     let ended = bench.end().await;
     ended.served_last("3.0");
@@ -154,7 +144,7 @@ pub async fn deleted(bench: &mut Bench) {
         (held == ["example.com/hold"]).then_some(())
     })
     .await;
-    bench.over().await;
+    bench.over();
     bench.end().await.served_last("1.0");
     shop.patch(&json!({"metadata": {"finalizers": null}})).await;
     wait::until("the Rollout is gone", async || {
@@ -183,6 +173,6 @@ pub async fn scaled(bench: &mut Bench) {
     shop.is_promoted().await;
     shop.scale(REPLICAS).await;
     shop.has_pods(&[REPLICAS]).await;
-    bench.over().await;
+    bench.over();
     bench.end().await.judged("2.0");
 }

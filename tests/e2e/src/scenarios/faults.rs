@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tidegate::api::rollout_status::PauseReason;
+use tidegate_lab::node::control::Action;
 use tokio::time::sleep;
 
 use super::canary::{behind_route, routed};
@@ -48,18 +49,18 @@ async fn aborted_with(bench: &mut Bench, steps: &str, first: Release, bad: Relea
     bench.begins();
     let commit = delivery.release(&shop, bad).await;
     if git == Git::IsAway {
-        bench.stage.program("git", "stop").await;
+        bench.stage.program("git", Action::Stop).await;
     }
     shop.until("it is given up", |status| status.abort.is_some())
         .await;
     if git == Git::IsAway {
         shop.is_aborted().await;
         sleep(AWAY).await;
-        bench.stage.program("git", "start").await;
+        bench.stage.program("git", Action::Start).await;
     }
     delivery.is_reverted(&shop, &commit).await;
     shop.has_pods(&[REPLICAS]).await;
-    bench.over().await;
+    bench.over();
     let ended = bench.end().await;
     ended.judged(bad.version);
     ended.served_last("1.0");
@@ -145,7 +146,7 @@ pub async fn blue_green(bench: &mut Bench) {
     };
     shop.release(bad).await;
     shop.is_aborted().await;
-    bench.over().await;
+    bench.over();
     bench.end().await.served_last("1.0");
 }
 
@@ -157,7 +158,7 @@ pub async fn abort_by_hand(bench: &mut Bench) {
     shop.has_weight(50).await;
     shop.command("abort").await;
     shop.is_aborted().await;
-    bench.over().await;
+    bench.over();
     let ended = bench.end().await;
     ended.judged("2.0");
     ended.served_last("1.0");
@@ -173,16 +174,16 @@ pub async fn prometheus_away(bench: &mut Bench) {
     bench.begins();
     shop.release(good("2.0")).await;
     shop.has_weight(20).await;
-    bench.stage.program("prometheus", "stop").await;
+    bench.stage.program("prometheus", Action::Stop).await;
     shop.until("it holds and says why", |status| {
         let pause = status.pause.as_ref();
         pause.is_some_and(|pause| pause.reason == PauseReason::SourceError)
     })
     .await;
     sleep(AWAY).await;
-    bench.stage.program("prometheus", "start").await;
+    bench.stage.program("prometheus", Action::Start).await;
     shop.is_promoted().await;
-    bench.over().await;
+    bench.over();
     shop.has_pods(&[REPLICAS]).await;
     bench.end().await.judged("2.0");
 }
@@ -201,7 +202,7 @@ pub async fn controller_killed(bench: &mut Bench) {
         }
         shop.is_promoted().await;
     }
-    bench.over().await;
+    bench.over();
     shop.has_pods(&[REPLICAS]).await;
     bench.end().await.served_last("6.0");
 }
@@ -221,7 +222,7 @@ pub async fn weights_reset(bench: &mut Bench) {
             () = sleep(Duration::from_secs(10)) => shop.reset_route().await,
         }
     }
-    bench.over().await;
+    bench.over();
     shop.has_pods(&[REPLICAS]).await;
     bench.end().await.judged("2.0");
 }
@@ -244,11 +245,11 @@ pub async fn api_server_restarted(bench: &mut Bench) {
     bench.begins();
     shop.release(good("2.0")).await;
     shop.has_weight(25).await;
-    bench.stage.program("kube-apiserver", "stop").await;
+    bench.stage.program("kube-apiserver", Action::Stop).await;
     sleep(RESTART).await;
-    bench.stage.program("kube-apiserver", "start").await;
+    bench.stage.program("kube-apiserver", Action::Start).await;
     shop.is_promoted().await;
-    bench.over().await;
+    bench.over();
     shop.has_pods(&[REPLICAS]).await;
     bench.end().await.judged("2.0");
 }
