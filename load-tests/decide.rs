@@ -14,7 +14,7 @@ use tidegate::api::rollout::RolloutSpec;
 use tidegate::api::rollout_status::RolloutStatus;
 use tidegate::core::decide::decide;
 use tidegate::core::observed::{
-    Acceptance, LiveRoute, Observed, ReplicaSetObserved, RevertObserved, RolloutObserved, RouteId,
+    LiveRoute, Observed, ReplicaSetObserved, RevertObserved, RolloutObserved, RouteId,
     RouteObserved, RouteState, RunObserved, ServiceObserved, Settings, TemplateKey,
 };
 use tidegate::core::{naming, spec};
@@ -137,7 +137,8 @@ fn mid_canary(now: Timestamp) -> Observed {
                 resource_version: "1".into(),
                 weight: 20,
                 exact: true,
-                acceptance: Acceptance::Accepted,
+                pending: None,
+                changed_at: None,
                 last_writer: None,
             }),
         }],

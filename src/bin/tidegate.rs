@@ -70,7 +70,7 @@ struct ControllerArgs {
     /// Rollouts worked on at the same time, aborts aside.
     #[arg(long, env = "TIDEGATE_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     concurrency: u16,
-    /// Seconds until a changed Service or Ingress has reached the data plane, where no API says so.
+    /// Seconds until a changed Service, Ingress or HTTPRoute has reached the data plane.
     #[arg(long, env = "TIDEGATE_SETTLE_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(i64).range(0..=600))]
     settle_seconds: i64,
     /// The Prometheus for analyses that name no provider, where there is no MetricsProvider `default`.

@@ -43,8 +43,7 @@ pub struct Observed {
 /// What the administrator set by flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a change of a Service or of an Ingress takes to reach the data plane, where the API
-    /// cannot say it.
+    /// How long a change of a Service or of a route takes to reach the data plane.
     pub settle: SignedDuration,
 }
 
@@ -204,21 +203,14 @@ pub struct LiveRoute {
     pub weight: i32,
     /// Whether every rule says exactly `weight` and `100 - weight`.
     pub exact: bool,
-    /// Whether the data plane has it.
-    pub acceptance: Acceptance,
+    /// Why its router does not have it, as far as the router says. `None`: the router says that it
+    /// has it, or has no way to say.
+    pub pending: Option<String>,
+    /// When it was last changed; `None`: longer ago than anybody knows. The settle delay counts from
+    /// here also for what is not pending: a router may accept a route before it serves it.
+    pub changed_at: Option<Timestamp>,
     /// Who wrote it last, other than Tidegate (field manager), for the event when it is put back.
     pub last_writer: Option<String>,
-}
-
-/// Whether the data plane has what a route says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Acceptance {
-    /// Accepted for this generation.
-    Accepted,
-    /// Not yet, or refused: the reason.
-    Pending(String),
-    /// The API cannot say it: last changed then (`None`: longer ago than anybody knows).
-    ChangedAt(Option<Timestamp>),
 }
 
 /// An AnalysisRun of the Rollout.

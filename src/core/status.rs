@@ -16,7 +16,7 @@ use super::traffic::LiveTraffic;
 use crate::api::conditions::{Condition, ConditionStatus};
 use crate::api::rollout_status::{PauseReason, Phase, RolloutStatus, TrafficStatus};
 
-/// Beyond the settle delay, how long a promotion's routes may go over without a status that says so.
+/// Beyond the settle delays of a Service and a route, how long a promotion's routes may go over without a status that says so.
 const HAND_OVER_QUIET: SignedDuration = SignedDuration::from_secs(10);
 
 /// How what is in progress stands.
@@ -422,7 +422,7 @@ pub(super) fn handing_over(draft: &mut Draft<'_>, live: &LiveTraffic) {
         .writes
         .iter()
         .any(|write| matches!(write, Write::SwitchService { name, .. } if name == stable_service));
-    let quiet = draft.o.settings.settle + HAND_OVER_QUIET;
+    let quiet = draft.o.settings.settle * 2 + HAND_OVER_QUIET;
     if begins || live.switched_at.is_some_and(|at| !draft.elapsed(at, quiet)) {
         draft.status = draft.o.rollout.status.clone();
         draft.events.clear();

@@ -8,7 +8,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::draft::{Draft, of_service};
-use super::observed::{Acceptance, RouteId, RouteObserved, RouteState, ServiceObserved};
+use super::observed::{RouteId, RouteObserved, RouteState, ServiceObserved};
 use super::plan::Write;
 use super::spec::Means;
 use super::targets::Targets;
@@ -84,16 +84,12 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
                 weight = weight.max(live.weight);
                 weights.push(live.weight);
                 exact &= live.exact;
-                match &live.acceptance {
-                    Acceptance::Accepted | Acceptance::ChangedAt(None) => {}
-                    Acceptance::Pending(reason) => {
-                        unconfirmed = Some(format!("{} is not accepted yet: {reason}", route.id));
-                    }
-                    Acceptance::ChangedAt(Some(at)) => {
-                        if !draft.elapsed(*at, o.settings.settle) {
-                            unconfirmed = Some(format!("{} settles", route.id));
-                        }
-                    }
+                if let Some(reason) = &live.pending {
+                    unconfirmed = Some(format!("{} is not accepted yet: {reason}", route.id));
+                } else if let Some(at) = live.changed_at
+                    && !draft.elapsed(at, o.settings.settle)
+                {
+                    unconfirmed = Some(format!("{} settles", route.id));
                 }
             }
             // Without a canary Ingress, ingress-nginx sends nothing to the canary.

@@ -7,21 +7,27 @@
 //!
 //! Facts from the Gateway API reference (`gateway.networking.k8s.io/v1`): a missing weight is 1; a
 //! rule whose weights are all 0 answers 500; weights go from 0 to 1,000,000; a rule has at most 16
-//! backends; `status.parents` has one entry per parent and controller.
+//! backends; `status.parents` has one entry per parent and controller. `Accepted` says that a gateway
+//! understood the route, not that it serves it: Traefik says so at once and loads what it accepted
+//! at most every two seconds (`providersThrottleDuration`). When the rules were last written is
+//! therefore read as well, from `managedFields`.
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, TestOperation};
 use serde_json::Value;
 
-use super::{Backends, last_writer, list, live, resource_version, text};
+use super::{Backends, changed_at, last_writer, list, resource_version, summarise, text};
 use crate::api::rollout::RuleRef;
-use crate::core::observed::{Acceptance, LiveRoute};
+use crate::core::observed::LiveRoute;
 use crate::core::spec::Problem;
 
 /// The weight of a backend that has none.
 const WEIGHT_DEFAULT: i64 = 1;
 /// The group of Gateways and routes.
 pub const GROUP: &str = "gateway.networking.k8s.io";
+
+/// Where the weights are. The list is atomic: who writes one of them has written all of it.
+const RULES: [&str; 2] = ["spec", "rules"];
 
 /// Where the two weights of one rule are, and what they are.
 struct Place {
@@ -43,12 +49,20 @@ pub fn read(
 ) -> Result<LiveRoute, Problem> {
     let places = places(route, rules, backends, field)?;
     let shares: Vec<(i64, i64)> = places.iter().map(|p| (p.canary.1, p.stable.1)).collect();
-    Ok(live(
-        route,
-        &shares,
-        acceptance(route),
-        last_writer(route, &["spec", "rules"]),
-    ))
+    Ok(live(route, &shares))
+}
+
+/// An HTTPRoute whose rules divide the traffic by `shares`: the canary's and the rest's weight.
+pub(super) fn live(route: &Value, shares: &[(i64, i64)]) -> LiveRoute {
+    let (weight, exact) = summarise(shares);
+    LiveRoute {
+        resource_version: resource_version(route).to_owned(),
+        weight,
+        exact,
+        pending: pending(route),
+        changed_at: changed_at(route, &RULES),
+        last_writer: last_writer(route, &RULES),
+    }
 }
 
 /// The patch that gives the canary `weight` percent and stable the rest, in `rules` of `route`.
@@ -275,13 +289,11 @@ fn backend(rule: &Value, name: &str, namespace: &str, at: &str) -> Result<Backen
     })
 }
 
-/// Whether every parent that the route names has accepted its present generation.
-pub(super) fn acceptance(route: &Value) -> Acceptance {
+/// Why not every parent that the route names has accepted its present generation; `None`: all have.
+fn pending(route: &Value) -> Option<String> {
     let wanted = list(route, "/spec/parentRefs");
     if wanted.is_empty() {
-        return Acceptance::Pending(
-            "the route names no parent, so no Gateway serves it".to_owned(),
-        );
+        return Some("the route names no parent, so no Gateway serves it".to_owned());
     }
     let namespace = text(route, "/metadata/namespace");
     let generation = route
@@ -307,10 +319,10 @@ pub(super) fn acceptance(route: &Value) -> Acceptance {
                 }
             });
         if !accepted {
-            return Acceptance::Pending(format!("{} {}: {reason}", key.1, key.3));
+            return Some(format!("{} {}: {reason}", key.1, key.3));
         }
     }
-    Acceptance::Accepted
+    None
 }
 
 /// Why a parent's entry does not say that this generation is served; `None`: it says so.

@@ -14,7 +14,7 @@ use super::{
     Backends, Owner, annotation, last_writer, list, percent, resource_version, text, timestamp,
 };
 use crate::core::naming;
-use crate::core::observed::{Acceptance, LiveRoute, RouteState};
+use crate::core::observed::{LiveRoute, RouteState};
 use crate::core::spec::Problem;
 
 /// Makes an Ingress a canary.
@@ -88,7 +88,8 @@ pub fn read(
         resource_version: resource_version(canary).to_owned(),
         weight,
         exact,
-        acceptance: Acceptance::ChangedAt(timestamp(annotation(canary, CHANGED_AT))),
+        pending: None,
+        changed_at: timestamp(annotation(canary, CHANGED_AT)),
         last_writer: last_writer(canary, &["metadata", "annotations", WEIGHT])
             .or_else(|| last_writer(canary, &["spec"])),
     })

@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::gateway_api::acceptance;
-use super::{Backends, Owner, covers, last_writer, list, live, resource_version, text};
+use super::gateway_api::live;
+use super::{Backends, Owner, covers, list, resource_version, text};
 use crate::api::rollout::ManagedRoute;
 use crate::core::observed::RouteState;
 use crate::core::spec::Problem;
@@ -57,12 +57,7 @@ pub fn read(
         .iter()
         .map(|rule| share(rule, backends))
         .collect();
-    let mut found = live(
-        route,
-        &shares,
-        acceptance(route),
-        last_writer(route, &["spec", "rules"]),
-    );
+    let mut found = live(route, &shares);
     found.exact = found.exact && is_ours(route, &spec(managed, backends, found.weight));
     RouteState::Live(found)
 }

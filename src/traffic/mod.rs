@@ -14,8 +14,6 @@ pub mod service;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::core::observed::LiveRoute;
-
 /// The field manager of everything that Tidegate writes.
 pub const FIELD_MANAGER: &str = "tidegate";
 
@@ -137,20 +135,38 @@ fn percent(part: i64, total: i64) -> i32 {
     i32::try_from(rounded_up).unwrap_or(100)
 }
 
-/// The field manager that last wrote the field at `path` of an object (`f:` keys), other than
-/// Tidegate itself.
-fn last_writer(object: &Value, path: &[&str]) -> Option<String> {
+/// Who wrote the field at `path` of an object, and when they last changed anything of theirs (to the
+/// second; kubernetes.io/docs/reference/using-api/server-side-apply, "Field management").
+fn writers<'a>(
+    object: &'a Value,
+    path: &[&str],
+) -> impl Iterator<Item = (&'a str, Option<Timestamp>)> {
     list(object, "/metadata/managedFields")
         .iter()
-        .filter(|entry| text(entry, "/manager") != FIELD_MANAGER)
         .filter(|entry| {
             let fields = path.iter().try_fold(entry.get("fieldsV1"), |at, key| {
                 at.map(|fields| fields.get(format!("f:{key}")))
             });
             matches!(fields, Some(Some(_)))
         })
-        .max_by_key(|entry| timestamp(entry.get("time").and_then(Value::as_str)))
-        .map(|entry| text(entry, "/manager").to_owned())
+        .map(|entry| {
+            let time = timestamp(entry.get("time").and_then(Value::as_str));
+            (text(entry, "/manager"), time)
+        })
+}
+
+/// The field manager that last wrote the field at `path` of an object (`f:` keys), other than
+/// Tidegate itself.
+fn last_writer(object: &Value, path: &[&str]) -> Option<String> {
+    writers(object, path)
+        .filter(|(manager, _)| *manager != FIELD_MANAGER)
+        .max_by_key(|(_, time)| *time)
+        .map(|(manager, _)| manager.to_owned())
+}
+
+/// When the field at `path` of an object was last changed, by whomever; never earlier.
+fn changed_at(object: &Value, path: &[&str]) -> Option<Timestamp> {
+    writers(object, path).filter_map(|(_, time)| time).max()
 }
 
 /// What the rules of a route say together: the largest weight, and whether all say exactly it.
@@ -177,23 +193,6 @@ fn covers(found: &Value, wanted: &Value) -> bool {
             found.len() == wanted.len() && found.iter().zip(wanted).all(|(f, w)| covers(f, w))
         }
         _ => found == wanted,
-    }
-}
-
-/// `route` with its rule weights found to be `shares`, for the routers whose API says it by weights.
-fn live(
-    route: &Value,
-    shares: &[(i64, i64)],
-    acceptance: crate::core::observed::Acceptance,
-    last_writer: Option<String>,
-) -> LiveRoute {
-    let (weight, exact) = summarise(shares);
-    LiveRoute {
-        resource_version: resource_version(route).to_owned(),
-        weight,
-        exact,
-        acceptance,
-        last_writer,
     }
 }
 

@@ -29,6 +29,11 @@ fn the_last_writer_is_the_newest_other_than_tidegate() {
     );
     assert_eq!(last_writer(&object, &["spec", "parentRefs"]), None);
     assert_eq!(last_writer(&json!({}), &["spec"]), None);
+    let changed = |path: &[&str]| changed_at(&object, path).map(|at| at.to_string());
+    let at = |text: &str| Some(text.to_owned());
+    assert_eq!(changed(&["spec", "rules"]), at("2026-01-05T00:00:00Z"));
+    assert_eq!(changed(&["spec", "hostnames"]), at("2026-01-04T00:00:00Z"));
+    assert_eq!(changed(&["spec", "parentRefs"]), None);
 }
 
 #[test]

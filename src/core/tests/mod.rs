@@ -11,8 +11,10 @@ mod blue_green;
 mod canary;
 mod commands;
 mod hand_over;
+mod invariants;
 mod pods;
 mod random;
+mod refusals;
 mod world;
 
 use serde_json::{Value, json};

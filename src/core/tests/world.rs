@@ -8,15 +8,14 @@ use serde_json::{Value, json};
 
 use crate::api::analysis::{AnalysisRunSpec, AnalysisTemplateSpec};
 use crate::api::analysis_status::{RunPhase, Verdict};
-use crate::api::rollout::{HASH_LABEL, RolloutSpec};
+use crate::api::rollout::RolloutSpec;
 use crate::api::rollout_status::{Phase, RolloutStatus};
 use crate::core::decide::decide;
 use crate::core::observed::*;
 use crate::core::plan::{Plan, Write};
-use crate::core::spec::{self, Means, Problem};
+use crate::core::spec::{self, Problem};
 
-/// How long the data plane may still use what a Service or route said before.
-const LAG_S: i64 = 3;
+use super::invariants::{Config, LAG_S};
 
 /// A ReplicaSet and its pods.
 #[derive(Clone, Debug)]
@@ -30,14 +29,6 @@ pub struct Rs {
     /// Pods become available at the next tick; false: never.
     pub healthy: bool,
     rv: u64,
-}
-
-/// What the data plane routes by: percent to the canary Service, and what both Services select.
-#[derive(Clone, Debug, PartialEq)]
-struct Config {
-    weight: i32,
-    stable: Option<String>,
-    canary: Option<String>,
 }
 
 pub struct World {
@@ -54,6 +45,7 @@ pub struct World {
     pub weight: i32,
     pub route_exists: bool,
     pub route_accepted_at: Timestamp,
+    route_changed_at: Option<Timestamp>,
     pub route_problem: Option<Problem>,
     pub runs: BTreeMap<String, RunObserved>,
     pub run_specs: BTreeMap<String, AnalysisRunSpec>,
@@ -65,7 +57,7 @@ pub struct World {
     pub log: Vec<String>,
     pub status_writes: usize,
     pub events: Vec<&'static str>,
-    configs: Vec<(Timestamp, Config)>,
+    pub(super) configs: Vec<(Timestamp, Config)>,
     parsed: std::cell::RefCell<Option<(i64, spec::Spec)>>,
     rv: u64,
     /// Since when nobody but the planner has changed anything: invariants about capacity hold then.
@@ -96,6 +88,7 @@ impl World {
             weight: 0,
             route_exists: true,
             route_accepted_at: now,
+            route_changed_at: None,
             route_problem: None,
             runs: BTreeMap::new(),
             run_specs: BTreeMap::new(),
@@ -273,11 +266,9 @@ impl World {
                             resource_version: self.rv.to_string(),
                             weight: self.weight,
                             exact: true,
-                            acceptance: if self.now >= self.route_accepted_at {
-                                Acceptance::Accepted
-                            } else {
-                                Acceptance::Pending("not seen yet".into())
-                            },
+                            pending: (self.now < self.route_accepted_at)
+                                .then(|| "not seen yet".into()),
+                            changed_at: self.route_changed_at,
                             last_writer: Some("gitops".into()),
                         }),
                     };
@@ -441,11 +432,13 @@ impl World {
                 assert!((0..=100).contains(&to));
                 self.weight = to;
                 self.route_accepted_at = now.checked_add(SignedDuration::from_secs(1)).unwrap();
+                self.route_changed_at = Some(now);
             }
             Write::CreateRoute { weight, .. } => {
                 self.route_exists = true;
                 self.weight = weight;
                 self.route_accepted_at = now;
+                self.route_changed_at = Some(now);
             }
             Write::CreateAnalysisRun { name, spec } => {
                 let run = RunObserved {
@@ -495,135 +488,8 @@ impl World {
         }
     }
 
-    /// What traffic goes by now; remembered, because the data plane lags behind.
-    fn config(&self) -> Option<Config> {
-        let hash = |n: &str| self.services.get(n).and_then(|s| s.hash.clone());
-        match self.parsed().means {
-            Means::Routes {
-                stable_service,
-                canary_service,
-                ..
-            } => Some(Config {
-                weight: self.weight,
-                stable: hash(&stable_service),
-                canary: hash(&canary_service),
-            }),
-            Means::Active { active_service, .. } => Some(Config {
-                weight: 0,
-                stable: hash(&active_service),
-                canary: None,
-            }),
-            Means::Pods { .. } => None,
-        }
-    }
-
-    fn note_config(&mut self) {
-        let Some(config) = self.config() else { return };
-        if self.configs.last().is_none_or(|(_, last)| *last != config) {
-            self.configs.push((self.now, config));
-        }
-    }
-
-    /// I1, I3, I4, I5: checked after every write and at every tick.
-    pub fn check(&self) {
-        let replicas = self.spec["replicas"].as_i64().unwrap() as i32;
-        if self.users_own_pods_died || replicas == 0 || self.gone {
-            return;
-        }
-        let stable_hash = self.status.stable.as_ref().map(|s| s.hash.clone());
-        // I6: everything flows to a version only once that stands in the status.
-        if let (Some(config), Some(canary)) = (self.config(), &self.status.canary)
-            && stable_hash.as_ref().is_some_and(|s| *s != canary.hash)
-            && self.status.abort.is_none()
-        {
-            let hash = Some(canary.hash.clone());
-            let all = (config.weight == 100 && config.canary == hash) || config.stable == hash;
-            assert!(
-                !all || canary.all_traffic_at.is_some() || canary.full,
-                "I6: all traffic without a word\n{}",
-                self.tail()
-            );
-        }
-        // Every configuration that the data plane may still use.
-        let since = self
-            .now
-            .checked_sub(SignedDuration::from_secs(LAG_S))
-            .unwrap();
-        let from = self
-            .configs
-            .iter()
-            .rposition(|(at, _)| *at <= since)
-            .unwrap_or(0);
-        for (_, config) in self.configs.iter().skip(from) {
-            for (hash, share) in [
-                (&config.stable, 100 - config.weight),
-                (&config.canary, config.weight),
-            ] {
-                let Some(hash) = hash.as_ref().filter(|_| share > 0) else {
-                    continue;
-                };
-                let available = self.rs.get(hash).map_or(0, |rs| rs.available);
-                assert!(
-                    available > 0,
-                    "I1: {share} % goes to {hash}, which has no pods\n{}",
-                    self.tail()
-                );
-            }
-        }
-        if let (Some(config), Some(stable)) = (self.config(), stable_hash)
-            && let Some(canary) = config.canary.filter(|c| *c != stable)
-            && config.weight > 0
-        {
-            let known = self
-                .status
-                .canary
-                .as_ref()
-                .is_some_and(|c| c.hash == canary);
-            let authorised = self.status.canary.as_ref().map_or(0, |c| {
-                crate::core::targets::authorised_weight(
-                    &self.parsed().steps,
-                    if c.full { 999 } else { c.step as usize },
-                )
-            });
-            assert!(
-                !known
-                    || config.weight
-                        <= authorised.max(self.status.abort.as_ref().map_or(0, |a| a.weight)),
-                "I4: {} % on the canary, {authorised} authorised\n{}",
-                config.weight,
-                self.tail()
-            );
-        }
-        if let Means::Pods {
-            max_surge,
-            max_unavailable,
-        } = self.parsed().means
-            && stable_of(self).is_some()
-        {
-            let total: i32 = self.rs.values().map(|rs| rs.desired).sum();
-            let available: i32 = self.rs.values().map(|rs| rs.available).sum();
-            let settled_before = self.status.phase == Some(Phase::Healthy);
-            assert!(
-                total <= replicas + max_surge.max(1) || settled_before,
-                "I1: {total} pods of {replicas}\n{}",
-                self.tail()
-            );
-            let _ = (available, max_unavailable);
-        }
-    }
-
     pub fn tail(&self) -> String {
         let from = self.log.len().saturating_sub(40);
         self.log[from..].join("\n")
     }
-}
-
-fn stable_of(world: &World) -> Option<&str> {
-    world.status.stable.as_ref().map(|s| s.hash.as_str())
-}
-
-/// The label is written by the executor; a template never carries it.
-#[test]
-fn the_hash_label_is_reserved() {
-    assert_eq!(HASH_LABEL, "rollouts-pod-template-hash");
 }

@@ -142,24 +142,16 @@ fn a_route_is_accepted_when_every_parent_has_this_generation() {
             {"type": "ResolvedRefs", "status": "True", "reason": "ResolvedRefs", "observedGeneration": generation},
         ])
     };
-    let check = |parents: Value, refs: Value, expected: Acceptance| {
+    let check = |parents: Value, refs: Value, expected: Option<String>| {
         let mut route = route(json!([two(5, 95)]));
         route["spec"]["parentRefs"] = refs;
         route["status"] = json!({ "parents": parents });
-        assert_eq!(acceptance(&route), expected);
+        assert_eq!(super::pending(&route), expected);
     };
-    let pending = |text: &str| Acceptance::Pending(text.to_owned());
+    let pending = |text: &str| Some(text.to_owned());
     let one = json!([{"name": "edge"}]);
-    check(
-        json!([parent("edge", ok(3))]),
-        one.clone(),
-        Acceptance::Accepted,
-    );
-    check(
-        json!([parent("edge", ok(4))]),
-        one.clone(),
-        Acceptance::Accepted,
-    );
+    check(json!([parent("edge", ok(3))]), one.clone(), None);
+    check(json!([parent("edge", ok(4))]), one.clone(), None);
     check(
         json!([parent("edge", ok(2))]),
         one.clone(),
@@ -178,7 +170,7 @@ fn a_route_is_accepted_when_every_parent_has_this_generation() {
     check(
         json!([parent("edge", ok(3)), parent("inner", ok(3))]),
         json!([{"name": "edge"}, {"name": "inner", "namespace": "shop"}]),
-        Acceptance::Accepted,
+        None,
     );
     check(
         json!([parent(
@@ -209,6 +201,28 @@ fn a_route_is_accepted_when_every_parent_has_this_generation() {
         json!([]),
         pending("the route names no parent, so no Gateway serves it"),
     );
+}
+
+#[test]
+fn a_route_was_changed_when_its_rules_were() {
+    let entry = |manager: &str, time: &str, fields: Value| json!({"manager": manager, "time": time, "fieldsV1": fields});
+    let mut written = route(json!([two(5, 95)]));
+    let changed = |route: &Value| {
+        let live = read(route, &[], BACKENDS, FIELD).unwrap();
+        live.changed_at.map(|at| at.to_string())
+    };
+    assert_eq!(changed(&written), None);
+    let rules = json!({"f:spec": {"f:rules": {}}});
+    written["metadata"]["managedFields"] = json!([
+        entry("helm", "2026-01-01T00:00:00Z", rules.clone()),
+        entry("tidegate", "2026-01-01T00:01:00Z", rules),
+        entry(
+            "edge",
+            "2026-01-01T00:02:00Z",
+            json!({"f:status": {"f:parents": {}}})
+        ),
+    ]);
+    assert_eq!(changed(&written).as_deref(), Some("2026-01-01T00:01:00Z"));
 }
 
 #[test]

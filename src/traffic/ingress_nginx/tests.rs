@@ -104,8 +104,8 @@ fn the_canary_ingress_has_the_paths_to_stable_and_no_others() {
     };
     assert_eq!((found.weight, found.exact), (20, true));
     assert_eq!(
-        found.acceptance,
-        Acceptance::ChangedAt(Some(at("2026-01-01T00:00:00Z")))
+        (found.pending, found.changed_at),
+        (None, Some(at("2026-01-01T00:00:00Z")))
     );
 }
 
