@@ -270,7 +270,7 @@ fn pods_means(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) 
         &format!("{AT}.maxUnavailable"),
         problems,
     );
-    if max_surge == 0 && max_unavailable == 0 && replicas > 0 {
+    if (max_surge, max_unavailable) == (Some(0), Some(0)) && replicas > 0 {
         problems.push(Problem::new(
             format!("{AT}.maxUnavailable"),
             "0, and maxSurge is 0",
@@ -278,8 +278,8 @@ fn pods_means(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) 
         ));
     }
     Means::Pods {
-        max_surge,
-        max_unavailable,
+        max_surge: max_surge.unwrap_or(0),
+        max_unavailable: max_unavailable.unwrap_or(0),
     }
 }
 
@@ -289,15 +289,16 @@ enum Round {
     Down,
 }
 
+/// A count of pods; `None`: the value is a problem.
 fn resolve(
     value: &IntOrString,
     replicas: i32,
     round: Round,
     field: &str,
     problems: &mut Vec<Problem>,
-) -> i32 {
+) -> Option<i32> {
     match value {
-        IntOrString::Int(n) if *n >= 0 => *n,
+        IntOrString::Int(n) if *n >= 0 => Some(*n),
         IntOrString::String(text) => {
             match text.strip_suffix('%').and_then(|p| p.parse::<i64>().ok()) {
                 Some(percent) if (0..=100).contains(&percent) => {
@@ -306,7 +307,7 @@ fn resolve(
                         Round::Up => (product + 99) / 100,
                         Round::Down => product / 100,
                     };
-                    i32::try_from(count).unwrap_or(replicas)
+                    Some(i32::try_from(count).unwrap_or(replicas))
                 }
                 _ => {
                     problems.push(Problem::new(
@@ -314,13 +315,13 @@ fn resolve(
                         format!("{text:?}"),
                         "a count, or 0% to 100%",
                     ));
-                    0
+                    None
                 }
             }
         }
         IntOrString::Int(n) => {
             problems.push(Problem::new(field, n, "a count from 0, or 0% to 100%"));
-            0
+            None
         }
     }
 }

@@ -245,6 +245,33 @@ fn nothing_but_a_person_goes_past_the_background_analysis() {
     assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
 }
 
+/// An edit that asks for less takes the word back with the weight: before all of the traffic goes there
+/// again, it is asked anew.
+#[test]
+fn an_edit_that_asks_for_less_takes_the_word_back() {
+    let mut strategy = routed(json!([{"setWeight": 50}, {"setWeight": 100}, {"pause": {}}]));
+    strategy["canary"]["analysis"] = json!({"templates": [{"name": "level"}]});
+    let mut world = World::new(strategy);
+    world.run(10);
+    world.set_image("r/a:v2");
+    world.run(30);
+    world.background(Verdict::Pass);
+    world.run(30);
+    assert_eq!(world.weight, 100, "{}", world.tail());
+    world.background(Verdict::NoData);
+    let steps = world.spec.pointer_mut("/strategy/canary/steps").unwrap();
+    *steps = json!([{"setWeight": 50}, {"setWeight": 60}, {"pause": {}}, {"setWeight": 100}, {"pause": {}}]);
+    world.generation += 1;
+    world.run(30);
+    assert_eq!(world.weight, 60, "{}", world.tail());
+    world.command("promote");
+    world.run(30);
+    assert_eq!(world.weight, 60, "its word is open:\n{}", world.tail());
+    world.background(Verdict::Pass);
+    world.run(30);
+    assert_eq!(world.weight, 100, "{}", world.tail());
+}
+
 /// Where it never sees both versions at work, its word can only come afterwards.
 #[test]
 fn a_background_analysis_of_all_of_the_traffic_speaks_at_the_end() {

@@ -1,0 +1,225 @@
+//! What the schema lets through and the planner cannot carry out is refused by name: the field, the
+//! value, what is allowed.
+
+use serde_json::{Value, json};
+
+use crate::api::rollout::RolloutSpec;
+use crate::core::spec;
+
+const CANARY: &str = "/strategy/canary";
+
+fn rollout(strategy: Value) -> Value {
+    json!({
+        "replicas": 4,
+        "selector": {"matchLabels": {"app": "a"}},
+        "template": {"metadata": {"labels": {"app": "a"}},
+                     "spec": {"containers": [{"name": "app", "image": "r/a:v1"}]}},
+        "strategy": strategy,
+    })
+}
+
+fn canary() -> Value {
+    rollout(json!({"canary": {
+        "stableService": "stable",
+        "canaryService": "canary",
+        "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "web"}]}},
+        "steps": [{"setWeight": 20}, {"analysis": {"templates": [{"name": "t"}]}}, {"setWeight": 50}],
+    }}))
+}
+
+/// Without a router.
+fn pods(more: &[(&str, Value)]) -> Value {
+    let mut canary = json!({"steps": []});
+    for (field, value) in more {
+        canary[*field] = value.clone();
+    }
+    rollout(json!({ "canary": canary }))
+}
+
+fn with(mut rollout: Value, pointer: &str, value: Value) -> Value {
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    let parent = rollout.pointer_mut(parent).unwrap();
+    match (parent, key.parse::<usize>()) {
+        (Value::Array(items), Ok(index)) => items[index] = value,
+        (parent, _) => parent[key] = value,
+    }
+    rollout
+}
+
+fn problems(rollout: Value) -> Vec<String> {
+    let spec: RolloutSpec = serde_json::from_value(rollout).unwrap();
+    match spec::parse(&spec) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn what_cannot_be_carried_out_is_refused_by_field() {
+    let step = |index: usize, step: Value| with(canary(), &format!("{CANARY}/steps/{index}"), step);
+    let template = json!([{"name": "t"}]);
+    let rows: Vec<(&str, Value, &str, &str)> = vec![
+        (
+            "no strategy",
+            rollout(json!({})),
+            "spec.strategy",
+            "exactly one of canary and blueGreen",
+        ),
+        (
+            "both strategies",
+            with(
+                canary(),
+                "/strategy/blueGreen",
+                json!({"activeService": "active"}),
+            ),
+            "spec.strategy",
+            "exactly one of canary and blueGreen",
+        ),
+        (
+            "an empty step",
+            step(1, json!({})),
+            "spec.strategy.canary.steps[1]",
+            "exactly one of setWeight",
+        ),
+        (
+            "a step that is two",
+            step(1, json!({"setWeight": 30, "pause": {}})),
+            "spec.strategy.canary.steps[1]",
+            "exactly one of setWeight",
+        ),
+        (
+            "a weight that falls",
+            step(2, json!({"setWeight": 10})),
+            "spec.strategy.canary.steps[2].setWeight",
+            "at least 20",
+        ),
+        (
+            "traffic to no pods",
+            step(2, json!({"setCanaryScale": {"replicas": 0}})),
+            "spec.strategy.canary.steps[2]",
+            "at least one canary pod",
+        ),
+        (
+            "a scale that is two",
+            step(1, json!({"setCanaryScale": {"replicas": 1, "percent": 5}})),
+            "spec.strategy.canary.steps[1].setCanaryScale",
+            "exactly one of replicas",
+        ),
+        (
+            "a duration without a unit",
+            step(1, json!({"pause": {"duration": "soon"}})),
+            "spec.strategy.canary.steps[1].pause.duration",
+            "\"soon\"",
+        ),
+        (
+            "a timeout that is none",
+            step(1, json!({"pause": {"timeout": "-1m"}})),
+            "spec.strategy.canary.steps[1].pause.timeout",
+            "\"-1m\"",
+        ),
+        (
+            "an analysis without an end",
+            step(
+                1,
+                json!({"analysis": {"templates": template, "maxDuration": "ever"}}),
+            ),
+            "spec.strategy.canary.steps[1].analysis.maxDuration",
+            "\"ever\"",
+        ),
+        (
+            "an arg twice",
+            step(
+                1,
+                json!({"analysis": {"templates": template, "args": [
+                    {"name": "a", "value": "1"}, {"name": "a", "value": "2"}]}}),
+            ),
+            "spec.strategy.canary.steps[1].analysis.args[1].name",
+            "each arg once",
+        ),
+        (
+            "a background analysis that never begins",
+            with(
+                canary(),
+                "/strategy/canary/analysis",
+                json!({"templates": template, "startingStep": 4}),
+            ),
+            "spec.strategy.canary.analysis.startingStep",
+            "0 to 3, the number of steps",
+        ),
+        (
+            "a Service without a router",
+            pods(&[("stableService", json!("stable"))]),
+            "spec.strategy.canary",
+            "all three, or none",
+        ),
+        (
+            "a router that is none",
+            with(
+                canary(),
+                "/strategy/canary/trafficRouting",
+                json!({"gatewayAPI": {}}),
+            ),
+            "spec.strategy.canary.trafficRouting",
+            "gatewayAPI.httpRoutes",
+        ),
+        (
+            "a surge of more than all",
+            pods(&[("maxSurge", json!("150%"))]),
+            "spec.strategy.canary.maxSurge",
+            "0% to 100%",
+        ),
+        (
+            "fewer pods than none",
+            pods(&[("maxUnavailable", json!(-1))]),
+            "spec.strategy.canary.maxUnavailable",
+            "a count from 0",
+        ),
+        (
+            "no room to replace a pod",
+            pods(&[("maxSurge", json!(0)), ("maxUnavailable", json!("20%"))]),
+            "spec.strategy.canary.maxUnavailable",
+            "at least one of both above 0",
+        ),
+        (
+            "no image",
+            with(canary(), "/template/spec/containers", json!([])),
+            "spec.template.spec.containers",
+            "at least one container",
+        ),
+    ];
+    for (name, rollout, field, said) in rows {
+        let found = problems(rollout);
+        let [problem] = found.as_slice() else {
+            panic!("{name}: one problem, not {found:?}");
+        };
+        assert!(
+            problem.starts_with(&format!("{field}:")),
+            "{name}: {problem}"
+        );
+        assert!(problem.contains(said), "{name}: {problem}");
+    }
+}
+
+#[test]
+fn what_stands_at_the_limit_is_accepted() {
+    let background = |step: i32| json!({"templates": [{"name": "t"}], "startingStep": step});
+    for rollout in [
+        canary(),
+        with(canary(), "/strategy/canary/analysis", background(3)),
+        with(
+            canary(),
+            "/strategy/canary/steps/2",
+            json!({"setWeight": 20}),
+        ),
+        pods(&[("maxSurge", json!("100%")), ("maxUnavailable", json!("0%"))]),
+    ] {
+        assert_eq!(problems(rollout.clone()), [""; 0], "{rollout}");
+    }
+}
+
+#[test]
+fn every_problem_is_named_at_once() {
+    let rollout = with(canary(), "/strategy/canary/steps/0", json!({}));
+    let rollout = with(rollout, "/template/spec/containers", json!([]));
+    assert_eq!(problems(rollout).len(), 2);
+}
