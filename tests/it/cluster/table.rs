@@ -285,11 +285,7 @@ async fn run_one(lab: Arc<Lab>, scenario: &Scenario) -> Outcome {
         Ok(Ok(())) => None,
         Ok(Err(_)) => Some(format!("not done after {LONGEST:?}")),
         Err(error) => Some(match error.try_into_panic() {
-            Ok(panic) => panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_else(|| "panicked".to_owned()),
+            Ok(panic) => wait::said(panic),
             Err(error) => error.to_string(),
         }),
     };

@@ -20,6 +20,23 @@ const MANAGER: &str = "lab-gitops";
 /// and Flux leave their marks.
 pub type Mark = fn(&mut DynamicObject, &Source<'_>);
 
+/// Leaves on a Rollout the annotations by which Tidegate is told where it came from.
+pub const SOURCE: Mark = |object, source| {
+    let kind = object.types.as_ref().map(|types| types.kind.as_str());
+    if kind != Some("Rollout") {
+        return;
+    }
+    for (key, value) in [
+        ("repo", source.repository),
+        ("branch", source.branch),
+        ("path", source.path),
+        ("revision", source.commit),
+    ] {
+        let key = format!("tidegate.io/source-{key}");
+        object.annotations_mut().insert(key, value.to_owned());
+    }
+};
+
 /// Where an object came from.
 pub struct Source<'a> {
     /// The repository's URL.

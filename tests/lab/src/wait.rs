@@ -1,5 +1,7 @@
-//! Waiting for a condition, with a deadline. Nothing here sleeps and hopes.
+//! Waiting for a condition, with a deadline, and what is left to say when the wait was in vain.
+//! Nothing here sleeps and hopes.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -40,5 +42,16 @@ pub async fn until_ok<T, E: Debug>(
             }
             Err(_) => sleep(PERIOD).await,
         }
+    }
+}
+
+/// What a panic said: a table of scenarios shows it in the line of the one that failed.
+#[must_use]
+pub fn said(panic: Box<dyn Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic
+            .downcast_ref::<&str>()
+            .map_or_else(|| "panicked".to_owned(), |text| (*text).to_owned()),
     }
 }

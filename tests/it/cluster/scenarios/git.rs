@@ -3,11 +3,10 @@
 use super::super::shop::{ROUTE, SERVICES, Shop, TEMPLATE, rollout};
 use super::super::table::{Bench, Decided, seconds};
 use jiff::Timestamp;
-use kube::ResourceExt;
 use tidegate::api::revert::{Revert, RevertPhase, RevertStatus};
 use tidegate::api::rollout_status::{AbortReason, AbortStatus, Phase};
 use tidegate_lab::git_http::{Faults, GitServer};
-use tidegate_lab::gitops::{GitOps, Mark};
+use tidegate_lab::gitops::{GitOps, SOURCE};
 use tidegate_lab::repository::{NO_PUSHES, Repository};
 use tidegate_lab::wait;
 
@@ -23,25 +22,6 @@ const REST: &str = "  strategy:
 
 /// Where the file is, in the repository.
 const FILE: &str = "apps/shop/rollout.yaml";
-
-/// Leaves on the Rollout where it came from.
-const MARK: Mark = |object, source| {
-    if object
-        .types
-        .as_ref()
-        .is_some_and(|types| types.kind == "Rollout")
-    {
-        for (key, value) in [
-            ("repo", source.repository),
-            ("branch", source.branch),
-            ("path", source.path),
-            ("revision", source.commit),
-        ] {
-            let key = format!("tidegate.io/source-{key}");
-            object.annotations_mut().insert(key, value.to_owned());
-        }
-    }
-};
 
 /// The version that is released and taken back.
 const BAD: &str = "app:2.0-errors8";
@@ -62,7 +42,7 @@ impl Delivery {
         let name = &bench.namespace;
         let repository = Repository::create(server, name, &[(FILE, &good)]).await;
         let client = &bench.lab.client;
-        let gitops = GitOps::start(client, repository.clone(), "apps/shop", name, MARK);
+        let gitops = GitOps::start(client, repository.clone(), "apps/shop", name, SOURCE);
         gitops.has_applied(&repository.tip().await.unwrap()).await;
         shop.is_stable("app:1.0").await;
         Self {

@@ -164,28 +164,14 @@ fn count(state: &State) -> Result<String, String> {
         let nodes = nodes.list(&ListParams::default()).await;
         let nodes = nodes.map_err(|error| error.to_string())?.items;
         let ready_nodes = nodes.iter().filter(|node| {
-            let conditions = node
-                .status
-                .as_ref()
-                .and_then(|status| status.conditions.as_ref());
-            conditions
-                .into_iter()
-                .flatten()
-                .any(|one| one.type_ == "Ready" && one.status == "True")
+            let conditions = node.status.as_ref().and_then(|s| s.conditions.as_ref());
+            let mut conditions = conditions.into_iter().flatten();
+            conditions.any(|one| one.type_ == "Ready" && one.status == "True")
         });
         let pods: Api<Pod> = Api::all(client);
         let pods = pods.list(&ListParams::default()).await;
         let pods = pods.map_err(|error| error.to_string())?.items;
-        let ready_pods = pods.iter().filter(|pod| {
-            let conditions = pod
-                .status
-                .as_ref()
-                .and_then(|status| status.conditions.as_ref());
-            conditions
-                .into_iter()
-                .flatten()
-                .any(|one| one.type_ == "Ready" && one.status == "True")
-        });
+        let ready_pods = pods.iter().filter(|pod| is_ready(pod));
         Ok(format!(
             "{} of {} nodes ready, {} of {} pods ready",
             ready_nodes.count(),
@@ -194,6 +180,14 @@ fn count(state: &State) -> Result<String, String> {
             pods.len()
         ))
     })
+}
+
+/// Whether a pod says that it is ready.
+#[must_use]
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|one| one.type_ == "Ready" && one.status == "True")
 }
 
 /// A client of the cluster that may do everything, for a thread in its network ([`enter`]).

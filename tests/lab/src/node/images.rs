@@ -102,6 +102,7 @@ impl Image {
             "config": {
                 "Entrypoint": self.entrypoint,
                 "User": format!("{USER}:{USER}"),
+                "Labels": {"org.opencontainers.image.ref.name": self.name},
                 "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp"],
             },
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},

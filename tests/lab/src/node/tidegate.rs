@@ -13,7 +13,7 @@ use serde_json::json;
 use std::fs;
 use std::process::Command;
 
-/// The images' tag.
+/// The images' tag in a new cluster.
 pub const TAG: &str = "lab";
 
 /// The namespace, whose pods keep to the restricted Pod Security Standard, and the password.
@@ -43,21 +43,22 @@ pub fn load_pause(state: &State, options: &Options) -> Result<(), String> {
 
 /// Loads the images of the tested application and of Tidegate, after that of `pause`.
 pub fn load_images(state: &State, options: &Options) -> Result<(), String> {
-    let built = |name: &str| options.binaries.join(name);
     images::load(state, &Image::new("app:lab", &state.path("app"))?)?;
     if options.tidegate {
-        let tidegate = state.path("tidegate");
-        images::stripped(&built("tidegate"), &tidegate)?;
-        images::load(
-            state,
-            &Image::new(&format!("tidegate:{TAG}"), &tidegate)?.with_authorities(),
-        )?;
-        let writer = Image::new(&format!("tidegate-git-writer:{TAG}"), &tidegate)?
-            .with_authorities()
-            .with_git()?;
-        images::load(state, &writer)?;
+        let tidegate = options.binaries.join("tidegate");
+        images::stripped(&tidegate, &state.path("tidegate"))?;
+        load_tidegate(state, TAG)?;
     }
     Ok(())
+}
+
+/// Loads the images of the controller and of the Git writer.
+fn load_tidegate(state: &State, tag: &str) -> Result<(), String> {
+    let tidegate = state.path("tidegate");
+    let controller = Image::new(&format!("tidegate:{tag}"), &tidegate)?;
+    images::load(state, &controller.with_authorities())?;
+    let writer = Image::new(&format!("tidegate-git-writer:{tag}"), &tidegate)?;
+    images::load(state, &writer.with_authorities().with_git()?)
 }
 
 /// Installs the chart, and waits until both processes are ready.
@@ -67,7 +68,22 @@ pub async fn install(state: &State, options: &Options, client: &Client) {
             panic!("Tidegate's namespace is refused: {error}");
         }
     }
-    let image = json!({"tag": TAG, "pullPolicy": "Never"});
+    roll_out(state, options, client, TAG).await;
+}
+
+/// Replaces the installed controller and Git writer by those of other images, as a new release is
+/// installed, and waits until the former are gone.
+pub async fn replace(state: &State, client: &Client, tag: &str) -> Result<(), String> {
+    let options = state.options().map_err(|error| error.to_string())?;
+    let (own, name) = (state.clone(), tag.to_owned());
+    let loaded = tokio::task::spawn_blocking(move || load_tidegate(&own, &name)).await;
+    loaded.map_err(|error| error.to_string())??;
+    roll_out(state, &options, client, tag).await;
+    Ok(())
+}
+
+async fn roll_out(state: &State, options: &Options, client: &Client, tag: &str) {
+    let image = json!({"tag": tag, "pullPolicy": "Never"});
     let values = json!({
         "clusterName": state.name(),
         "prometheusUrl": format!("http://{ADDRESS}:{PROMETHEUS_PORT}"),
@@ -92,7 +108,14 @@ pub async fn install(state: &State, options: &Options, client: &Client) {
                 .map_err(|error| error.to_string())?;
             let wanted = deployment.spec.and_then(|spec| spec.replicas);
             let status = deployment.status.unwrap_or_default();
-            if status.ready_replicas == wanted {
+            let counts = [
+                status.replicas,
+                status.updated_replicas,
+                status.ready_replicas,
+            ];
+            if status.observed_generation == deployment.metadata.generation
+                && counts.iter().all(|count| *count == wanted)
+            {
                 Ok(())
             } else {
                 Err(format!("{status:?}"))

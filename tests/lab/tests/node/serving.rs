@@ -3,12 +3,12 @@
 
 use crate::options;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
-use tidegate_lab::gitops::{GitOps, Mark};
+use tidegate_lab::gitops::{GitOps, SOURCE};
 use tidegate_lab::node::cluster::{Attached, client, enter};
 use tidegate_lab::node::control::{Action, act, programs};
 use tidegate_lab::node::state::State;
@@ -107,19 +107,6 @@ spec:
 /// Where it stands in its repository.
 const FILE: &str = "apps/shop/rollout.yaml";
 
-/// Leaves on an object where it came from.
-const MARK: Mark = |object, source| {
-    for (key, value) in [
-        ("repo", source.repository),
-        ("branch", source.branch),
-        ("path", source.path),
-        ("revision", source.commit),
-    ] {
-        let key = format!("tidegate.io/source-{key}");
-        object.annotations_mut().insert(key, value.to_owned());
-    }
-};
-
 fn release(name: &str) -> String {
     ROLLOUT.replace("RELEASE", name)
 }
@@ -211,7 +198,7 @@ impl Lab {
             repository.clone(),
             "apps/shop",
             NAMESPACE,
-            MARK,
+            SOURCE,
         );
         gitops.has_applied(&repository.tip().await.unwrap()).await;
         self.rollout_is("Healthy").await;
