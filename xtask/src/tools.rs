@@ -70,6 +70,10 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
+/// A Go compiler collects its garbage when its heap has grown by so much, in percent. Against Go's own
+/// 100 a build takes an eighth less of the processor, for some hundred megabytes more.
+const COMPILER_GOGC: &str = "400";
+
 /// The folder with the built programs.
 pub struct Tools;
 
@@ -134,6 +138,8 @@ impl Tool {
             .arg(output)
             .arg(self.package)
             .env("CGO_ENABLED", "0")
+            // The compiler's own garbage: memory for time.
+            .env("GOGC", COMPILER_GOGC)
             .current_dir(module)
             .stdin(Stdio::null())
             .output()
