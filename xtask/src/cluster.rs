@@ -1,7 +1,7 @@
 //! `cargo xtask cluster`: clusters for a person to play with. What is done stands in `tests/lab`;
 //! here its program and those that it starts are built.
 
-use crate::process::{cargo, run_tests, words};
+use crate::process::{built, cargo, run_tests, words};
 use crate::steps::TOOLS_VARIABLE;
 use crate::summary::Outcome;
 use crate::tools::{Level, Tools};
@@ -32,7 +32,7 @@ fn up(root: &Path, arguments: &[String]) -> Result<ExitCode> {
         bail!("a node cannot be started here:\n{missing}");
     }
     let tools = Tools::build_all(root, Level::Node)?;
-    let folder = build(root, ALL)?;
+    let folder = binaries(root)?;
     let status = Command::new(folder.join("tidegate-lab"))
         .arg("up")
         .args(arguments)
@@ -54,11 +54,7 @@ pub fn is_root() -> bool {
 
 /// The node level's own tests.
 pub fn test(root: &Path, tools: &Path) -> Result<Outcome> {
-    let missing = missing(root)?;
-    if !missing.is_empty() {
-        return Ok(Outcome::Skipped(missing.replace('\n', "; ")));
-    }
-    let binaries = build(root, ALL)?;
+    let binaries = binaries(root)?;
     let mut command = cargo(root);
     words(&mut command, "test --locked");
     words(&mut command, PACKAGES);
@@ -105,8 +101,7 @@ fn build(root: &Path, programs: &str) -> Result<PathBuf> {
     if !words(&mut command, programs).status()?.success() {
         bail!("the cluster's programs do not build");
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    Ok(target.join("debug"))
+    Ok(built(root))
 }
 
 /// Keeps a control plane running, with all that the scenarios have, until it is interrupted.

@@ -2,6 +2,8 @@
 //! its program and those that it starts are built.
 
 use crate::cluster;
+use crate::process;
+use crate::summary::Outcome;
 use crate::tools::{Level, Tools};
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -13,13 +15,18 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     if !missing.is_empty() {
         bail!("a node cannot be started here:\n{missing}");
     }
-    let status = command(root)?.args(arguments).status()?;
+    let tools = Tools::build_all(root, Level::Node)?;
+    let status = command(root, &tools)?.args(arguments).status()?;
     cluster::code(status)
 }
 
-/// The program with all that it needs to know; it is built, and the programs of a node with it.
-pub fn command(root: &Path) -> Result<Command> {
-    let tools = Tools::build_all(root, Level::Node)?;
+/// The short set, as a step of `cargo xtask test`.
+pub fn test(root: &Path, tools: &Path) -> Result<Outcome> {
+    process::run(command(root, tools)?.arg("--quick"))
+}
+
+/// The program with all that it needs to know; it is built.
+fn command(root: &Path, tools: &Path) -> Result<Command> {
     let folder = cluster::binaries(root)?;
     let mut command = Command::new(folder.join("tidegate-e2e"));
     command

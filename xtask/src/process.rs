@@ -4,7 +4,7 @@ use crate::summary::Outcome;
 use anyhow::{Context, Result};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// `cargo` as this task was started by, in the repository's root, and as a person would start it:
@@ -20,6 +20,12 @@ pub fn cargo(root: &Path) -> Command {
         }
     }
     command
+}
+
+/// Where it puts the programs that it builds.
+pub fn built(root: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    target.join("debug")
 }
 
 /// Adds arguments given as one string of words.

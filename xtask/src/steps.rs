@@ -2,7 +2,8 @@
 //! [`STEPS`].
 
 use crate::cluster;
-use crate::process::{cargo, run, run_tests, words};
+use crate::e2e;
+use crate::process::{built, cargo, run, run_tests, words};
 use crate::summary::{Outcome, Summary};
 use crate::tools::{Level, Tools};
 use anyhow::{Result, bail};
@@ -68,9 +69,17 @@ pub const STEPS: &[Step] = &[
     with_tools(step(
         "node",
         "a real node: pods, a gateway, Tidegate installed by its chart",
-        node,
+        |world| with_node(world, cluster::test),
+    )),
+    with_tools(step(
+        "e2e",
+        "rollouts on a real node under load, the short set",
+        |world| with_node(world, e2e::test),
     )),
 ];
+
+/// The steps that need what only a node runs.
+const NEED_A_NODE: [&str; 2] = ["node", "e2e"];
 
 /// Names the folder with the built programs to the tests; without it they skip by name.
 pub const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
@@ -104,16 +113,14 @@ fn build_tools(root: &Path, level: Level) -> Result<PathBuf, String> {
 /// `cargo run` would build it anew for this package alone.
 fn demo(world: &World) -> Result<Outcome> {
     let mut build = cargo(&world.root);
-    let built = run(words(
+    let outcome = run(words(
         &mut build,
         "test --quiet --locked --workspace --no-run --test it",
     ))?;
-    if !matches!(built, Outcome::Passed(_)) {
-        return Ok(built);
+    if !matches!(outcome, Outcome::Passed(_)) {
+        return Ok(outcome);
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = target.unwrap_or_else(|| world.root.join("target"));
-    let mut command = Command::new(target.join("debug/tidegate"));
+    let mut command = Command::new(built(&world.root).join("tidegate"));
     run(words(&mut command, "demo --once --output json"))
 }
 
@@ -151,15 +158,20 @@ fn control_plane(world: &World) -> Result<Outcome> {
     )
 }
 
-fn node(world: &World) -> Result<Outcome> {
+/// Runs what needs a node, where there can be one.
+fn with_node(world: &World, test: fn(&Path, &Path) -> Result<Outcome>) -> Result<Outcome> {
     if !cluster::is_root() {
         return Ok(Outcome::Skipped("not root".to_owned()));
     }
     if let Some(missing) = git_http_backend_missing() {
         return Ok(Outcome::Skipped(missing));
     }
+    let missing = cluster::missing(&world.root)?;
+    if !missing.is_empty() {
+        return Ok(Outcome::Skipped(missing.replace('\n', "; ")));
+    }
     match world.tools() {
-        Ok(tools) => cluster::test(&world.root, tools),
+        Ok(tools) => test(&world.root, tools),
         Err(outcome) => Ok(outcome),
     }
 }
@@ -233,7 +245,10 @@ fn names() -> String {
 pub fn test(root: &Path, selection: &Selection) -> Result<ExitCode> {
     let begun = Instant::now();
     let wanted = |step: &&Step| selection.leaves_out(step.name).is_none();
-    let with_node = STEPS.iter().filter(wanted).any(|step| step.name == "node");
+    let with_node = STEPS
+        .iter()
+        .filter(wanted)
+        .any(|step| NEED_A_NODE.contains(&step.name));
     let world = World {
         root: root.to_path_buf(),
         level: match with_node && cluster::is_root() {
