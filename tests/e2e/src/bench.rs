@@ -1,14 +1,21 @@
 //! One scenario while it runs: its load, its timeline, and what it came to.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use jiff::Timestamp;
+use serde_json::Value;
+use tidegate_lab::node::control::Action;
+use tidegate_lab::wait;
 use tidegate_load_tests::load::{Load, Report};
 
+use crate::fresh;
 use crate::judge;
 use crate::shop::{Front, Shop};
 use crate::stage::Stage;
 use crate::timeline::{Seen, Watch};
+use crate::usage::{self, Usage};
 
 /// What a scenario came to, as far as it got.
 #[derive(Debug, Clone, Default)]
@@ -19,8 +26,19 @@ pub struct Record {
     pub writes: Option<u64>,
     /// What the load saw.
     pub report: Option<Report>,
+    /// Requests that were lost because a scenario took the gateway away.
+    pub apart: u64,
+    /// What the controller used from the release to its end, if it was one process all the time.
+    pub used: Option<Usage>,
     /// Seconds from the first bad answer until stable had everything.
     pub first_bad_to_stable: Option<f64>,
+}
+
+/// When a version was released, and what had been used by then.
+struct Began {
+    at: Instant,
+    writes: u64,
+    usage: BTreeMap<String, Usage>,
 }
 
 /// A scenario's own place.
@@ -29,7 +47,9 @@ pub struct Bench {
     pub name: &'static str,
     record: Arc<Mutex<Record>>,
     load: Option<(Load, Watch)>,
-    began: Option<(Instant, u64)>,
+    began: Option<Began>,
+    fresh: Option<Value>,
+    gateway_away: Vec<[Timestamp; 2]>,
 }
 
 impl Bench {
@@ -41,6 +61,8 @@ impl Bench {
             record,
             load: None,
             began: None,
+            fresh: None,
+            gateway_away: Vec::new(),
         }
     }
 
@@ -50,21 +72,51 @@ impl Bench {
 
     /// Begins to send requests and to write down what happens.
     pub async fn load(&mut self, shop: &Shop, front: Front) {
+        let fresh = fresh::picture(&self.stage.client, &shop.namespace).await;
+        self.fresh = Some(fresh.unwrap());
         let watch = Watch::start(&self.stage.client, &shop.namespace);
         self.load = Some((shop.load(front).await, watch));
     }
 
     /// A version is about to be released.
-    pub fn begins(&mut self) {
-        self.began = Some((Instant::now(), self.stage.writes(self.name)));
+    pub async fn begins(&mut self) {
+        let usage = self.stage.usage().await;
+        self.began = Some(Began {
+            at: Instant::now(),
+            writes: self.stage.writes(self.name),
+            usage,
+        });
     }
 
     /// It has come to its end.
-    pub fn over(&mut self) {
-        let (began, before) = self.began.expect("it has begun");
+    pub async fn over(&mut self) {
+        let began = self.began.take().expect("it has begun");
+        let seconds = began.at.elapsed().as_secs_f64();
+        let usage = self.stage.usage().await;
         let mut record = self.record();
-        record.seconds = Some(began.elapsed().as_secs_f64());
-        record.writes = Some(self.stage.writes(self.name) - before);
+        record.seconds = Some(seconds);
+        record.writes = Some(self.stage.writes(self.name) - began.writes);
+        record.used = usage::between(&began.usage, &usage);
+    }
+
+    /// Ends the gateway's process and starts it again. What is lost meanwhile is its own loss.
+    pub async fn restart_gateway(&mut self, shop: &Shop) {
+        let from = Timestamp::now();
+        self.stage.program("traefik", Action::Stop).await;
+        self.stage.program("traefik", Action::Start).await;
+        shop.answers_again().await;
+        self.gateway_away.push([from, Timestamp::now()]);
+    }
+
+    /// Waits until nothing of the way is left: the namespace holds what it held when its first version
+    /// had just come up, as it would in a fresh cluster.
+    pub async fn is_as_fresh(&self) {
+        let fresh = self.fresh.as_ref().expect("the load has begun");
+        wait::until_ok("the end is that of a fresh cluster", async || {
+            let now = fresh::picture(&self.stage.client, self.name).await?;
+            fresh::difference(fresh, &now)
+        })
+        .await;
     }
 
     /// Ends the load and says what became of it: nothing may be lost, and no Service that has traffic
@@ -76,10 +128,12 @@ impl Bench {
         {
             let mut record = self.record();
             record.first_bad_to_stable = judge::first_bad_to_stable(&report, &seen);
+            record.apart = judge::lost_in(&report, &self.gateway_away);
             record.report = Some(report.clone());
         }
         assert_eq!(report.not_sent, 0, "the machine was too slow for the load");
-        assert_eq!(report.lost, 0, "lost: {:#?}", first(&report.failures));
+        let apart = self.record().apart;
+        assert_eq!(report.lost, apart, "lost: {:#?}", first(&report.failures));
         let short = judge::floor(&seen);
         assert!(short.is_empty(), "short of endpoints: {:?}", first(&short));
         Ended { report, seen }

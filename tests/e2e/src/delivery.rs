@@ -1,10 +1,10 @@
 //! A shop that is kept in Git: released by commits, applied by a GitOps loop, and put right by
 //! Tidegate's Git writer.
 
-use kube::{Api, ResourceExt};
+use kube::Api;
 use tidegate::api::revert::{Revert, RevertPhase};
 use tidegate::api::rollout_status::Phase;
-use tidegate_lab::gitops::{GitOps, Mark};
+use tidegate_lab::gitops::{GitOps, SOURCE};
 use tidegate_lab::repository::Repository;
 use tidegate_lab::wait;
 
@@ -12,19 +12,6 @@ use crate::shop::{Release, Shop};
 
 /// Where the Rollout is, in the repository.
 const FILE: &str = "apps/shop/rollout.yaml";
-
-/// Leaves on the Rollout where it came from.
-const MARK: Mark = |object, source| {
-    for (key, value) in [
-        ("repo", source.repository),
-        ("branch", source.branch),
-        ("path", source.path),
-        ("revision", source.commit),
-    ] {
-        let key = format!("tidegate.io/source-{key}");
-        object.annotations_mut().insert(key, value.to_owned());
-    }
-};
 
 /// A repository that a loop applies.
 pub struct Delivery {
@@ -46,7 +33,7 @@ impl Delivery {
             repository.clone(),
             "apps/shop",
             &shop.namespace,
-            MARK,
+            SOURCE,
         );
         gitops
             .has_applied(&repository.tip().await.expect("a commit"))

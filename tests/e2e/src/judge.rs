@@ -1,6 +1,8 @@
 //! What a load and a timeline together say: whether a version was served more than it was
 //! authorised to, how long users were on a bad one, whether a Service was short of endpoints. Pure.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tidegate::api::rollout_status::Phase;
 use tidegate_load_tests::load::Report;
@@ -143,6 +145,19 @@ pub fn floor(seen: &[Seen]) -> Vec<String> {
         }
     }
     found
+}
+
+/// How many of the lost requests were on their way in one of these times.
+#[must_use]
+pub fn lost_in(report: &Report, times: &[[Timestamp; 2]]) -> u64 {
+    let lost = report.failures.iter().filter(|failure| {
+        let after = Duration::from_millis(failure.after_ms);
+        let during = times.iter().filter(|[from, to]| {
+            failure.due <= *to && failure.due.checked_add(after).is_ok_and(|end| end >= *from)
+        });
+        during.count() > 0
+    });
+    u64::try_from(lost.count()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

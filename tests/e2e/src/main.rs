@@ -14,12 +14,14 @@
 
 mod bench;
 mod delivery;
+mod fresh;
 mod judge;
 mod scenarios;
 mod shop;
 mod stage;
 mod table;
 mod timeline;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

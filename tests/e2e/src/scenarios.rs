@@ -46,4 +46,7 @@ pub const ALL: &[Scenario] = scenarios! {
     "scaled", false, canary::scaled;
     "weights-reset", false, faults::weights_reset;
     "controller-killed", false, faults::controller_killed;
+    "controller-replaced", false, faults::controller_replaced;
+    "gateway-control", false, canary::gateway_control;
+    "gateway-restarted", false, faults::gateway_restarted;
 };

@@ -355,27 +355,32 @@ spec:
 
     /// Begins to send requests.
     pub async fn load(&self, front: Front) -> Load {
-        let (uri, host, fresh) = match front {
-            Front::Route => (
-                format!("http://{ADDRESS}/"),
-                Some(host(&self.namespace)),
-                0.1,
-            ),
+        let exchange = Http::new(self.target(front).await);
+        self.answers(&exchange).await;
+        let fresh = match front {
+            Front::Route => 0.1,
             // A kept connection stays with its pod, so every other one is new.
-            Front::Service(name) => (
-                format!("http://{}/", self.cluster_ip(name).await),
-                None,
-                0.5,
-            ),
+            Front::Service(_) => 0.5,
         };
-        let target = Target {
+        Load::start(Rhythm { rate: RATE, fresh }, exchange)
+    }
+
+    async fn target(&self, front: Front) -> Target {
+        let (uri, host) = match front {
+            Front::Route => (format!("http://{ADDRESS}/"), Some(host(&self.namespace))),
+            Front::Service(name) => (format!("http://{}/", self.cluster_ip(name).await), None),
+        };
+        Target {
             uri: uri.parse::<Uri>().unwrap(),
             host,
             timeout: TIMEOUT,
-        };
-        let exchange = Http::new(target);
+        }
+    }
+
+    /// Waits until a version answers through the gateway.
+    pub async fn answers_again(&self) {
+        let exchange = Http::new(self.target(Front::Route).await);
         self.answers(&exchange).await;
-        Load::start(Rhythm { rate: RATE, fresh }, exchange)
     }
 
     /// Waits until a version answers: a new route takes the gateway a moment.

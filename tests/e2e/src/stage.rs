@@ -1,5 +1,6 @@
 //! What all scenarios run on: the cluster, seen from inside its network.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -8,11 +9,13 @@ use kube::{Api, Client, ResourceExt};
 use tidegate_lab::audit::Audit;
 use tidegate_lab::node::control::{Action, act};
 use tidegate_lab::node::state::State;
-use tidegate_lab::node::{ADDRESS, GIT_PORT, cluster};
+use tidegate_lab::node::{ADDRESS, GIT_PORT, NODE, cluster, tidegate};
 use tidegate_lab::objects::{apply, objects};
 use tidegate_lab::{MANAGER, NAMESPACE, wait};
 use tidegate_load_tests::load::Report;
 use tokio::process::Command;
+
+use crate::usage::{self, Usage};
 
 /// Whose writes are counted.
 const CONTROLLER: &str = "system:serviceaccount:tidegate-system:tidegate";
@@ -92,14 +95,25 @@ impl Stage {
             let fresh = list
                 .into_iter()
                 .filter(|pod| !killed.contains(&pod.name_any()));
-            let mut ready = fresh.filter(|pod| {
-                let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
-                let mut conditions = conditions.into_iter().flatten();
-                conditions.any(|one| one.type_ == "Ready" && one.status == "True")
-            });
+            let mut ready = fresh.filter(cluster::is_ready);
             ready.next().map(drop)
         })
         .await;
+    }
+
+    /// Replaces the controller by that of another image, as `helm upgrade` does.
+    pub async fn replace_controller(&self, tag: &str) {
+        let done = tidegate::replace(&self.state, &self.client, tag).await;
+        done.unwrap_or_else(|error| panic!("{tag}: {error}"));
+    }
+
+    /// What the controller has used so far, by the kubelet's account; by pod, because it counts anew
+    /// with each.
+    pub async fn usage(&self) -> BTreeMap<String, Usage> {
+        let path = format!("/api/v1/nodes/{NODE}/proxy/metrics/resource");
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        let text = self.client.request_text(request).await;
+        usage::read(&text.unwrap_or_else(|error| panic!("the kubelet's metrics: {error}")))
     }
 
     /// How often the controller wrote in a namespace to bring versions out: evidence and Reverts

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tidegate_lab::wait;
 use tokio::time::timeout;
 
 use crate::bench::{Bench, Record};
@@ -50,11 +51,7 @@ pub async fn run(stage: &Stage, scenario: &Scenario, pass: usize, saved: &Path) 
         Ok(Ok(())) => None,
         Ok(Err(_)) => Some(format!("not done after {LONGEST:?}")),
         Err(error) => Some(match error.try_into_panic() {
-            Ok(panic) => panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_else(|| "panicked".to_owned()),
+            Ok(panic) => wait::said(panic),
             Err(error) => error.to_string(),
         }),
     };
@@ -79,8 +76,19 @@ pub async fn run(stage: &Stage, scenario: &Scenario, pass: usize, saved: &Path) 
 /// The head of the table, over what [`line`] gives.
 pub fn head() -> String {
     format!(
-        "{:<20}  {:<6}  {:>7}  {:>8}  {:>5}  {:>5}  {:>9}  {:>6}  {:>7}",
-        "scenario", "result", "seconds", "requests", "lost", "bad", "bad->safe", "writes", "p99 ms"
+        "{:<20}  {:<6}  {:>7}  {:>8}  {:>5}  {:>5}  {:>5}  {:>9}  {:>6}  {:>7}  {:>5}  {:>5}",
+        "scenario",
+        "result",
+        "seconds",
+        "requests",
+        "lost",
+        "apart",
+        "bad",
+        "bad->safe",
+        "writes",
+        "p99 ms",
+        "cpu s",
+        "MiB"
     )
 }
 
@@ -97,14 +105,17 @@ pub fn line(outcome: &Outcome) -> String {
     let number = |number: Option<u64>| number.map_or_else(String::new, |n| n.to_string());
     let fraction = |number: Option<f64>| number.map_or_else(String::new, |n| format!("{n:.1}"));
     let mut line = format!(
-        "{name:<20}  {result:<6}  {:>7}  {:>8}  {:>5}  {:>5}  {:>9}  {:>6}  {:>7}",
+        "{name:<20}  {result:<6}  {:>7}  {:>8}  {:>5}  {:>5}  {:>5}  {:>9}  {:>6}  {:>7}  {:>5}  {:>5}",
         fraction(Some(record.seconds.unwrap_or(*seconds))),
         number(report.map(|r| r.requests)),
-        number(report.map(|r| r.lost)),
+        number(report.map(|r| r.lost - record.apart)),
+        number(report.map(|_| record.apart)),
         number(report.map(|r| r.bad)),
         fraction(record.first_bad_to_stable),
         number(record.writes),
         fraction(report.map(|r| r.latency.quantile_ms(0.99))),
+        fraction(record.used.map(|used| used.cpu_seconds)),
+        fraction(record.used.map(|used| used.memory_mib)),
     );
     if let Some(first) = failure.as_deref().and_then(|text| text.lines().next()) {
         let _ = write!(line, "  {first}");
@@ -123,10 +134,13 @@ pub fn summary(outcomes: &[Outcome]) -> Value {
             "failure": outcome.failure,
             "seconds": record.seconds.unwrap_or(outcome.seconds),
             "requests": report.map(|r| r.requests),
-            "lost": report.map(|r| r.lost),
+            "lost": report.map(|r| r.lost - record.apart),
+            "lostByGateway": report.map(|_| record.apart),
             "bad": report.map(|r| r.bad),
             "firstBadToStable": record.first_bad_to_stable,
             "writes": record.writes,
+            "controllerCpuSeconds": record.used.map(|used| used.cpu_seconds),
+            "controllerMemoryMib": record.used.map(|used| used.memory_mib),
             "latencyMs": report.map(|r| json!(r.latency)),
         })
     });

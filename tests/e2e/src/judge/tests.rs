@@ -2,7 +2,7 @@
 
 use super::*;
 use std::collections::BTreeMap;
-use tidegate_load_tests::load::{Counts, Report, Second};
+use tidegate_load_tests::load::{Connection, Counts, Failure, Report, Second};
 
 const BEGAN: i64 = 1_800_000_000;
 
@@ -193,4 +193,31 @@ fn every_service_has_the_endpoints_that_its_traffic_needs() {
     assert_eq!(with(&stable), ["3 of 4 endpoints behind stable at 100 %"]);
     let all = [endpoints(1.0, "stable", 0), weight(0.5, 100)];
     assert_eq!(with(&all).len(), 1, "stable still had everything");
+}
+
+#[test]
+fn what_is_lost_while_the_gateway_is_away_is_counted_apart() {
+    let mut report = report(&[]);
+    report.failures = [
+        (9.0, 500),
+        (9.9, 200),
+        (10.5, 5),
+        (12.0, 0),
+        (12.1, 0),
+        (30.0, 5),
+    ]
+    .map(|(due, after_ms)| Failure {
+        due: at(due),
+        after_ms,
+        connection: Connection::Kept,
+        status: None,
+        cause: "refused".to_owned(),
+    })
+    .to_vec();
+    assert_eq!(lost_in(&report, &[[at(10.0), at(12.0)]]), 3);
+    assert_eq!(
+        lost_in(&report, &[[at(10.0), at(12.0)], [at(29.0), at(31.0)]]),
+        4
+    );
+    assert_eq!(lost_in(&report, &[]), 0);
 }

@@ -13,6 +13,9 @@ use crate::shop::{Front, REPLICAS, Shop, good};
 /// How long the control run is: as long as a short rollout.
 const CONTROL: Duration = Duration::from_secs(30);
 
+/// How long the load goes on after the gateway answers again.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// The canary's Services behind a route of the user's, with these steps.
 pub fn by_route_with(steps: &str) -> String {
     format!(
@@ -29,9 +32,11 @@ pub fn by_route_with(steps: &str) -> String {
     )
 }
 
-/// The steps of a usual canary, judged at each.
-pub const STEPS: &str = "[{setWeight: 5}, {analysis: {templates: [{name: golden}]}}, {setWeight: 25}, \
-    {pause: {duration: 10s}}, {setWeight: 50}, {pause: {duration: 10s}}, {setWeight: 100}]";
+/// The steps of a usual canary. It is judged where its one pod has enough requests for a verdict
+/// soon; at 5 % that takes two minutes.
+pub const STEPS: &str = "[{setWeight: 5}, {pause: {duration: 10s}}, {setWeight: 25}, \
+    {analysis: {templates: [{name: golden}]}}, {setWeight: 50}, {pause: {duration: 10s}}, \
+    {setWeight: 100}]";
 
 /// A shop behind a route of the user's, without a version yet.
 pub async fn behind_route(bench: &Bench, steps: &str) -> Shop {
@@ -55,13 +60,28 @@ pub async fn control(bench: &mut Bench) {
     bench.end().await;
 }
 
+/// Nothing is rolled out, and the gateway is restarted: what is lost then is lost by the gateway.
+pub async fn gateway_control(bench: &mut Bench) {
+    let shop = routed(bench, "[{setWeight: 50}]").await;
+    bench.restart_gateway(&shop).await;
+    sleep(SETTLED).await;
+    bench.end().await;
+}
+
 /// Releases a good version and waits until it is promoted and the old one's pods are gone.
 async fn second_version(bench: &mut Bench, shop: &Shop) -> Ended {
-    bench.begins();
+    bench.begins().await;
     shop.release(good("2.0")).await;
     shop.is_promoted().await;
-    bench.over();
+    bench.over().await;
+    rest(bench, shop).await
+}
+
+/// What stays when a version is promoted, or given up and taken back: stable's pods, and what a fresh
+/// cluster would have. Ends the load.
+pub async fn rest(bench: &mut Bench, shop: &Shop) -> Ended {
     shop.has_pods(&[REPLICAS]).await;
+    bench.is_as_fresh().await;
     bench.end().await
 }
 
@@ -116,14 +136,13 @@ pub async fn blue_green(bench: &mut Bench) {
 /// A third version comes while the second is on its way.
 pub async fn superseded(bench: &mut Bench) {
     let shop = routed(bench, "[{setWeight: 50}, {pause: {duration: 10s}}]").await;
-    bench.begins();
+    bench.begins().await;
     shop.release(good("2.0")).await;
     shop.has_weight(50).await;
     shop.release(good("3.0")).await;
     shop.is_promoted().await;
-    bench.over();
-    shop.has_pods(&[REPLICAS]).await;
-    let ended = bench.end().await;
+    bench.over().await;
+    let ended = rest(bench, &shop).await;
     ended.served_last("3.0");
     ended.judged("3.0");
 }
@@ -131,7 +150,7 @@ pub async fn superseded(bench: &mut Bench) {
 /// The Rollout is deleted in mid-canary: the pods go with it, at the end and not before.
 pub async fn deleted(bench: &mut Bench) {
     let shop = routed(bench, "[{setWeight: 50}, {pause: {}}]").await;
-    bench.begins();
+    bench.begins().await;
     shop.release(good("2.0")).await;
     shop.has_weight(50).await;
     // The route goes back to stable while the finalizer holds the Rollout; what serves then is
@@ -144,7 +163,7 @@ pub async fn deleted(bench: &mut Bench) {
         (held == ["example.com/hold"]).then_some(())
     })
     .await;
-    bench.over();
+    bench.over().await;
     bench.end().await.served_last("1.0");
     shop.patch(&json!({"metadata": {"finalizers": null}})).await;
     wait::until("the Rollout is gone", async || {
@@ -160,7 +179,7 @@ pub async fn scaled(bench: &mut Bench) {
         "[{setWeight: 25}, {pause: {duration: 10s}}, {setWeight: 50}, {pause: {duration: 30s}}]",
     )
     .await;
-    bench.begins();
+    bench.begins().await;
     shop.release(good("2.0")).await;
     for (weight, replicas) in [(25, 7), (50, 3), (50, 6)] {
         shop.has_weight(weight).await;
@@ -171,8 +190,7 @@ pub async fn scaled(bench: &mut Bench) {
         .await;
     }
     shop.is_promoted().await;
+    bench.over().await;
     shop.scale(REPLICAS).await;
-    shop.has_pods(&[REPLICAS]).await;
-    bench.over();
-    bench.end().await.judged("2.0");
+    rest(bench, &shop).await.judged("2.0");
 }

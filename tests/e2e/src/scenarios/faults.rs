@@ -6,7 +6,7 @@ use tidegate::api::rollout_status::PauseReason;
 use tidegate_lab::node::control::Action;
 use tokio::time::sleep;
 
-use super::canary::{behind_route, routed};
+use super::canary::{behind_route, rest, routed};
 use crate::bench::Bench;
 use crate::delivery::Delivery;
 use crate::shop::{Front, REPLICAS, Release, Shop, good};
@@ -46,7 +46,7 @@ async fn aborted_with(bench: &mut Bench, steps: &str, first: Release, bad: Relea
     let shop = behind_route(bench, steps).await;
     let delivery = Delivery::start(&shop, first).await;
     bench.load(&shop, Front::Route).await;
-    bench.begins();
+    bench.begins().await;
     let commit = delivery.release(&shop, bad).await;
     if git == Git::IsAway {
         bench.stage.program("git", Action::Stop).await;
@@ -60,8 +60,8 @@ async fn aborted_with(bench: &mut Bench, steps: &str, first: Release, bad: Relea
     }
     delivery.is_reverted(&shop, &commit).await;
     shop.has_pods(&[REPLICAS]).await;
-    bench.over();
-    let ended = bench.end().await;
+    bench.over().await;
+    let ended = rest(bench, &shop).await;
     ended.judged(bad.version);
     ended.served_last("1.0");
 }
@@ -139,26 +139,26 @@ pub async fn blue_green(bench: &mut Bench) {
     let shop = Shop::open(&bench.stage, bench.name, &["active", "preview"], strategy).await;
     shop.first(good("1.0")).await;
     bench.load(&shop, Front::Service("active")).await;
-    bench.begins();
+    bench.begins().await;
     let bad = Release {
         error_ratio: "0.5",
         ..good("2.0")
     };
     shop.release(bad).await;
     shop.is_aborted().await;
-    bench.over();
+    bench.over().await;
     bench.end().await.served_last("1.0");
 }
 
 /// A person gives a version up in mid-step.
 pub async fn abort_by_hand(bench: &mut Bench) {
     let shop = routed(bench, "[{setWeight: 50}, {pause: {}}]").await;
-    bench.begins();
+    bench.begins().await;
     shop.release(good("2.0")).await;
     shop.has_weight(50).await;
     shop.command("abort").await;
     shop.is_aborted().await;
-    bench.over();
+    bench.over().await;
     let ended = bench.end().await;
     ended.judged("2.0");
     ended.served_last("1.0");
@@ -171,7 +171,7 @@ pub async fn prometheus_away(bench: &mut Bench) {
         "[{setWeight: 20}, {analysis: {templates: [{name: golden}]}}]",
     )
     .await;
-    bench.begins();
+    bench.begins().await;
     shop.release(good("2.0")).await;
     shop.has_weight(20).await;
     bench.stage.program("prometheus", Action::Stop).await;
@@ -183,9 +183,8 @@ pub async fn prometheus_away(bench: &mut Bench) {
     sleep(AWAY).await;
     bench.stage.program("prometheus", Action::Start).await;
     shop.is_promoted().await;
-    bench.over();
-    shop.has_pods(&[REPLICAS]).await;
-    bench.end().await.judged("2.0");
+    bench.over().await;
+    rest(bench, &shop).await.judged("2.0");
 }
 
 /// The controller is killed at a random moment of every canary, again and again.
@@ -193,7 +192,7 @@ pub async fn controller_killed(bench: &mut Bench) {
     let steps =
         "[{setWeight: 20}, {pause: {duration: 3s}}, {setWeight: 60}, {pause: {duration: 3s}}]";
     let shop = routed(bench, steps).await;
-    bench.begins();
+    bench.begins().await;
     for version in VERSIONS {
         shop.release(good(version)).await;
         for _ in 0..KILLS_PER_VERSION {
@@ -202,9 +201,8 @@ pub async fn controller_killed(bench: &mut Bench) {
         }
         shop.is_promoted().await;
     }
-    bench.over();
-    shop.has_pods(&[REPLICAS]).await;
-    bench.end().await.served_last("6.0");
+    bench.over().await;
+    rest(bench, &shop).await.served_last("6.0");
 }
 
 /// A tool sets the route's weights back every ten seconds, from a file that knows nothing of them.
@@ -212,7 +210,7 @@ pub async fn weights_reset(bench: &mut Bench) {
     let steps =
         "[{setWeight: 25}, {pause: {duration: 25s}}, {setWeight: 50}, {pause: {duration: 25s}}]";
     let shop = routed(bench, steps).await;
-    bench.begins();
+    bench.begins().await;
     shop.release(good("2.0")).await;
     let promoted = shop.is_promoted();
     tokio::pin!(promoted);
@@ -222,9 +220,8 @@ pub async fn weights_reset(bench: &mut Bench) {
             () = sleep(Duration::from_secs(10)) => shop.reset_route().await,
         }
     }
-    bench.over();
-    shop.has_pods(&[REPLICAS]).await;
-    bench.end().await.judged("2.0");
+    bench.over().await;
+    rest(bench, &shop).await.judged("2.0");
 }
 
 /// The Git server is away for a minute when a version is given up: the abort does not wait for it, and
@@ -242,14 +239,42 @@ pub async fn api_server_restarted(bench: &mut Bench) {
     let steps =
         "[{setWeight: 25}, {pause: {duration: 10s}}, {setWeight: 50}, {pause: {duration: 10s}}]";
     let shop = routed(bench, steps).await;
-    bench.begins();
+    bench.begins().await;
     shop.release(good("2.0")).await;
     shop.has_weight(25).await;
     bench.stage.program("kube-apiserver", Action::Stop).await;
     sleep(RESTART).await;
     bench.stage.program("kube-apiserver", Action::Start).await;
     shop.is_promoted().await;
-    bench.over();
-    shop.has_pods(&[REPLICAS]).await;
-    bench.end().await.judged("2.0");
+    bench.over().await;
+    rest(bench, &shop).await.judged("2.0");
+}
+
+/// Another image of the controller is installed in mid-canary, as an upgrade does.
+pub async fn controller_replaced(bench: &mut Bench) {
+    let steps =
+        "[{setWeight: 25}, {pause: {duration: 20s}}, {setWeight: 50}, {pause: {duration: 20s}}]";
+    let shop = routed(bench, steps).await;
+    bench.begins().await;
+    shop.release(good("2.0")).await;
+    shop.has_weight(25).await;
+    bench.stage.replace_controller(bench.name).await;
+    shop.is_promoted().await;
+    bench.over().await;
+    rest(bench, &shop).await.judged("2.0");
+}
+
+/// The gateway is restarted in mid-canary: what it loses by that is counted apart, and nothing else is
+/// lost.
+pub async fn gateway_restarted(bench: &mut Bench) {
+    let steps =
+        "[{setWeight: 25}, {pause: {duration: 10s}}, {setWeight: 50}, {pause: {duration: 10s}}]";
+    let shop = routed(bench, steps).await;
+    bench.begins().await;
+    shop.release(good("2.0")).await;
+    shop.has_weight(25).await;
+    bench.restart_gateway(&shop).await;
+    shop.is_promoted().await;
+    bench.over().await;
+    rest(bench, &shop).await.judged("2.0");
 }
