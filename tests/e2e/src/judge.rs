@@ -76,11 +76,17 @@ fn statuses(seen: &[Seen]) -> impl Iterator<Item = (Timestamp, &Status)> {
     })
 }
 
-/// When it was known after an abort that stable had everything.
+/// When it was known after an abort that stable had everything. Where the change leaves Git at once,
+/// the Rollout is healthy again by then.
 fn aborted(seen: &[Seen]) -> Option<Timestamp> {
-    let mut statuses = statuses(seen);
-    let (at, _) = statuses.find(|(_, status)| status.phase == Some(Phase::Aborted))?;
-    Some(at)
+    let given_up = |status: &Status| matches!(status.phase, Some(Phase::Aborting | Phase::Aborted));
+    let back = |status: &Status| {
+        let over = matches!(status.phase, Some(Phase::Aborted | Phase::Healthy));
+        over && status.accepted == 0
+    };
+    let statuses = statuses(seen).skip_while(|(_, status)| !given_up(status));
+    let mut back = statuses.filter(|(_, status)| back(status));
+    back.next().map(|(at, _)| at)
 }
 
 /// Answers of `version` to requests that were due after it was known to have no traffic any more.

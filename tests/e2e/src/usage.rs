@@ -45,20 +45,18 @@ pub fn read(metrics: &str) -> BTreeMap<String, Usage> {
     found
 }
 
-/// What was used between two looks, if it was the same pod all the time: seconds of processor time,
-/// and the working set at the end.
+/// What was used between two looks, if the pods were the same all the time: processor time of all of
+/// them, and the largest working set at the end.
 #[must_use]
 pub fn between(before: &BTreeMap<String, Usage>, after: &BTreeMap<String, Usage>) -> Option<Usage> {
-    let same: Vec<_> = after
-        .iter()
-        .filter_map(|(pod, now)| Some((before.get(pod)?, now)))
-        .collect();
-    let [(then, now)] = same.as_slice() else {
+    if before.is_empty() || !before.keys().eq(after.keys()) {
         return None;
-    };
-    (before.len() == 1 && after.len() == 1).then_some(Usage {
-        cpu_seconds: now.cpu_seconds - then.cpu_seconds,
-        memory_mib: now.memory_mib,
+    }
+    let cpu = |usage: &BTreeMap<String, Usage>| usage.values().map(|u| u.cpu_seconds).sum::<f64>();
+    let memory = after.values().map(|usage| usage.memory_mib);
+    Some(Usage {
+        cpu_seconds: cpu(after) - cpu(before),
+        memory_mib: memory.fold(0.0, f64::max),
     })
 }
 

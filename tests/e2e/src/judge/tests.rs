@@ -169,6 +169,15 @@ fn the_time_on_a_bad_version_ends_with_the_route() {
         .collect();
     assert_eq!(took(&without_route), Some(111));
     assert_eq!(took(&[status(0.0, Phase::Healthy, 0, 0)]), None);
+    // Git was right again before the weight was confirmed.
+    let mut healthy_again = given_up();
+    healthy_again.pop();
+    healthy_again.push(status(43.0, Phase::Healthy, 0, 0));
+    assert_eq!(took(&healthy_again), Some(102));
+    assert_eq!(
+        after_abort(&loads(|s| u64::from(s == 44)), &healthy_again, "2"),
+        1
+    );
 }
 
 #[test]

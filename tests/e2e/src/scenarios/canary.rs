@@ -11,7 +11,7 @@ use crate::bench::{Bench, Ended};
 use crate::shop::{Front, REPLICAS, Shop, good};
 
 /// How long the control run is: as long as a short rollout.
-const CONTROL: Duration = Duration::from_secs(30);
+const CONTROL: Duration = Duration::from_secs(20);
 
 /// How long the load goes on after the gateway answers again.
 const SETTLED: Duration = Duration::from_secs(10);
@@ -34,8 +34,8 @@ pub fn by_route_with(steps: &str) -> String {
 
 /// The steps of a usual canary. It is judged where its one pod has enough requests for a verdict
 /// soon; at 5 % that takes two minutes.
-pub const STEPS: &str = "[{setWeight: 5}, {pause: {duration: 10s}}, {setWeight: 25}, \
-    {analysis: {templates: [{name: golden}]}}, {setWeight: 50}, {pause: {duration: 10s}}, \
+pub const STEPS: &str = "[{setWeight: 5}, {pause: {duration: 5s}}, {setWeight: 25}, \
+    {analysis: {templates: [{name: golden}]}}, {setWeight: 50}, {pause: {duration: 5s}}, \
     {setWeight: 100}]";
 
 /// A shop behind a route of the user's, without a version yet.
