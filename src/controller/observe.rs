@@ -19,10 +19,11 @@ use super::reader::{Labels, Reader};
 use crate::api::analysis::AnalysisTemplateSpec;
 use crate::api::revert::{RELEASED_ANNOTATION, ROLLOUT_LABEL};
 use crate::api::rollout::{HASH_LABEL, Rollout};
+use crate::core::duration;
 use crate::core::naming;
 use crate::core::observed::{
-    Observed, PodObserved, ReplicaSetObserved, RevertObserved, RolloutObserved, RunObserved,
-    RunPhase, ServiceObserved, Settings, TemplateKey,
+    Observed, PodObserved, RUN_MAX_DURATION, ReplicaSetObserved, RevertObserved, RolloutObserved,
+    RunObserved, RunPhase, ServiceObserved, Settings, TemplateKey,
 };
 use crate::core::spec::{self, Problem, Spec};
 use crate::traffic::router::{self, Found, RouterObject};
@@ -255,6 +256,8 @@ fn run(object: &Object) -> RunObserved {
             .pointer("/spec/terminate")
             .and_then(Value::as_bool)
             .unwrap_or_default(),
+        max_duration: duration::parse(text(&value, "/spec/promote/maxDuration"))
+            .unwrap_or(RUN_MAX_DURATION),
         created: created(&value),
     }
 }
@@ -373,9 +376,16 @@ async fn pods<R: Reader>(
                 uid: object.uid().to_owned(),
                 created: created(&value),
                 terminating: value.pointer("/metadata/deletionTimestamp").is_some(),
+                ready: is_ready(&value),
             }
         })
         .collect())
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let mut all = conditions.into_iter().flatten();
+    all.any(|c| text(c, "/type") == "Ready" && text(c, "/status") == "True")
 }
 
 /// A Service may still name a Rollout that is gone; that one owns nothing any more.

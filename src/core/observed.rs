@@ -213,6 +213,10 @@ pub struct LiveRoute {
     pub last_writer: Option<String>,
 }
 
+/// How long the word of an AnalysisRun is waited for that does not say
+/// (`crate::analysis::plan::MAX_DURATION`).
+pub const RUN_MAX_DURATION: SignedDuration = SignedDuration::from_mins(60);
+
 /// An AnalysisRun of the Rollout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunObserved {
@@ -232,6 +236,8 @@ pub struct RunObserved {
     pub message: String,
     /// Whether it was told to end.
     pub terminate: bool,
+    /// How long its word is waited for (`spec.promote.maxDuration`).
+    pub max_duration: SignedDuration,
     /// When it was created.
     pub created: Timestamp,
 }
@@ -283,4 +289,6 @@ pub struct PodObserved {
     pub created: Timestamp,
     /// Whether its deletion has begun.
     pub terminating: bool,
+    /// Whether it is ready.
+    pub ready: bool,
 }

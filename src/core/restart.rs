@@ -24,10 +24,13 @@ pub(super) fn proceed(draft: &mut Draft<'_>) {
         );
         return;
     }
-    let whole = o
-        .replica_sets
-        .iter()
-        .all(|rs| rs.available >= rs.desired && rs.up_to_date);
+    // A ReplicaSet's status may not know yet of the pod that was evicted last; the pod itself does.
+    let serving = o.pods.iter().filter(|pod| pod.ready && !pod.terminating);
+    let desired: i32 = o.replica_sets.iter().map(|rs| rs.desired).sum();
+    let whole = i32::try_from(serving.count()).unwrap_or(i32::MAX) >= desired
+        && o.replica_sets
+            .iter()
+            .all(|rs| rs.available >= rs.desired && rs.up_to_date);
     old.retain(|p| !p.terminating);
     old.sort_by_key(|p| (p.created, p.name.clone()));
     if let Some(pod) = old.first().filter(|_| whole) {

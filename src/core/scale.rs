@@ -9,7 +9,7 @@ use super::observed::ReplicaSetObserved;
 use super::plan::Write;
 use super::spec::Means;
 use super::targets::Targets;
-use super::traffic::{LiveTraffic, pods_for};
+use super::traffic::{LiveTraffic, is_recorded, pods_for};
 
 /// Adds the writes that bring the pods towards the targets.
 pub(super) fn scale(
@@ -143,6 +143,11 @@ fn rolling(
     for (hash, goal) in std::iter::once((&targets.stable, targets.stable_replicas)).chain(canary) {
         let now = draft.replica_set(hash).map_or(0, |rs| rs.desired);
         let exists = draft.replica_set(hash).is_some();
+        // By pod counts more pods are more traffic: first the record, then the exposure.
+        let exposes = *hash != targets.stable && draft.status.stable.is_some();
+        if exposes && goal > now && !is_recorded(draft) {
+            continue;
+        }
         let to = goal.min(now + (most - total).max(0));
         if to > now || (!exists && !targets.aborted) {
             up(draft, hash, to, desired_hash);
@@ -205,10 +210,20 @@ fn up(draft: &mut Draft<'_>, hash: &str, replicas: i32, desired_hash: &str) {
         hash: hash.to_owned(),
         revision,
         replicas,
-        min_ready_seconds: draft.spec.min_ready_seconds,
+        min_ready_seconds: min_ready_seconds(draft),
         template: draft.spec.template.clone(),
     };
     draft.write(write);
+}
+
+/// How long a pod must have been ready before traffic is moved on its account. A pod that crashes again
+/// and again is ready for a moment each time, and a gateway learns of a new one as late as of anything
+/// else. By pod counts a pod takes traffic as soon as it is ready, whatever anybody waits for.
+fn min_ready_seconds(draft: &Draft<'_>) -> i32 {
+    let moved = !matches!(draft.spec.means, Means::Pods { .. });
+    let settle = i32::try_from(draft.o.settings.settle.as_secs()).unwrap_or(i32::MAX);
+    let least = if moved { settle } else { 0 };
+    draft.spec.min_ready_seconds.max(least)
 }
 
 fn set(draft: &mut Draft<'_>, rs: &ReplicaSetObserved, to: i32) {

@@ -119,7 +119,7 @@ pub(super) enum Outcome {
 /// What all of the traffic still waits for at a step that asks for it: the background analysis' word,
 /// while both versions have traffic to compare. Once it was given that stands in the status, and it
 /// is not asked for again; a failure aborts all the same.
-pub(super) fn all_traffic_withheld(draft: &Draft<'_>) -> Option<Wait> {
+pub(super) fn all_traffic_withheld(draft: &mut Draft<'_>) -> Option<Wait> {
     let canary = draft.status.canary.as_ref()?;
     let at = usize::try_from(canary.step).unwrap_or(0);
     let open = authorised_weight(&draft.spec.steps, at) == 100
