@@ -9,7 +9,7 @@ use super::spec::{Pause, Step};
 use super::targets::{Targets, authorised_weight};
 use super::traffic::LiveTraffic;
 use crate::api::rollout::{DeadlineAction, TimeoutAction};
-use crate::api::rollout_status::{AbortReason, PauseReason, PauseStatus};
+use crate::api::rollout_status::{AbortReason, PauseReason, PauseStatus, Phase};
 
 /// What the walk came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,6 +149,8 @@ pub(super) fn grant_all_traffic(draft: &mut Draft<'_>, granted: bool) {
     let now = draft.now;
     if let Some(canary) = &mut draft.status.canary {
         canary.all_traffic_at = granted.then_some(now);
+        // What was waited for until now was a word, not progress.
+        canary.progress_at = Some(now);
     }
 }
 
@@ -308,6 +310,15 @@ fn finish(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> Walk {
 fn check_deadline(draft: &mut Draft<'_>, wait: Wait) -> Walk {
     if wait.clock == Clock::Stops {
         return Walk::Waits(wait);
+    }
+    // It stood still until now, for a person or for something else that was missing: the time for
+    // progress begins anew.
+    let stood = matches!(
+        draft.o.rollout.status.phase,
+        Some(Phase::Paused | Phase::Invalid)
+    );
+    if stood && let Some(canary) = &mut draft.status.canary {
+        canary.progress_at = Some(draft.now);
     }
     match overdue(draft) {
         Some(message) if draft.spec.progress_deadline_action == DeadlineAction::Abort => {

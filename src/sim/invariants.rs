@@ -24,7 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::world::World;
 use super::world::objects::{Kind, RolloutBody, Stored};
-use crate::api::rollout_status::RolloutStatus;
+use crate::api::rollout_status::{Phase, RolloutStatus};
 use crate::core::observed::Observed;
 use crate::core::plan::{Plan, Write};
 use crate::core::spec::{Spec, Step};
@@ -225,6 +225,11 @@ pub(super) fn said(
     });
     let now = world.now;
     world.watcher.note(&observed.rollout.name, now);
+    let stands = matches!(status.phase, Some(Phase::Paused | Phase::Invalid))
+        || status.message.contains("gathers evidence");
+    world
+        .watcher
+        .note_status(&observed.rollout.name, now, stands);
 }
 
 /// An event has happened.

@@ -8,6 +8,9 @@ use crate::core::spec::{Pause, Spec, Step};
 use crate::sim::world::World;
 use crate::sim::world::objects::{Kind, RunBody};
 
+/// A clock that was set back makes a time that is over a little shorter.
+const SLACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+
 /// Whether this status accepts one of these commands that the one before had not handled.
 fn accepts(said: &Said<'_>, verbs: &[&str]) -> bool {
     let new = |verb: &&&str| {
@@ -196,9 +199,11 @@ pub(super) fn aborts_have_causes(world: &World, said: &Said<'_>) -> Result<(), S
     let cause = match abort.reason {
         AbortReason::AnalysisFailed => true,
         AbortReason::Manual => accepts(said, &["abort"]),
+        // Not counting what it stood still for a person, for evidence, or for something outside.
         AbortReason::ProgressDeadlineExceeded => {
-            let since = canary.progress_at.max(canary.step_started_at);
-            waited(since, spec.progress_deadline)
+            let stood = world.watcher.stood_until(&said.observed.rollout.name);
+            let since = canary.progress_at.max(canary.step_started_at).max(stood);
+            waited(since, spec.progress_deadline - SLACK)
         }
         AbortReason::PauseTimeout => match spec.steps.get(place(canary)) {
             Some(Step::Pause(Pause::UntilPromoted(Some((timeout, _))))) => {

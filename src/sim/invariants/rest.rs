@@ -20,6 +20,8 @@ const DELETION_LIMIT: SignedDuration = SignedDuration::from_mins(5);
 pub struct Watcher {
     /// When a route was last put back, and to which weight.
     pub(super) put_back: BTreeMap<(String, String), (Timestamp, i32)>,
+    /// Until when a Rollout was last said to stand still; as long as it does: the end of time.
+    stood: BTreeMap<String, Timestamp>,
     /// When the objects of a Rollout were written.
     writes: BTreeMap<String, VecDeque<Timestamp>>,
 }
@@ -34,6 +36,23 @@ impl Watcher {
                 .insert((rollout.clone(), route.to_string()), (now, *to));
         }
         self.note(&rollout, now);
+    }
+
+    /// A status was written: the Rollout stands still, or goes on.
+    pub(super) fn note_status(&mut self, rollout: &str, now: Timestamp, stands: bool) {
+        match self.stood.get(rollout) {
+            _ if stands => {
+                self.stood.insert(rollout.to_owned(), Timestamp::MAX);
+            }
+            Some(until) if *until == Timestamp::MAX => {
+                self.stood.insert(rollout.to_owned(), now);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn stood_until(&self, rollout: &str) -> Option<Timestamp> {
+        self.stood.get(rollout).copied()
     }
 
     /// An object or the status of a Rollout was written.
