@@ -53,7 +53,7 @@ impl<'a> Draft<'a> {
     /// Whether a version serves nobody for certain.
     pub fn serves_nobody(&self, hash: &str) -> bool {
         self.replica_set(hash)
-            .is_none_or(|rs| rs.possibly_available() == 0)
+            .is_none_or(|rs| rs.possibly_serving() == 0)
     }
 
     /// A Service that exists and can be used.

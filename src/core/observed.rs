@@ -124,13 +124,15 @@ impl ReplicaSetObserved {
         }
     }
 
-    /// Pods that may be available: all of them while the status speaks of an earlier size.
+    /// Pods that may be sent requests: every ready one, whether it has been so for long enough or not,
+    /// and all of them while the status speaks of an earlier size.
     #[must_use]
-    pub fn possibly_available(&self) -> i32 {
+    pub fn possibly_serving(&self) -> i32 {
+        let ready = self.ready.max(self.available);
         if self.up_to_date {
-            self.available
+            ready
         } else {
-            self.available.max(self.desired)
+            ready.max(self.desired)
         }
     }
 }

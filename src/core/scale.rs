@@ -89,7 +89,7 @@ fn may_go_down_to(
     delay: SignedDuration,
 ) -> Option<i32> {
     let floor = pods_for(live.share(&rs.hash), draft.spec.replicas);
-    if rs.possibly_available() == 0 && live.share(&rs.hash) == 0 {
+    if rs.possibly_serving() == 0 && live.share(&rs.hash) == 0 {
         return Some(goal);
     }
     if !live.is_confirmed() {
@@ -177,7 +177,7 @@ fn rolling(
         (counts, rs.name.clone())
     });
     for (rs, goal) in going {
-        let idle = (rs.desired - rs.possibly_available()).max(0);
+        let idle = (rs.desired - rs.possibly_serving()).max(0);
         let take = (rs.desired - goal).min(idle + spare);
         if take > 0 {
             spare -= (take - idle).max(0);

@@ -196,7 +196,9 @@ fn phase(
 
 fn settled(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> (Phase, String) {
     let settled_before = draft.o.rollout.status.phase == Some(Phase::Healthy);
-    if live.weight > 0 || !(live.is_confirmed() || settled_before) {
+    // Without pods there is no traffic, whatever the routes say.
+    let none = draft.spec.replicas == 0;
+    if !none && (live.weight > 0 || !(live.is_confirmed() || settled_before)) {
         return (
             Phase::Progressing,
             "the routes go over to the stable Service".to_owned(),

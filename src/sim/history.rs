@@ -1,6 +1,11 @@
 //! What happens in one simulated rollout: who does what when, and what goes wrong, drawn from a seed.
 //! A list, so that a part of it can be left out and the rest played again.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "objects that are written right here: indexing adds what is missing"
+)]
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 

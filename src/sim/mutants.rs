@@ -4,6 +4,11 @@
 //! A bug is put between the shipped parts: in what the planner sees, in what it decided, or in how a
 //! write is made. The shipped code itself has none of it.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "objects that are written right here: indexing adds what is missing"
+)]
+
 use jiff::Timestamp;
 
 use crate::api::analysis_status::{RunPhase, Verdict};
@@ -298,10 +303,10 @@ impl Mutant {
                     new.history.resize(more, last);
                 }
             }
-            Bug::NeverDone => {
-                if plan.status.as_ref().and_then(|s| s.phase) == Some(Phase::Healthy) {
-                    plan.status = None;
-                }
+            Bug::NeverDone
+                if plan.status.as_ref().and_then(|s| s.phase) == Some(Phase::Healthy) =>
+            {
+                plan.status = None;
             }
             Bug::ForgetsTheOneBetween => plan.writes.retain(|write| match write {
                 Write::ScaleReplicaSet { from, to, name, .. } => {
@@ -351,7 +356,7 @@ impl Mutant {
             Bug::AnotherRecord => {
                 for write in &mut plan.writes {
                     if let Write::CreateRevert { name, .. } = write {
-                        *name = format!("{name}-{nonce}");
+                        *name = format!("{name}-{}", o.rollout.resource_version);
                     }
                 }
             }
@@ -391,6 +396,9 @@ fn switch_canary(o: &Observed, plan: &mut Plan, clock: Timestamp) {
     let crate::core::spec::Means::Routes { canary_service, .. } = &spec.means else {
         return;
     };
+    if plan.writes.iter().any(Write::is_destructive) {
+        return;
+    }
     let ready = o
         .replica_sets
         .iter()

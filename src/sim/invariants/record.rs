@@ -51,7 +51,7 @@ pub(super) fn facts_were_so(_: &World, written: &Written<'_>) -> Result<(), Stri
 }
 
 pub(super) fn decisions_repeat(world: &World, decided: &Decided<'_>) -> Result<(), String> {
-    if world.counts.decisions % REPEATED != 0 {
+    if !world.counts.decisions.is_multiple_of(REPEATED) {
         return Ok(());
     }
     let again = match world.mutant {

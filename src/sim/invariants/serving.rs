@@ -62,7 +62,7 @@ fn enough_serve(
         .replica_sets
         .iter()
         .find(|rs| rs.hash == hash);
-    let idle = own.map_or(0, |rs| before - rs.possibly_available()).max(0);
+    let idle = own.map_or(0, |rs| before - rs.possibly_serving()).max(0);
     let lost = (before - after - idle).max(0);
     holds(lost == 0 || all - lost >= least, || {
         format!("{lost} of {all} serving pods go, {least} are the least")

@@ -163,6 +163,7 @@ impl World {
                     template: Arc::new(template.clone()),
                     min_ready: SignedDuration::from_secs((*min_ready_seconds).into()),
                     current: 0,
+                    ready: 0,
                     available: 0,
                     observed_generation: 0,
                     failure: None,

@@ -287,7 +287,7 @@ impl World {
     fn read(&mut self, at: usize, rollout: &str, id: u64, mut read: Objects, mut left: Vec<Kind>) {
         let share = self.weather.failing_calls();
         if share > 0 && self.random.below(1_000) < share {
-            self.fail(at, rollout, Answer::Failed);
+            self.fail(at, rollout, &Answer::Failed);
             return;
         }
         // Most of them come together.
@@ -314,7 +314,7 @@ impl World {
             return;
         };
         let Some(plan) = self.decide(rollout, &observed, clock) else {
-            self.fail(at, rollout, Answer::Failed);
+            self.fail(at, rollout, &Answer::Failed);
             return;
         };
         if plan.is_settled() {
@@ -336,10 +336,6 @@ impl World {
         self.go_on(at, rollout, id);
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of a work that goes on"
-    )]
     fn call(
         &mut self,
         at: usize,
@@ -377,7 +373,7 @@ impl World {
                 }
                 self.go_on(at, rollout, id);
             }
-            other => self.fail(at, rollout, other),
+            other => self.fail(at, rollout, &other),
         }
     }
 
@@ -407,7 +403,7 @@ impl World {
     }
 
     /// As `controller::reconcile` waits after a failure.
-    fn fail(&mut self, at: usize, rollout: &str, answer: Answer) {
+    fn fail(&mut self, at: usize, rollout: &str, answer: &Answer) {
         let urgent = self
             .store
             .get(Kind::Rollout, rollout)

@@ -158,7 +158,9 @@ pub struct ReplicaSetBody {
     pub min_ready: SignedDuration,
     /// `status.replicas`.
     pub current: i32,
-    /// `status.readyReplicas` and `status.availableReplicas`.
+    /// `status.readyReplicas`.
+    pub ready: i32,
+    /// `status.availableReplicas`.
     pub available: i32,
     /// `status.observedGeneration`.
     pub observed_generation: i64,

@@ -129,7 +129,7 @@ fn replica_set(stored: &Stored) -> Option<ReplicaSetObserved> {
         revision: body.revision,
         desired: body.desired,
         current: body.current,
-        ready: body.available,
+        ready: body.ready,
         available: body.available,
         up_to_date: body.observed_generation >= meta.generation,
         created: meta.created,

@@ -182,6 +182,7 @@ impl World {
         let waits: Vec<SignedDuration> = ready
             .map(|pod| min_ready - self.now.duration_since(pod.turned))
             .collect();
+        let ready = count(waits.len());
         let available = count(waits.iter().filter(|wait| !wait.is_positive()).count());
         let next = waits.into_iter().filter(|wait| wait.is_positive()).min();
         if let Some(wait) = next {
@@ -193,11 +194,10 @@ impl World {
             .is_some_and(|stored| {
                 stored.replica_set().is_some_and(|rs| {
                     (
-                        rs.current,
-                        rs.available,
+                        (rs.current, rs.ready, rs.available),
                         rs.observed_generation,
                         &rs.failure,
-                    ) == (current, available, generation, &failure)
+                    ) == ((current, ready, available), generation, &failure)
                 })
             });
         if same {
@@ -208,6 +208,7 @@ impl World {
             .update(Kind::ReplicaSet, name, None, false, |stored| {
                 if let Some(rs) = stored.replica_set_mut() {
                     rs.current = current;
+                    rs.ready = ready;
                     rs.available = available;
                     rs.observed_generation = generation;
                     rs.failure = failure;
