@@ -112,11 +112,11 @@ async fn answer(
     let behaviour = *shared.behaviour.lock().unwrap();
     match behaviour {
         Behaviour::Broken => {
-            return (StatusCode::INTERNAL_SERVER_ERROR, "secret: 4711").into_response();
+            return (StatusCode::INTERNAL_SERVER_ERROR, "secret: open-sesame").into_response();
         }
         Behaviour::Html => {
             let html = [(header::CONTENT_TYPE, "text/html")];
-            return (html, "<html>secret: 4711</html>").into_response();
+            return (html, "<html>secret: open-sesame</html>").into_response();
         }
         Behaviour::Hangs => std::future::pending().await,
         Behaviour::Throttles => {
