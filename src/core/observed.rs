@@ -294,3 +294,42 @@ pub struct PodObserved {
     /// Whether it is ready.
     pub ready: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_gate_traffic_by_what_is_certain_and_removal_by_what_is_possible() {
+        // desired, ready, available, whether the status knows the size: certain, possible
+        let rows = [
+            ((3, 3, 3, true), (3, 3)),
+            ((3, 2, 0, true), (0, 2)),
+            ((1, 3, 3, true), (1, 3)),
+            ((3, 1, 1, false), (0, 3)),
+            ((0, 2, 1, false), (0, 2)),
+        ];
+        for ((desired, ready, available, up_to_date), expected) in rows {
+            let rs = ReplicaSetObserved {
+                name: "web-1".to_owned(),
+                uid: "u".to_owned(),
+                resource_version: "1".to_owned(),
+                hash: "1".to_owned(),
+                revision: 1,
+                desired,
+                current: desired,
+                ready,
+                available,
+                up_to_date,
+                created: Timestamp::UNIX_EPOCH,
+                failure: None,
+                template: Value::Null,
+            };
+            let found = (rs.surely_available(), rs.possibly_serving());
+            assert_eq!(
+                found, expected,
+                "{desired} {ready} {available} {up_to_date}"
+            );
+        }
+    }
+}

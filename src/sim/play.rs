@@ -250,18 +250,6 @@ fn happen(world: &mut World, what: &Happening) {
                 let _ = world.store.delete(Kind::ReplicaSet, &name, None, world.now);
             }
         }
-        Happening::BreakStatus => {
-            let _ = world
-                .store
-                .update(Kind::Rollout, "web", None, false, |stored| {
-                    if let Some(canary) = stored
-                        .rollout_mut()
-                        .and_then(|body| body.status.canary.as_mut())
-                    {
-                        canary.step = 99;
-                    }
-                });
-        }
     }
 }
 

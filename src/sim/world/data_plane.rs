@@ -152,15 +152,6 @@ impl World {
         }
     }
 
-    /// The largest weight that the canary Service may have now.
-    #[must_use]
-    pub fn largest_weight(&self, rollout: &str) -> i32 {
-        let weights = self
-            .in_use(rollout)
-            .flat_map(|c| c.routes.iter().map(|(_, w, _)| *w));
-        weights.max().unwrap_or(0)
-    }
-
     /// A gateway accepts what a route says now.
     pub(super) fn accept(&mut self, key: &Key) {
         if self.weather.has(&super::Fault::Gateway) {

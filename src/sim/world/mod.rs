@@ -221,12 +221,6 @@ impl World {
         world
     }
 
-    /// Seconds since the beginning.
-    #[must_use]
-    pub fn seconds(&self) -> f64 {
-        self.now.duration_since(BEGINNING).as_secs_f64()
-    }
-
     /// Adds a Rollout, its Services and its routes.
     pub fn add_rollout(&mut self, name: &str, raw: serde_json::Value) {
         let body = RolloutBody::new(raw);
