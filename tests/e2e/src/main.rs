@@ -1,5 +1,5 @@
 //! Rollouts on a real node under load (`cargo xtask e2e`): starts a cluster, runs the scenarios in
-//! it one after the other, prints the table, and leaves nothing behind.
+//! it, prints the table, and leaves nothing behind.
 //!
 //! Nothing is asserted about speed; times stand in the table. What is asserted is what users would
 //! notice: no request lost, no version with more traffic than it was authorised to, no traffic to a
@@ -16,6 +16,7 @@ mod bench;
 mod delivery;
 mod fresh;
 mod judge;
+mod lanes;
 mod scenarios;
 mod shop;
 mod stage;
@@ -30,7 +31,9 @@ use clap::{Parser, ValueEnum};
 use tidegate_lab::node::cluster::{Attached, enter};
 use tidegate_lab::node::state::Options;
 
+use lanes::Lanes;
 use stage::Stage;
+use table::Run;
 
 /// Roll versions out on a real node under load.
 #[derive(Parser)]
@@ -44,6 +47,9 @@ struct Arguments {
     /// How often all of it is done.
     #[arg(long, default_value_t = 1)]
     passes: usize,
+    /// How many scenarios run beside each other; those that take away what all share run alone.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    lanes: u8,
     /// What is printed at the end.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -85,11 +91,15 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let wanted = |name: &str| {
         arguments.only.is_empty() || arguments.only.iter().any(|part| name.contains(part.trim()))
     };
-    let chosen: Vec<_> = scenarios::ALL
+    let chosen = scenarios::ALL
         .iter()
-        .filter(|scenario| (scenario.quick || !arguments.quick) && wanted(scenario.name))
-        .collect();
-    if chosen.is_empty() {
+        .filter(|scenario| (scenario.quick || !arguments.quick) && wanted(scenario.name));
+    let passes = (0..arguments.passes).flat_map(|pass| {
+        let run = move |scenario| Run { scenario, pass };
+        chosen.clone().map(run)
+    });
+    let (alone, beside): (Vec<_>, Vec<_>) = passes.partition(|run| run.scenario.alone);
+    if alone.is_empty() && beside.is_empty() {
         return Err(format!("no scenario has {:?} in its name", arguments.only));
     }
     let options = Options {
@@ -112,25 +122,11 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         .map_err(|error| error.to_string())?;
     let outcomes = runtime.block_on(async {
         let stage = Stage::enter(cluster.state()).await?;
-        let mut outcomes = Vec::new();
-        let mut over = None;
         eprintln!("\n{}", table::head());
-        for pass in 0..arguments.passes {
-            for scenario in &chosen {
-                // The pods of the one before end while this one's begin.
-                let before = over.take();
-                let ends = async {
-                    if let Some(name) = before {
-                        stage.forget(name).await;
-                    }
-                };
-                let run = table::run(&stage, scenario, pass, &arguments.saved);
-                let (outcome, ()) = tokio::join!(run, ends);
-                eprintln!("{}", table::line(&outcome));
-                over = Some(outcome.name());
-                outcomes.push(outcome);
-            }
-        }
+        let mut lanes = Lanes::new(&stage, &arguments.saved);
+        lanes.run(&beside, arguments.lanes.into()).await;
+        lanes.run(&alone, 1).await;
+        let outcomes = lanes.end();
         Ok::<_, String>(outcomes)
     })?;
     let failed = outcomes

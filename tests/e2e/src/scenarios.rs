@@ -1,4 +1,4 @@
-//! What is tried, one after the other.
+//! What is tried.
 
 mod canary;
 mod faults;
@@ -13,40 +13,47 @@ pub struct Scenario {
     pub name: &'static str,
     /// Whether the short set has it.
     pub quick: bool,
+    /// Whether it takes away what all share, so that no other one may run beside it.
+    pub alone: bool,
     /// What is done.
     pub run: for<'a> fn(&'a mut Bench) -> LocalBoxFuture<'a, ()>,
 }
 
 macro_rules! scenarios {
-    ($($name:literal, $quick:literal, $run:path;)*) => {
-        &[$(Scenario { name: $name, quick: $quick, run: |bench| Box::pin($run(bench)) }),*]
+    ($($name:literal, $quick:literal, $alone:literal, $run:path;)*) => {
+        &[$(Scenario {
+            name: $name,
+            quick: $quick,
+            alone: $alone,
+            run: |bench| Box::pin($run(bench)),
+        }),*]
     };
 }
 
-/// All of them, in the order of the table.
+/// All of them, in the order of the table: name, whether the short set has it, whether it runs alone.
 pub const ALL: &[Scenario] = scenarios! {
-    "control", true, canary::control;
-    "canary-route", false, canary::by_route;
-    "canary-pods", false, canary::by_pods;
-    "canary-owned-route", false, canary::by_owned_route;
-    "blue-green", false, canary::blue_green;
-    "errors-50", true, faults::errors_50;
-    "errors-6", false, faults::errors_6;
-    "errors-5", false, faults::errors_5;
-    "slower-30", false, faults::slower;
-    "never-ready", false, faults::never_ready;
-    "crash", false, faults::crash;
-    "blue-green-abort", false, faults::blue_green;
-    "abort-by-hand", true, faults::abort_by_hand;
-    "superseded", true, canary::superseded;
-    "deleted", false, canary::deleted;
-    "prometheus-away", false, faults::prometheus_away;
-    "git-away", false, faults::git_away;
-    "api-server", false, faults::api_server_restarted;
-    "scaled", false, canary::scaled;
-    "weights-reset", false, faults::weights_reset;
-    "controller-killed", false, faults::controller_killed;
-    "controller-replaced", false, faults::controller_replaced;
-    "gateway-control", false, canary::gateway_control;
-    "gateway-restarted", false, faults::gateway_restarted;
+    "control", true, false, canary::control;
+    "canary-route", false, false, canary::by_route;
+    "canary-pods", false, false, canary::by_pods;
+    "canary-owned-route", false, false, canary::by_owned_route;
+    "blue-green", false, false, canary::blue_green;
+    "errors-50", true, false, faults::errors_50;
+    "errors-6", false, false, faults::errors_6;
+    "errors-5", false, false, faults::errors_5;
+    "slower-30", false, false, faults::slower;
+    "never-ready", false, false, faults::never_ready;
+    "crash", false, false, faults::crash;
+    "blue-green-abort", false, false, faults::blue_green;
+    "abort-by-hand", true, false, faults::abort_by_hand;
+    "superseded", true, false, canary::superseded;
+    "deleted", false, false, canary::deleted;
+    "scaled", false, false, canary::scaled;
+    "weights-reset", false, false, faults::weights_reset;
+    "prometheus-away", false, true, faults::prometheus_away;
+    "git-away", false, true, faults::git_away;
+    "api-server", false, true, faults::api_server_restarted;
+    "controller-killed", false, true, faults::controller_killed;
+    "controller-replaced", false, true, faults::controller_replaced;
+    "gateway-control", false, true, canary::gateway_control;
+    "gateway-restarted", false, true, faults::gateway_restarted;
 };

@@ -1,4 +1,4 @@
-//! Runs the scenarios one after the other and prints what came of them.
+//! Runs a scenario and prints what came of it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,6 +17,13 @@ use crate::stage::Stage;
 
 /// A scenario that has not ended by itself is stopped after this.
 const LONGEST: Duration = Duration::from_secs(600);
+
+/// A scenario that is to run.
+pub struct Run {
+    pub scenario: &'static Scenario,
+    /// Which time it is, from 0.
+    pub pass: usize,
+}
 
 /// What became of a scenario.
 pub struct Outcome {
@@ -38,8 +45,10 @@ impl Outcome {
     }
 }
 
-/// Runs one; on failure what was there in that moment goes into a folder below `saved`.
-pub async fn run(stage: &Stage, scenario: &Scenario, pass: usize, saved: &Path) -> Outcome {
+/// Runs one; on failure what was there in that moment goes into a folder below `saved`. Only where it
+/// is `alone` is what the controller used this scenario's own, and written down.
+pub async fn run(stage: &Stage, run: &Run, alone: bool, saved: &Path) -> Outcome {
+    let Run { scenario, pass } = *run;
     // Every pass has namespaces of its own.
     let name: &'static str = if pass == 0 {
         scenario.name
@@ -62,10 +71,13 @@ pub async fn run(stage: &Stage, scenario: &Scenario, pass: usize, saved: &Path) 
             Err(error) => error.to_string(),
         }),
     };
-    let record = record
+    let mut record = record
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
+    if !alone {
+        record.used = None;
+    }
     if failure.is_some() {
         stage
             .save(name, &saved.join(name), record.report.as_ref())
@@ -105,6 +117,7 @@ pub fn line(outcome: &Outcome) -> String {
         failure,
         seconds,
         record,
+        ..
     } = outcome;
     let result = if failure.is_none() { "ok" } else { "FAILED" };
     let report = record.report.as_ref();
