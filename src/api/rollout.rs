@@ -83,6 +83,9 @@ pub struct RolloutSpec {
     /// What happens when the deadline has passed.
     #[serde(default)]
     pub progress_deadline_action: DeadlineAction,
+    /// Going back to a version that was stable lately goes without steps, pauses and analyses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_window: Option<RollbackWindow>,
     /// Stops the rollout where it is: no step, no weight. Scaling goes on.
     #[serde(default)]
     pub paused: bool,
@@ -101,6 +104,15 @@ fn default_history_limit() -> i32 {
 }
 fn default_progress_deadline() -> i32 {
     600
+}
+
+/// Which versions may go out again without steps.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RollbackWindow {
+    /// Those that were stable at most so many promotions ago. An aborted version is none of them.
+    #[schemars(range(min = 1, max = 9))]
+    pub revisions: i32,
 }
 
 /// Labels that a pod must have.
@@ -146,6 +158,9 @@ pub struct Strategy {
     validation = Rule::new("has(self.trafficRouting) || !has(self.steps) || !self.steps.exists(s, has(s.setCanaryScale))").message("spec.strategy.canary.steps: setCanaryScale needs trafficRouting, because without it the pod counts are the traffic"),
     validation = Rule::new("!has(self.trafficRouting) || (!has(self.maxSurge) && !has(self.maxUnavailable))").message("spec.strategy.canary: maxSurge and maxUnavailable apply only without trafficRouting"),
     validation = Rule::new("has(self.trafficRouting) || (!has(self.scaleDownDelaySeconds) && !has(self.abortScaleDownDelaySeconds))").message("spec.strategy.canary: scaleDownDelaySeconds and abortScaleDownDelaySeconds apply only with trafficRouting"),
+    validation = Rule::new("has(self.trafficRouting) || (!self.dynamicStableScale && !self.keepOnAbort && !has(self.minPodsPerReplicaSet))").message("spec.strategy.canary: dynamicStableScale, keepOnAbort and minPodsPerReplicaSet apply only with trafficRouting, because without it the pod counts are the traffic"),
+    validation = Rule::new("!self.dynamicStableScale || !has(self.scaleDownDelaySeconds)").message("spec.strategy.canary: with dynamicStableScale the old version's pods go with its traffic, and scaleDownDelaySeconds has nothing to keep; leave one of them out"),
+    validation = Rule::new("!self.keepOnAbort || !has(self.abortScaleDownDelaySeconds)").message("spec.strategy.canary: with keepOnAbort an aborted version's pods stay, and abortScaleDownDelaySeconds has no meaning; leave one of them out"),
     validation = Rule::new("!has(self.steps) || self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight).isSorted()").message("spec.strategy.canary.steps: weights must not decrease from step to step"),
 )]
 pub struct Canary {
@@ -183,6 +198,17 @@ pub struct Canary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86400))]
     pub abort_scale_down_delay_seconds: Option<i32>,
+    /// An aborted version's pods stay, to look at, until another version goes out or the spec goes back.
+    #[serde(default)]
+    pub keep_on_abort: bool,
+    /// The stable version's pods go as its traffic goes: no double capacity, and an abort that has to
+    /// wait for pods.
+    #[serde(default)]
+    pub dynamic_stable_scale: bool,
+    /// No version that has traffic by weight has fewer pods, unless `replicas` is less. Default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub min_pods_per_replica_set: Option<i32>,
 }
 
 /// One step of a canary: exactly one of its fields.
@@ -318,7 +344,10 @@ pub struct SetCanaryScale {
 /// The whole new version comes up beside the old one; then one write switches.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.previewService) || self.activeService != self.previewService").message("spec.strategy.blueGreen: activeService and previewService must be two Services"))]
+#[x_kube(
+    validation = Rule::new("!has(self.previewService) || self.activeService != self.previewService").message("spec.strategy.blueGreen: activeService and previewService must be two Services"),
+    validation = Rule::new("!self.keepOnAbort || !has(self.abortScaleDownDelaySeconds)").message("spec.strategy.blueGreen: with keepOnAbort an aborted version's pods stay, and abortScaleDownDelaySeconds has no meaning; leave one of them out"),
+)]
 pub struct BlueGreen {
     /// The Service that users reach.
     #[schemars(schema_with = "name_schema")]
@@ -348,6 +377,9 @@ pub struct BlueGreen {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86400))]
     pub abort_scale_down_delay_seconds: Option<i32>,
+    /// An aborted version's pods stay, to look at, until another version goes out or the spec goes back.
+    #[serde(default)]
+    pub keep_on_abort: bool,
 }
 
 /// When the switch happens without a person.

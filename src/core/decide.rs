@@ -213,8 +213,17 @@ fn targets(
         {
             None
         }
-        Situation::Initial | Situation::Settled | Situation::Rejected => {
-            Some(Targets::only(draft, &stable))
+        Situation::Initial | Situation::Rejected => Some(Targets::only(draft, &stable)),
+        Situation::Settled => {
+            let over = draft
+                .status
+                .history
+                .first()
+                .map_or(draft.now, |last| last.at);
+            Some(Targets {
+                since: over,
+                ..Targets::only(draft, &stable)
+            })
         }
         Situation::Aborted => {
             let since = draft.status.abort.as_ref().map_or(draft.now, |a| a.at);

@@ -29,6 +29,8 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
     };
     let waiting = if live.weight > 0 {
         traffic::shift(draft, &live, &targets);
+        // Stable may have given pods up.
+        scale::scale(draft, &live, &targets, desired);
         Some(
             live.unconfirmed
                 .clone()

@@ -63,20 +63,21 @@ fn goal_and_delay(
     rs: &ReplicaSetObserved,
 ) -> (i32, SignedDuration) {
     let settle = draft.o.settings.settle;
+    let capacity = &draft.spec.capacity;
     if rs.hash == targets.stable {
         (targets.stable_replicas, settle)
     } else if targets.canary.as_deref() == Some(rs.hash.as_str()) {
-        let delay = if targets.aborted {
-            draft.spec.abort_scale_down_delay.max(settle)
-        } else {
-            settle
-        };
-        (targets.canary_replicas, delay)
+        match (targets.aborted, capacity.abort_scale_down_delay) {
+            (false, _) => (targets.canary_replicas, settle),
+            (true, Some(delay)) => (targets.canary_replicas, delay.max(settle)),
+            // It stays as it is.
+            (true, None) => (rs.desired, settle),
+        }
     } else if targets.canary.is_some() {
         // A version between: it never became stable, and nobody goes back to it.
         (0, settle)
     } else {
-        (0, draft.spec.scale_down_delay.max(settle))
+        (0, capacity.scale_down_delay.max(settle))
     }
 }
 

@@ -77,14 +77,27 @@ pub struct Spec {
     pub means: Means,
     /// Analysis in the background.
     pub background: Option<(i32, AnalysisRequest)>,
-    /// How long the old version stays after the traffic has left it.
-    pub scale_down_delay: SignedDuration,
-    /// How long an aborted version stays after the traffic has left it.
-    pub abort_scale_down_delay: SignedDuration,
+    /// How many pods the versions have, and for how long.
+    pub capacity: Capacity,
+    /// A version that was stable at most so many promotions ago goes out again without steps.
+    pub rollback_window: Option<i32>,
     /// How far the Git writer goes.
     pub revert_mode: GitRevertMode,
     /// For which aborts.
     pub revert_on: Vec<RevertCause>,
+}
+
+/// How many pods the versions have beside each other, and for how long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Capacity {
+    /// The stable version's pods go as its traffic goes, instead of at the end.
+    pub stable_follows_traffic: bool,
+    /// No version that has traffic by weight has fewer pods, unless `replicas` is less.
+    pub min_pods: i32,
+    /// How long the old version stays after the traffic has left it.
+    pub scale_down_delay: SignedDuration,
+    /// How long an aborted version stays after the traffic has left it; `None`: until the next one.
+    pub abort_scale_down_delay: Option<SignedDuration>,
 }
 
 /// How traffic is moved from version to version.

@@ -290,7 +290,7 @@ fn shift_weights(
         if stable.hash.as_deref() != Some(targets.stable.as_str()) || !settled(draft, stable) {
             return;
         }
-        match weight_stable_can_take(draft, live, targets, goal) {
+        match weight_stable_can_take(draft, live, targets, canary, goal) {
             Some(to) if to < live.weight => to,
             _ => return,
         }
@@ -339,6 +339,7 @@ fn weight_stable_can_take(
     draft: &mut Draft<'_>,
     live: &LiveTraffic,
     targets: &Targets,
+    canary: Option<&ServiceObserved>,
     goal: i32,
 ) -> Option<i32> {
     let replicas = draft.spec.replicas;
@@ -346,16 +347,22 @@ fn weight_stable_can_take(
     if available >= pods_for(100 - goal, replicas) {
         return Some(goal);
     }
-    let canary_serves = targets
-        .canary
-        .as_deref()
+    let named = canary.and_then(|c| c.hash.as_deref());
+    let canary_serves = named
+        .or(targets.canary.as_deref())
         .is_some_and(|h| !draft.serves_nobody(h));
     if available == 0 {
         // Nobody can serve on stable: moving traffic there loses it, unless the canary serves nobody
         // either.
         return (!canary_serves).then_some(goal);
     }
-    if !canary_serves || draft.elapsed(targets.since, ABORT_CAPACITY_WAIT) {
+    // Where stable gave its pods up with its traffic, it is known to be short of them: it has as long
+    // as a new version has to bring them up.
+    let wait = match draft.spec.capacity.stable_follows_traffic {
+        true => draft.spec.progress_deadline.max(ABORT_CAPACITY_WAIT),
+        false => ABORT_CAPACITY_WAIT,
+    };
+    if !canary_serves || draft.elapsed(targets.since, wait) {
         return Some(goal);
     }
     let carried = i32::try_from(i64::from(available) * 100 / i64::from(replicas.max(1))).ok()?;

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
-use super::{AnalysisRequest, CanaryScale, Means, Pause, Problem, Router, Spec, Step};
+use super::{AnalysisRequest, CanaryScale, Capacity, Means, Pause, Problem, Router, Spec, Step};
 use crate::api::rollout::{self as api, Arg, GitRevertMode, RevertCause, RolloutSpec, TemplateRef};
 use crate::core::duration;
 use crate::core::observed::TemplateKey;
@@ -24,33 +24,21 @@ const MAX_SURGE_PERCENT: i32 = 25;
 pub fn parse(spec: &RolloutSpec) -> Result<Spec, Vec<Problem>> {
     let mut problems = Vec::new();
     let images = images(&spec.template, &mut problems);
-    let (steps, means, background, delay, abort_delay) =
-        match (&spec.strategy.canary, &spec.strategy.blue_green) {
-            (Some(canary), None) => canary_way(canary, spec.replicas, &mut problems),
-            (None, Some(blue_green)) => blue_green_way(blue_green, &mut problems),
-            _ => {
-                problems.push(Problem::new(
-                    "spec.strategy",
-                    "none or both",
-                    "exactly one of canary and blueGreen",
-                ));
-                (
-                    Vec::new(),
-                    Means::Pods {
-                        max_surge: 1,
-                        max_unavailable: 0,
-                    },
-                    None,
-                    None,
-                    None,
-                )
-            }
-        };
-    if !problems.is_empty() {
+    let way = match (&spec.strategy.canary, &spec.strategy.blue_green) {
+        (Some(canary), None) => Some(canary_way(canary, spec.replicas, &mut problems)),
+        (None, Some(blue_green)) => Some(blue_green_way(blue_green, &mut problems)),
+        _ => {
+            problems.push(Problem::new(
+                "spec.strategy",
+                "none or both",
+                "exactly one of canary and blueGreen",
+            ));
+            None
+        }
+    };
+    let (Some(way), true) = (way, problems.is_empty()) else {
         return Err(problems);
-    }
-    let seconds =
-        |s: Option<i32>| SignedDuration::from_secs(s.unwrap_or(SCALE_DOWN_DELAY_S).into());
+    };
     Ok(Spec {
         replicas: spec.replicas,
         selector: spec.selector.match_labels.clone(),
@@ -61,11 +49,11 @@ pub fn parse(spec: &RolloutSpec) -> Result<Spec, Vec<Problem>> {
         progress_deadline: SignedDuration::from_secs(spec.progress_deadline_seconds.into()),
         progress_deadline_action: spec.progress_deadline_action,
         paused: spec.paused,
-        steps,
-        means,
-        background,
-        scale_down_delay: seconds(delay),
-        abort_scale_down_delay: seconds(abort_delay),
+        steps: way.steps,
+        means: way.means,
+        background: way.background,
+        capacity: way.capacity,
+        rollback_window: spec.rollback_window.as_ref().map(|w| w.revisions),
         revert_mode: spec
             .git_revert
             .as_ref()
@@ -77,13 +65,25 @@ pub fn parse(spec: &RolloutSpec) -> Result<Spec, Vec<Problem>> {
     })
 }
 
-type Way = (
-    Vec<Step>,
-    Means,
-    Option<(i32, AnalysisRequest)>,
-    Option<i32>,
-    Option<i32>,
-);
+/// What both strategies are, in the planner's terms.
+struct Way {
+    steps: Vec<Step>,
+    means: Means,
+    background: Option<(i32, AnalysisRequest)>,
+    capacity: Capacity,
+}
+
+/// The defaults where nothing is said.
+fn capacity(delay: Option<i32>, abort_delay: Option<i32>, keep_on_abort: bool) -> Capacity {
+    let seconds =
+        |s: Option<i32>| SignedDuration::from_secs(s.unwrap_or(SCALE_DOWN_DELAY_S).into());
+    Capacity {
+        stable_follows_traffic: false,
+        min_pods: 1,
+        scale_down_delay: seconds(delay),
+        abort_scale_down_delay: (!keep_on_abort).then(|| seconds(abort_delay)),
+    }
+}
 
 fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) -> Way {
     const AT: &str = "spec.strategy.canary";
@@ -164,13 +164,20 @@ fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) 
         };
         (b.starting_step, request)
     });
-    (
+    Way {
         steps,
         means,
         background,
-        canary.scale_down_delay_seconds,
-        canary.abort_scale_down_delay_seconds,
-    )
+        capacity: Capacity {
+            stable_follows_traffic: canary.dynamic_stable_scale,
+            min_pods: canary.min_pods_per_replica_set.unwrap_or(1),
+            ..capacity(
+                canary.scale_down_delay_seconds,
+                canary.abort_scale_down_delay_seconds,
+                canary.keep_on_abort,
+            )
+        },
+    }
 }
 
 /// Blue/green is the same way with other means: the preview comes up, is judged, waits, gets its
@@ -209,13 +216,16 @@ fn blue_green_way(bg: &api::BlueGreen, problems: &mut Vec<Problem>) -> Way {
         active_service: bg.active_service.clone(),
         preview_service: bg.preview_service.clone(),
     };
-    (
+    Way {
         steps,
         means,
-        None,
-        bg.scale_down_delay_seconds,
-        bg.abort_scale_down_delay_seconds,
-    )
+        background: None,
+        capacity: capacity(
+            bg.scale_down_delay_seconds,
+            bg.abort_scale_down_delay_seconds,
+            bg.keep_on_abort,
+        ),
+    }
 }
 
 /// What the schema cannot say about the list of steps.

@@ -9,6 +9,7 @@
 mod analysis;
 mod blue_green;
 mod canary;
+mod capacity;
 mod commands;
 mod hand_over;
 mod invariants;

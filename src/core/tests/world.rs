@@ -54,6 +54,8 @@ pub struct World {
     pub pods: Vec<PodObserved>,
     /// Images whose pods never become available.
     pub broken: BTreeSet<String>,
+    /// Images of which no more pods become available than this.
+    few: BTreeMap<String, i32>,
     pub log: Vec<String>,
     pub status_writes: usize,
     pub events: Vec<&'static str>,
@@ -96,6 +98,7 @@ impl World {
             templates: BTreeMap::new(),
             pods: Vec::new(),
             broken: BTreeSet::new(),
+            few: BTreeMap::new(),
             log: Vec::new(),
             status_writes: 0,
             events: Vec::new(),
@@ -158,6 +161,15 @@ impl World {
     pub fn set_image(&mut self, image: &str) {
         self.spec["template"]["spec"]["containers"][0]["image"] = image.into();
         self.generation += 1;
+    }
+
+    /// No more pods of this image become available.
+    pub fn short_of(&mut self, image: &str, most: i32) {
+        self.few.insert(image.to_owned(), most);
+    }
+
+    pub fn delete(&mut self) {
+        self.deleted_at = Some(self.now);
     }
 
     pub fn set_replicas(&mut self, replicas: i32) {
@@ -364,7 +376,8 @@ impl World {
                 .unwrap();
             rs.healthy = !self.broken.contains(image);
             let before = rs.available;
-            rs.available = if rs.healthy { rs.desired } else { 0 };
+            let most = self.few.get(image).copied().unwrap_or(i32::MAX);
+            rs.available = if rs.healthy { rs.desired.min(most) } else { 0 };
             if rs.available < before {
                 self.users_own_pods_died = true;
             }
