@@ -128,6 +128,24 @@ pub fn run(command: &mut Command) -> Result<Outcome> {
     })
 }
 
+/// Runs a command to its end and shows then what it printed, if it failed.
+pub fn run_quietly(command: &mut Command) -> Result<Outcome> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{} does not start", shown(command)))?;
+    if output.status.success() {
+        return Ok(Outcome::passed());
+    }
+    let words = [output.stdout, output.stderr].concat();
+    println!("$ {}\n{}", shown(command), String::from_utf8_lossy(&words));
+    Ok(Outcome::Failed(format!(
+        "`{}`: {}",
+        shown(command),
+        output.status
+    )))
+}
+
 /// Runs a `cargo test` and adds up what it says.
 pub fn run_tests(command: &mut Command) -> Result<Outcome> {
     println!("$ {}", shown(command));

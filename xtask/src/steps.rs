@@ -3,7 +3,7 @@
 
 use crate::cluster;
 use crate::e2e;
-use crate::process::{built, cargo, run, run_tests, words};
+use crate::process::{built, cargo, run, run_quietly, run_tests, words};
 use crate::summary::{Outcome, Summary};
 use crate::tools::{Level, Tools};
 use anyhow::{Result, bail};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One step: its name is what `--only` and `--skip` take.
 pub struct Step {
@@ -20,6 +20,8 @@ pub struct Step {
     run: fn(&World) -> Result<Outcome>,
     /// Whether it needs the programs that are built beside the other steps.
     needs_tools: bool,
+    /// Whether it runs at the same time as the step before it. It must print nothing meanwhile.
+    beside: bool,
 }
 
 const fn step(name: &'static str, about: &'static str, run: fn(&World) -> Result<Outcome>) -> Step {
@@ -28,7 +30,13 @@ const fn step(name: &'static str, about: &'static str, run: fn(&World) -> Result
         about,
         run,
         needs_tools: false,
+        beside: false,
     }
+}
+
+const fn beside(mut step: Step) -> Step {
+    step.beside = true;
+    step
 }
 
 const fn with_tools(mut step: Step) -> Step {
@@ -52,14 +60,17 @@ pub const STEPS: &[Step] = &[
         |world| {
             let mut command = cargo(&world.root);
             words(&mut command, "test --locked --workspace --no-fail-fast");
+            // Most of them wait for something more than they work.
+            command.env("RUST_TEST_THREADS", TEST_THREADS);
             run_tests(command.env_remove(TOOLS_VARIABLE))
         },
     ),
-    step(
+    // It waits for its own story, in real time.
+    beside(step(
         "demo",
         "the main job from end to end, in a world of its own",
         demo,
-    ),
+    )),
     with_tools(step("chart", "the chart and the examples, by Helm", chart)),
     with_tools(step(
         "control-plane",
@@ -77,6 +88,9 @@ pub const STEPS: &[Step] = &[
         |world| with_node(world, e2e::test),
     )),
 ];
+
+/// How many tests run at the same time.
+const TEST_THREADS: &str = "8";
 
 /// The steps that need what only a node runs.
 const NEED_A_NODE: [&str; 2] = ["node", "e2e"];
@@ -105,6 +119,21 @@ impl World {
     }
 }
 
+impl World {
+    /// What came of a step, and how long it took.
+    fn carry_out(&self, step: &Step, selection: &Selection) -> (Outcome, Duration) {
+        let started = Instant::now();
+        let outcome = match selection.leaves_out(step.name) {
+            Some(why) => Outcome::Skipped(why.to_owned()),
+            None => {
+                println!("\n== {}: {}", step.name, step.about);
+                (step.run)(self).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")))
+            }
+        };
+        (outcome, started.elapsed())
+    }
+}
+
 fn build_tools(root: &Path, level: Level) -> Result<PathBuf, String> {
     Tools::build_all(root, level).map_err(|error| format!("{error:#}"))
 }
@@ -113,7 +142,7 @@ fn build_tools(root: &Path, level: Level) -> Result<PathBuf, String> {
 /// `cargo run` would build it anew for this package alone.
 fn demo(world: &World) -> Result<Outcome> {
     let mut build = cargo(&world.root);
-    let outcome = run(words(
+    let outcome = run_quietly(words(
         &mut build,
         "test --quiet --locked --workspace --no-run --test it",
     ))?;
@@ -121,7 +150,7 @@ fn demo(world: &World) -> Result<Outcome> {
         return Ok(outcome);
     }
     let mut command = Command::new(built(&world.root).join("tidegate"));
-    run(words(&mut command, "demo --once --output json"))
+    run_quietly(words(&mut command, "demo --once --output json"))
 }
 
 fn chart(world: &World) -> Result<Outcome> {
@@ -269,24 +298,36 @@ pub fn test(root: &Path, selection: &Selection) -> Result<ExitCode> {
         });
 
     let mut summary = Summary::default();
-    for step in STEPS {
-        let started = Instant::now();
-        let outcome = match selection.leaves_out(step.name) {
-            Some(why) => Outcome::Skipped(why.to_owned()),
-            None => {
-                println!("\n== {}: {}", step.name, step.about);
-                if step.needs_tools
-                    && let Some(builder) = builder.take()
-                {
-                    let built = builder
-                        .join()
-                        .unwrap_or_else(|_| Err("the build panicked".into()));
-                    let _ = world.tools.set(built);
-                }
-                (step.run)(&world).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")))
-            }
-        };
-        summary.add(step.name, outcome, started.elapsed());
+    let mut steps = STEPS.iter().peekable();
+    while let Some(step) = steps.next() {
+        let together: Vec<&Step> = std::iter::once(step)
+            .chain(std::iter::from_fn(|| steps.next_if(|next| next.beside)))
+            .collect();
+        if together.iter().any(|step| step.needs_tools && wanted(step))
+            && let Some(builder) = builder.take()
+        {
+            let built = builder
+                .join()
+                .unwrap_or_else(|_| Err("the build panicked".into()));
+            let _ = world.tools.set(built);
+        }
+        let done: Vec<_> = std::thread::scope(|scope| {
+            let running: Vec<_> = together
+                .iter()
+                .map(|&step| {
+                    let world = &world;
+                    let run = move || world.carry_out(step, selection);
+                    (step.name, scope.spawn(run))
+                })
+                .collect();
+            running
+                .into_iter()
+                .map(|(name, step)| (name, step.join().expect("a step does not panic")))
+                .collect()
+        });
+        for (name, (outcome, time)) in done {
+            summary.add(name, outcome, time);
+        }
     }
     println!(
         "\nin {:.0} s\n\n{}",

@@ -113,11 +113,21 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let outcomes = runtime.block_on(async {
         let stage = Stage::enter(cluster.state()).await?;
         let mut outcomes = Vec::new();
+        let mut over = None;
         eprintln!("\n{}", table::head());
         for pass in 0..arguments.passes {
             for scenario in &chosen {
-                let outcome = table::run(&stage, scenario, pass, &arguments.saved).await;
+                // The pods of the one before end while this one's begin.
+                let before = over.take();
+                let ends = async {
+                    if let Some(name) = before {
+                        stage.forget(name).await;
+                    }
+                };
+                let run = table::run(&stage, scenario, pass, &arguments.saved);
+                let (outcome, ()) = tokio::join!(run, ends);
                 eprintln!("{}", table::line(&outcome));
+                over = Some(outcome.name());
                 outcomes.push(outcome);
             }
         }

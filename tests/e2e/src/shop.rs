@@ -24,9 +24,9 @@ pub const REPLICAS: i32 = 4;
 /// A request without an answer for so long is lost.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longer than any step takes: an analysis at 5 % needs a thousand requests to one pod. It ends a
+/// Longer than any step takes, an analysis and a minute without Prometheus included. It ends a
 /// test that hangs, it measures nothing.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_secs(180);
 /// How often a condition is looked at.
 const PERIOD: Duration = Duration::from_millis(100);
 
@@ -178,7 +178,7 @@ kind: Rollout
 metadata: {{name: shop}}
 spec:
   replicas: {REPLICAS}
-  progressDeadlineSeconds: 60
+  progressDeadlineSeconds: 30
   selector: {{matchLabels: {{app: shop}}}}
   template:
     metadata: {{labels: {{app: shop}}}}

@@ -1,5 +1,6 @@
 //! Runs the scenarios one after the other and prints what came of them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidegate_lab::wait;
+use tidegate_load_tests::load::Report;
 use tokio::time::timeout;
 
 use crate::bench::{Bench, Record};
@@ -18,13 +20,18 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// What became of a scenario.
 pub struct Outcome {
-    name: String,
+    name: &'static str,
     failure: Option<String>,
     seconds: f64,
     record: Record,
 }
 
 impl Outcome {
+    /// Its name, which is its namespace.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Whether it held.
     pub fn is_passed(&self) -> bool {
         self.failure.is_none()
@@ -64,9 +71,8 @@ pub async fn run(stage: &Stage, scenario: &Scenario, pass: usize, saved: &Path) 
             .save(name, &saved.join(name), record.report.as_ref())
             .await;
     }
-    stage.forget(name).await;
     Outcome {
-        name: name.to_owned(),
+        name,
         failure,
         seconds: begun.elapsed().as_secs_f64(),
         record,
@@ -123,6 +129,17 @@ pub fn line(outcome: &Outcome) -> String {
     line
 }
 
+/// Why requests were lost, and how often.
+fn causes(report: &Report) -> BTreeMap<String, u64> {
+    let mut causes = BTreeMap::new();
+    for failure in &report.failures {
+        let status = failure.status.map(|status| format!("{status}: "));
+        let cause = format!("{}{}", status.unwrap_or_default(), failure.cause);
+        *causes.entry(cause).or_default() += 1;
+    }
+    causes
+}
+
 /// All of it as JSON.
 pub fn summary(outcomes: &[Outcome]) -> Value {
     let scenarios = outcomes.iter().map(|outcome| {
@@ -137,6 +154,7 @@ pub fn summary(outcomes: &[Outcome]) -> Value {
             "lost": report.map(|r| r.lost - record.apart),
             "lostByGateway": report.map(|_| record.apart),
             "bad": report.map(|r| r.bad),
+            "causes": report.map(causes),
             "firstBadToStable": record.first_bad_to_stable,
             "writes": record.writes,
             "controllerCpuSeconds": record.used.map(|used| used.cpu_seconds),

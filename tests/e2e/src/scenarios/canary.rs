@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate::api::rollout_status::Phase;
+use tidegate::controller::observe::FINALIZER;
 use tidegate_lab::wait;
 use tokio::time::sleep;
 
@@ -15,6 +16,9 @@ const CONTROL: Duration = Duration::from_secs(20);
 
 /// How long the load goes on after the gateway answers again.
 const SETTLED: Duration = Duration::from_secs(10);
+
+/// Keeps a Rollout that is deleted until the scenario has looked at what Tidegate did.
+const HOLD: &str = "example.com/hold";
 
 /// The canary's Services behind a route of the user's, with these steps.
 pub fn by_route_with(steps: &str) -> String {
@@ -91,9 +95,12 @@ pub async fn by_route(bench: &mut Bench) {
     second_version(bench, &shop).await.judged("2.0");
 }
 
-/// The same through a route that Tidegate owns.
+/// The same through a route that Tidegate owns; judged in the other one.
 pub async fn by_owned_route(bench: &mut Bench) {
-    let steps = by_route_with(STEPS);
+    let steps = by_route_with(
+        "[{setWeight: 5}, {pause: {duration: 5s}}, {setWeight: 25}, {pause: {duration: 5s}}, \
+         {setWeight: 50}, {pause: {duration: 5s}}, {setWeight: 100}]",
+    );
     let owned = format!(
         "gatewayAPI: {{managedRoute: {{parentRefs: [{{name: public, namespace: gateway}}], hostnames: [{}.example.com], port: 80}}}}",
         bench.name
@@ -155,12 +162,12 @@ pub async fn deleted(bench: &mut Bench) {
     shop.has_weight(50).await;
     // The route goes back to stable while the finalizer holds the Rollout; what serves then is
     // gone with it, so the load ends before that.
-    shop.patch(&json!({"metadata": {"finalizers": ["tidegate.io/finalizer", "example.com/hold"]}}))
+    shop.patch(&json!({"metadata": {"finalizers": [FINALIZER, HOLD]}}))
         .await;
     shop.delete().await;
     wait::until("Tidegate has let go", async || {
         let held = shop.finalizers().await;
-        (held == ["example.com/hold"]).then_some(())
+        (held == [HOLD]).then_some(())
     })
     .await;
     bench.over().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidegate::api::rollout_status::PauseReason;
 use tidegate_lab::node::control::Action;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::canary::{behind_route, rest, routed};
 use crate::bench::Bench;
@@ -16,11 +16,15 @@ const AT_20: &str =
     "[{setWeight: 20}, {analysis: {templates: [{name: golden}]}}, {setWeight: 60}, {pause: {}}]";
 
 /// The versions that a controller brings out which is killed meanwhile, and how often in each.
-const VERSIONS: [&str; 5] = ["2.0", "3.0", "4.0", "5.0", "6.0"];
-const KILLS_PER_VERSION: usize = 4;
+const VERSIONS: [&str; 4] = ["2.0", "3.0", "4.0", "5.0"];
+const KILLS_PER_VERSION: usize = 5;
 
 /// How long the API server is away.
 const RESTART: Duration = Duration::from_secs(5);
+
+/// How long users are on the stable version before it is left for another: what it did meanwhile is
+/// all that the other can be held against.
+const HISTORY: Duration = Duration::from_secs(30);
 
 /// How long Prometheus, or the Git server, is away.
 const AWAY: Duration = Duration::from_secs(60);
@@ -51,11 +55,12 @@ async fn aborted_with(bench: &mut Bench, steps: &str, first: Release, bad: Relea
     if git == Git::IsAway {
         bench.stage.program("git", Action::Stop).await;
     }
+    let stopped = Instant::now();
     shop.until("it is given up", |status| status.abort.is_some())
         .await;
     if git == Git::IsAway {
         shop.is_aborted().await;
-        sleep(AWAY).await;
+        sleep_until(stopped + AWAY).await;
         bench.stage.program("git", Action::Start).await;
     }
     delivery.is_reverted(&shop, &commit).await;
@@ -139,6 +144,7 @@ pub async fn blue_green(bench: &mut Bench) {
     let shop = Shop::open(&bench.stage, bench.name, &["active", "preview"], strategy).await;
     shop.first(good("1.0")).await;
     bench.load(&shop, Front::Service("active")).await;
+    sleep(HISTORY).await;
     bench.begins().await;
     let bad = Release {
         error_ratio: "0.5",
@@ -175,12 +181,13 @@ pub async fn prometheus_away(bench: &mut Bench) {
     shop.release(good("2.0")).await;
     shop.has_weight(20).await;
     bench.stage.program("prometheus", Action::Stop).await;
+    let stopped = Instant::now();
     shop.until("it holds and says why", |status| {
         let pause = status.pause.as_ref();
         pause.is_some_and(|pause| pause.reason == PauseReason::SourceError)
     })
     .await;
-    sleep(AWAY).await;
+    sleep_until(stopped + AWAY).await;
     bench.stage.program("prometheus", Action::Start).await;
     shop.is_promoted().await;
     bench.over().await;
@@ -196,19 +203,19 @@ pub async fn controller_killed(bench: &mut Bench) {
     for version in VERSIONS {
         shop.release(good(version)).await;
         for _ in 0..KILLS_PER_VERSION {
-            sleep(Duration::from_millis(fastrand::u64(0..6_000))).await;
+            sleep(Duration::from_millis(fastrand::u64(0..4_000))).await;
             bench.stage.kill_controller().await;
         }
         shop.is_promoted().await;
     }
     bench.over().await;
-    rest(bench, &shop).await.served_last("6.0");
+    rest(bench, &shop).await.served_last("5.0");
 }
 
 /// A tool sets the route's weights back every ten seconds, from a file that knows nothing of them.
 pub async fn weights_reset(bench: &mut Bench) {
     let steps =
-        "[{setWeight: 25}, {pause: {duration: 25s}}, {setWeight: 50}, {pause: {duration: 25s}}]";
+        "[{setWeight: 25}, {pause: {duration: 15s}}, {setWeight: 50}, {pause: {duration: 15s}}]";
     let shop = routed(bench, steps).await;
     bench.begins().await;
     shop.release(good("2.0")).await;
@@ -242,7 +249,8 @@ pub async fn api_server_restarted(bench: &mut Bench) {
     bench.begins().await;
     shop.release(good("2.0")).await;
     shop.has_weight(25).await;
-    bench.stage.program("kube-apiserver", Action::Stop).await;
+    // A graceful end takes it a minute, in which its node would be given up.
+    bench.stage.program("kube-apiserver", Action::Kill).await;
     sleep(RESTART).await;
     bench.stage.program("kube-apiserver", Action::Start).await;
     shop.is_promoted().await;
