@@ -348,6 +348,40 @@ fn rollout_cases() -> Cases {
             vec!["apply only with trafficRouting"],
         ),
         (
+            by_pods(json!({"dynamicStableScale": true})),
+            vec!["dynamicStableScale", "apply only with trafficRouting"],
+        ),
+        (
+            by_pods(json!({"minPodsPerReplicaSet": 2})),
+            vec!["minPodsPerReplicaSet apply only with trafficRouting"],
+        ),
+        (
+            canary(&json!({"minPodsPerReplicaSet": 0})),
+            vec![
+                "spec.strategy.canary.minPodsPerReplicaSet",
+                "greater than or equal to 1",
+            ],
+        ),
+        (
+            canary(&json!({"dynamicStableScale": true, "scaleDownDelaySeconds": 5})),
+            vec!["scaleDownDelaySeconds has nothing to keep"],
+        ),
+        (
+            canary(&json!({"keepOnAbort": true, "abortScaleDownDelaySeconds": 5})),
+            vec!["abortScaleDownDelaySeconds has no meaning"],
+        ),
+        (
+            json!({"spec": {"rollbackWindow": {"revisions": 0}}}),
+            vec![
+                "spec.rollbackWindow.revisions",
+                "greater than or equal to 1",
+            ],
+        ),
+        (
+            json!({"spec": {"rollbackWindow": {}}}),
+            vec!["spec.rollbackWindow.revisions", "Required"],
+        ),
+        (
             canary(&json!({"maxSurge": 1})),
             vec!["apply only without trafficRouting"],
         ),
