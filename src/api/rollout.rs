@@ -201,6 +201,9 @@ pub struct Canary {
     /// An aborted version's pods stay, to look at, until another version goes out or the spec goes back.
     #[serde(default)]
     pub keep_on_abort: bool,
+    /// Keeps a new version's pods off the stable version's nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anti_affinity: Option<AntiAffinity>,
     /// The stable version's pods go as its traffic goes: no double capacity, and an abort that has to
     /// wait for pods.
     #[serde(default)]
@@ -209,6 +212,39 @@ pub struct Canary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub min_pods_per_replica_set: Option<i32>,
+}
+
+/// Keeps a new version's pods off the stable version's nodes: exactly one of its fields.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = Rule::new("has(self.requiredDuringSchedulingIgnoredDuringExecution) != has(self.preferredDuringSchedulingIgnoredDuringExecution)").message("antiAffinity has exactly one of requiredDuringSchedulingIgnoredDuringExecution and preferredDuringSchedulingIgnoredDuringExecution"))]
+pub struct AntiAffinity {
+    /// A pod that finds no such node stays pending.
+    #[serde(
+        rename = "requiredDuringSchedulingIgnoredDuringExecution",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub required: Option<RequiredAntiAffinity>,
+    /// A pod that finds no such node runs elsewhere.
+    #[serde(
+        rename = "preferredDuringSchedulingIgnoredDuringExecution",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub preferred: Option<PreferredAntiAffinity>,
+}
+
+/// `{}`: there is nothing to choose.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct RequiredAntiAffinity {}
+
+/// How much it counts.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreferredAntiAffinity {
+    /// Beside the scheduler's other preferences, 1 to 100.
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: i32,
 }
 
 /// One step of a canary: exactly one of its fields.
@@ -380,6 +416,9 @@ pub struct BlueGreen {
     /// An aborted version's pods stay, to look at, until another version goes out or the spec goes back.
     #[serde(default)]
     pub keep_on_abort: bool,
+    /// Keeps a new version's pods off the stable version's nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anti_affinity: Option<AntiAffinity>,
 }
 
 /// When the switch happens without a person.

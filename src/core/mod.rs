@@ -2,6 +2,7 @@
 //! imports and fails otherwise. Open [`decide`] and read from top to bottom what Tidegate does with
 //! a Rollout.
 
+mod affinity;
 mod checks;
 pub mod commands;
 mod counts;

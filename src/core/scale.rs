@@ -2,7 +2,9 @@
 //! reach is scaled below what that traffic needs, and what it has left goes after its delay.
 
 use jiff::SignedDuration;
+use serde_json::Value;
 
+use super::affinity;
 use super::draft::{Draft, of_replica_set};
 use super::naming;
 use super::observed::ReplicaSetObserved;
@@ -207,9 +209,20 @@ fn up(draft: &mut Draft<'_>, hash: &str, replicas: i32, desired_hash: &str) {
         revision,
         replicas,
         min_ready_seconds: draft.spec.min_ready_seconds,
-        template: draft.spec.template.clone(),
+        template: template(draft, hash),
     };
     draft.write(write);
+}
+
+/// The spec's template, with what keeps a new version's pods off the stable one's nodes.
+fn template(draft: &Draft<'_>, hash: &str) -> Value {
+    let template = &draft.spec.template;
+    match (draft.spec.capacity.anti_affinity, &draft.status.stable) {
+        (Some(rule), Some(stable)) if stable.hash != hash => {
+            affinity::apart_from(template, rule, &stable.hash)
+        }
+        _ => template.clone(),
+    }
 }
 
 fn set(draft: &mut Draft<'_>, rs: &ReplicaSetObserved, to: i32) {

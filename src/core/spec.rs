@@ -98,6 +98,17 @@ pub struct Capacity {
     pub scale_down_delay: SignedDuration,
     /// How long an aborted version stays after the traffic has left it; `None`: until the next one.
     pub abort_scale_down_delay: Option<SignedDuration>,
+    /// Whether a new version's pods keep off the stable version's nodes.
+    pub anti_affinity: Option<AntiAffinity>,
+}
+
+/// How much a new version's pods keep off the stable version's nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AntiAffinity {
+    /// They do not run there.
+    Required,
+    /// They would rather not, by so much (1 to 100).
+    Preferred(i32),
 }
 
 /// How traffic is moved from version to version.

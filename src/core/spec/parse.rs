@@ -6,7 +6,9 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
-use super::{AnalysisRequest, CanaryScale, Capacity, Means, Pause, Problem, Router, Spec, Step};
+use super::{
+    AnalysisRequest, AntiAffinity, CanaryScale, Capacity, Means, Pause, Problem, Router, Spec, Step,
+};
 use crate::api::rollout::{self as api, Arg, GitRevertMode, RevertCause, RolloutSpec, TemplateRef};
 use crate::core::duration;
 use crate::core::observed::TemplateKey;
@@ -73,8 +75,13 @@ struct Way {
     capacity: Capacity,
 }
 
-/// The defaults where nothing is said.
-fn capacity(delay: Option<i32>, abort_delay: Option<i32>, keep_on_abort: bool) -> Capacity {
+/// What both strategies can say, with the defaults where nothing is said.
+fn capacity(
+    delay: Option<i32>,
+    abort_delay: Option<i32>,
+    keep_on_abort: bool,
+    anti_affinity: Option<&api::AntiAffinity>,
+) -> Capacity {
     let seconds =
         |s: Option<i32>| SignedDuration::from_secs(s.unwrap_or(SCALE_DOWN_DELAY_S).into());
     Capacity {
@@ -82,6 +89,10 @@ fn capacity(delay: Option<i32>, abort_delay: Option<i32>, keep_on_abort: bool) -
         min_pods: 1,
         scale_down_delay: seconds(delay),
         abort_scale_down_delay: (!keep_on_abort).then(|| seconds(abort_delay)),
+        anti_affinity: anti_affinity.map(|rule| match &rule.preferred {
+            Some(preferred) => AntiAffinity::Preferred(preferred.weight),
+            None => AntiAffinity::Required,
+        }),
     }
 }
 
@@ -175,6 +186,7 @@ fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) 
                 canary.scale_down_delay_seconds,
                 canary.abort_scale_down_delay_seconds,
                 canary.keep_on_abort,
+                canary.anti_affinity.as_ref(),
             )
         },
     }
@@ -224,6 +236,7 @@ fn blue_green_way(bg: &api::BlueGreen, problems: &mut Vec<Problem>) -> Way {
             bg.scale_down_delay_seconds,
             bg.abort_scale_down_delay_seconds,
             bg.keep_on_abort,
+            bg.anti_affinity.as_ref(),
         ),
     }
 }

@@ -130,3 +130,32 @@ fn an_aborted_version_stays_to_be_looked_at_until_the_next() {
         (Phase::Healthy, 0)
     );
 }
+
+#[test]
+fn a_new_version_keeps_off_the_nodes_of_the_stable_one() {
+    let apart =
+        json!({"antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 3}}});
+    let mut world = rollout(json!([{"setWeight": 30}, {"pause": {}}]), apart);
+    let rule = |world: &World, image: &str| {
+        let set = world
+            .rs
+            .values()
+            .find(|rs| rs.template["spec"]["containers"][0]["image"] == image);
+        let rules =
+            "/spec/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution";
+        set.unwrap().template.pointer(rules).cloned()
+    };
+    assert_eq!(rule(&world, "r/a:v1"), None, "there is nothing to keep off");
+    let stable = world.status.stable.clone().unwrap().hash;
+    world.set_image("r/a:v2");
+    world.run(20);
+    let found = rule(&world, "r/a:v2").unwrap();
+    let labels = &found[0]["podAffinityTerm"]["labelSelector"]["matchLabels"];
+    assert_eq!(found[0]["weight"], 3);
+    assert_eq!(labels["rollouts-pod-template-hash"], stable);
+    // It is no part of the version: nothing starts anew when it is stable.
+    world.command("promote");
+    world.run(60);
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+    assert_eq!(world.rs.len(), 2);
+}

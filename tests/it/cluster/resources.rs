@@ -371,6 +371,16 @@ fn rollout_cases() -> Cases {
             vec!["abortScaleDownDelaySeconds has no meaning"],
         ),
         (
+            canary(&json!({"antiAffinity": {}})),
+            vec!["antiAffinity has exactly one of"],
+        ),
+        (
+            canary(
+                &json!({"antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 0}}}),
+            ),
+            vec!["weight", "greater than or equal to 1"],
+        ),
+        (
             json!({"spec": {"rollbackWindow": {"revisions": 0}}}),
             vec![
                 "spec.rollbackWindow.revisions",
