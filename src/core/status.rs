@@ -16,7 +16,8 @@ use super::traffic::LiveTraffic;
 use crate::api::conditions::{Condition, ConditionStatus};
 use crate::api::rollout_status::{PauseReason, Phase, RolloutStatus, TrafficStatus};
 
-/// Beyond the settle delays of a Service and a route, how long a promotion's routes may go over without a status that says so.
+/// Beyond the settle delays of a Service and a route, how long a promotion's routes may go over
+/// without a status that says so.
 const HAND_OVER_QUIET: SignedDuration = SignedDuration::from_secs(10);
 
 /// How what is in progress stands.

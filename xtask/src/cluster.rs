@@ -32,18 +32,24 @@ fn up(root: &Path, arguments: &[String]) -> Result<ExitCode> {
         bail!("a node cannot be started here:\n{missing}");
     }
     let tools = Tools::build_all(root, Level::Node)?;
+    let mut command = program(root, &tools, "tidegate-lab", &["up"])?;
+    code(command.args(arguments).status()?)
+}
+
+/// One of the programs that start a node, which is built, with all that it needs to know of where
+/// things are.
+pub fn program(root: &Path, tools: &Path, name: &str, words: &[&str]) -> Result<Command> {
     let folder = binaries(root)?;
-    let status = Command::new(folder.join("tidegate-lab"))
-        .arg("up")
-        .args(arguments)
+    let mut command = Command::new(folder.join(name));
+    command
+        .args(words)
         .arg("--tools")
         .arg(tools)
         .arg("--repository")
         .arg(root)
         .arg("--binaries")
-        .arg(&folder)
-        .status()?;
-    code(status)
+        .arg(&folder);
+    Ok(command)
 }
 
 /// Whether it is worth while to build what only a node needs.
@@ -79,7 +85,7 @@ const LAB: &str = "--bin tidegate-lab";
 const ALL: &str = "--bins";
 
 /// Builds every program; returns the folder that has them.
-pub fn binaries(root: &Path) -> Result<PathBuf> {
+fn binaries(root: &Path) -> Result<PathBuf> {
     build(root, ALL)
 }
 

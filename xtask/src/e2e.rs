@@ -25,20 +25,13 @@ pub fn test(root: &Path, tools: &Path) -> Result<Outcome> {
     process::run(command(root, tools)?.arg("--quick"))
 }
 
-/// The program with all that it needs to know; it is built.
+/// Its program; what fails is saved beside it.
 fn command(root: &Path, tools: &Path) -> Result<Command> {
-    let folder = cluster::binaries(root)?;
-    let mut command = Command::new(folder.join("tidegate-e2e"));
+    let mut command = cluster::program(root, tools, "tidegate-e2e", &[])?;
     command
         // What failed stands in the table; where in the runner is no news.
         .env("RUST_BACKTRACE", "0")
-        .arg("--tools")
-        .arg(tools)
-        .arg("--repository")
-        .arg(root)
-        .arg("--binaries")
-        .arg(&folder)
         .arg("--saved")
-        .arg(folder.join("e2e"));
+        .arg(process::built(root).join("e2e"));
     Ok(command)
 }

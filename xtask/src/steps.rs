@@ -18,8 +18,8 @@ pub struct Step {
     pub name: &'static str,
     pub about: &'static str,
     run: fn(&World) -> Result<Outcome>,
-    /// Whether it needs the programs that are built beside the other steps.
-    needs_tools: bool,
+    /// Which of the programs it needs that are built beside the other steps.
+    tools: Option<Level>,
     /// Whether it runs at the same time as the step before it. It must print nothing meanwhile.
     beside: bool,
 }
@@ -29,7 +29,7 @@ const fn step(name: &'static str, about: &'static str, run: fn(&World) -> Result
         name,
         about,
         run,
-        needs_tools: false,
+        tools: None,
         beside: false,
     }
 }
@@ -39,8 +39,8 @@ const fn beside(mut step: Step) -> Step {
     step
 }
 
-const fn with_tools(mut step: Step) -> Step {
-    step.needs_tools = true;
+const fn with_tools(level: Level, mut step: Step) -> Step {
+    step.tools = Some(level);
     step
 }
 
@@ -71,29 +71,38 @@ pub const STEPS: &[Step] = &[
         "the main job from end to end, in a world of its own",
         demo,
     )),
-    with_tools(step("chart", "the chart and the examples, by Helm", chart)),
-    with_tools(step(
-        "control-plane",
-        "a real API server, Prometheus and Git server",
-        control_plane,
-    )),
-    with_tools(step(
-        "node",
-        "a real node: pods, a gateway, Tidegate installed by its chart",
-        |world| with_node(world, cluster::test),
-    )),
-    with_tools(step(
-        "e2e",
-        "rollouts on a real node under load, the short set",
-        |world| with_node(world, e2e::test),
-    )),
+    with_tools(
+        Level::ControlPlane,
+        step("chart", "the chart and the examples, by Helm", chart),
+    ),
+    with_tools(
+        Level::ControlPlane,
+        step(
+            "control-plane",
+            "a real API server, Prometheus and Git server",
+            control_plane,
+        ),
+    ),
+    with_tools(
+        Level::Node,
+        step(
+            "node",
+            "a real node: pods, a gateway, Tidegate installed by its chart",
+            |world| with_node(world, cluster::test),
+        ),
+    ),
+    with_tools(
+        Level::Node,
+        step(
+            "e2e",
+            "rollouts on a real node under load, the short set",
+            |world| with_node(world, e2e::test),
+        ),
+    ),
 ];
 
 /// How many tests run at the same time.
 const TEST_THREADS: &str = "8";
-
-/// The steps that need what only a node runs.
-const NEED_A_NODE: [&str; 2] = ["node", "e2e"];
 
 /// Names the folder with the built programs to the tests; without it they skip by name.
 pub const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
@@ -277,7 +286,7 @@ pub fn test(root: &Path, selection: &Selection) -> Result<ExitCode> {
     let with_node = STEPS
         .iter()
         .filter(wanted)
-        .any(|step| NEED_A_NODE.contains(&step.name));
+        .any(|step| step.tools == Some(Level::Node));
     let world = World {
         root: root.to_path_buf(),
         level: match with_node && cluster::is_root() {
@@ -291,7 +300,7 @@ pub fn test(root: &Path, selection: &Selection) -> Result<ExitCode> {
     let mut builder: Option<JoinHandle<_>> = STEPS
         .iter()
         .filter(wanted)
-        .any(|step| step.needs_tools)
+        .any(|step| step.tools.is_some())
         .then(|| {
             let (root, level) = (world.root.clone(), world.level);
             std::thread::spawn(move || build_tools(&root, level))
@@ -303,7 +312,9 @@ pub fn test(root: &Path, selection: &Selection) -> Result<ExitCode> {
         let together: Vec<&Step> = std::iter::once(step)
             .chain(std::iter::from_fn(|| steps.next_if(|next| next.beside)))
             .collect();
-        if together.iter().any(|step| step.needs_tools && wanted(step))
+        if together
+            .iter()
+            .any(|step| step.tools.is_some() && wanted(step))
             && let Some(builder) = builder.take()
         {
             let built = builder

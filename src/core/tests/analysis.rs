@@ -179,9 +179,8 @@ fn the_background_analysis_must_pass_before_it_has_all_of_the_traffic() {
     }
 }
 
-/// A failure aborts also after the word was given, until the version is stable.
-#[test]
-fn a_background_analysis_that_fails_late_takes_everything_back() {
+/// A version that waits with all of the traffic, after the background analysis gave its word.
+fn granted_all() -> World {
     let mut strategy = routed(json!([{"setWeight": 50}, {"setWeight": 100}, {"pause": {}}]));
     strategy["canary"]["analysis"] = json!({"templates": [{"name": "level"}]});
     let mut world = World::new(strategy);
@@ -191,6 +190,13 @@ fn a_background_analysis_that_fails_late_takes_everything_back() {
     world.background(Verdict::Pass);
     world.run(30);
     assert_eq!(world.weight, 100, "{}", world.tail());
+    world
+}
+
+/// A failure aborts also after the word was given, until the version is stable.
+#[test]
+fn a_background_analysis_that_fails_late_takes_everything_back() {
+    let mut world = granted_all();
     world.verdict(RunPhase::Failed);
     world.run(60);
     assert_eq!((world.weight, world.phase()), (0, Phase::Aborted));
@@ -249,15 +255,7 @@ fn nothing_but_a_person_goes_past_the_background_analysis() {
 /// again, it is asked anew.
 #[test]
 fn an_edit_that_asks_for_less_takes_the_word_back() {
-    let mut strategy = routed(json!([{"setWeight": 50}, {"setWeight": 100}, {"pause": {}}]));
-    strategy["canary"]["analysis"] = json!({"templates": [{"name": "level"}]});
-    let mut world = World::new(strategy);
-    world.run(10);
-    world.set_image("r/a:v2");
-    world.run(30);
-    world.background(Verdict::Pass);
-    world.run(30);
-    assert_eq!(world.weight, 100, "{}", world.tail());
+    let mut world = granted_all();
     world.background(Verdict::NoData);
     let steps = world.spec.pointer_mut("/strategy/canary/steps").unwrap();
     *steps = json!([{"setWeight": 50}, {"setWeight": 60}, {"pause": {}}, {"setWeight": 100}, {"pause": {}}]);

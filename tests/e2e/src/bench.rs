@@ -28,7 +28,7 @@ pub struct Record {
     pub report: Option<Report>,
     /// Requests that were lost because a scenario took the gateway away.
     pub apart: u64,
-    /// What the controller used from the release to its end, if its pods were the same all the time.
+    /// What the controller used from the release to its end, if its processes were the same all the time.
     pub used: Option<Usage>,
     /// Seconds from the first bad answer until stable had everything.
     pub first_bad_to_stable: Option<f64>,

@@ -26,7 +26,7 @@ macro_rules! scenarios {
 /// All of them, in the order of the table.
 pub const ALL: &[Scenario] = scenarios! {
     "control", true, canary::control;
-    "canary-route", true, canary::by_route;
+    "canary-route", false, canary::by_route;
     "canary-pods", false, canary::by_pods;
     "canary-owned-route", false, canary::by_owned_route;
     "blue-green", false, canary::blue_green;
@@ -38,7 +38,7 @@ pub const ALL: &[Scenario] = scenarios! {
     "crash", false, faults::crash;
     "blue-green-abort", false, faults::blue_green;
     "abort-by-hand", true, faults::abort_by_hand;
-    "superseded", false, canary::superseded;
+    "superseded", true, canary::superseded;
     "deleted", false, canary::deleted;
     "prometheus-away", false, faults::prometheus_away;
     "git-away", false, faults::git_away;

@@ -2,15 +2,18 @@
 //! weights, the endpoints of the Services. Written down as it comes, judged afterwards.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use jiff::Timestamp;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use tidegate::api::rollout::Rollout;
 use tidegate::api::rollout_status::Phase;
 use tokio::task::JoinHandle;
@@ -99,14 +102,22 @@ impl Drop for Watch {
     }
 }
 
-async fn of_rollout(api: Api<Rollout>, note: impl Fn(What)) {
-    let mut last = None;
-    let mut objects = watcher(api, Config::default())
+/// Every object as it is and as it becomes; what cannot be read now is read again.
+fn changes<K>(api: Api<K>) -> BoxStream<'static, K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    watcher(api, Config::default())
         .default_backoff()
         .applied_objects()
-        .boxed();
-    while let Some(object) = objects.next().await {
-        let Ok(rollout) = object else { continue };
+        .filter_map(async |object| object.ok())
+        .boxed()
+}
+
+async fn of_rollout(api: Api<Rollout>, note: impl Fn(What)) {
+    let mut last = None;
+    let mut objects = changes(api);
+    while let Some(rollout) = objects.next().await {
         let replicas = rollout.spec.replicas;
         let Some(status) = rollout.status else {
             continue;
@@ -128,12 +139,9 @@ async fn of_rollout(api: Api<Rollout>, note: impl Fn(What)) {
 
 async fn of_route(api: Api<DynamicObject>, note: impl Fn(What)) {
     let mut last = None;
-    let mut objects = watcher(api, Config::default())
-        .default_backoff()
-        .applied_objects()
-        .boxed();
-    while let Some(object) = objects.next().await {
-        let Some(weight) = object.ok().and_then(|route| weight(&route)) else {
+    let mut objects = changes(api);
+    while let Some(route) = objects.next().await {
+        let Some(weight) = weight(&route) else {
             continue;
         };
         if last != Some(weight) {
@@ -161,12 +169,8 @@ fn weight(route: &DynamicObject) -> Option<i32> {
 async fn of_endpoints(api: Api<EndpointSlice>, note: impl Fn(What)) {
     let mut slices: BTreeMap<String, (String, usize)> = BTreeMap::new();
     let mut last: BTreeMap<String, usize> = BTreeMap::new();
-    let mut objects = watcher(api, Config::default())
-        .default_backoff()
-        .applied_objects()
-        .boxed();
-    while let Some(object) = objects.next().await {
-        let Ok(slice) = object else { continue };
+    let mut objects = changes(api);
+    while let Some(slice) = objects.next().await {
         let service = slice.labels().get("kubernetes.io/service-name").cloned();
         let Some(service) = service else { continue };
         let ready = slice.endpoints.iter().filter(|endpoint| {

@@ -45,11 +45,15 @@ pub fn read(metrics: &str) -> BTreeMap<String, Usage> {
     found
 }
 
-/// What was used between two looks, if the pods were the same all the time: processor time of all of
-/// them, and the largest working set at the end.
+/// What was used between two looks, if the processes were the same all the time: processor time of
+/// all of them, and the largest working set at the end. A process that began anew in the same pod
+/// counts from nothing.
 #[must_use]
 pub fn between(before: &BTreeMap<String, Usage>, after: &BTreeMap<String, Usage>) -> Option<Usage> {
-    if before.is_empty() || !before.keys().eq(after.keys()) {
+    let mut pairs = before.iter().zip(after);
+    let same =
+        pairs.all(|((was, then), (is, now))| was == is && now.cpu_seconds >= then.cpu_seconds);
+    if before.is_empty() || before.len() != after.len() || !same {
         return None;
     }
     let cpu = |usage: &BTreeMap<String, Usage>| usage.values().map(|u| u.cpu_seconds).sum::<f64>();
@@ -85,14 +89,23 @@ node_cpu_usage_seconds_total 99 1700000000000
     }
 
     #[test]
-    fn another_pod_has_another_count() {
-        let one = read(METRICS);
-        let later = read(&METRICS.replace("1.5", "2.25"));
-        let other = read(&METRICS.replace("tidegate-a", "tidegate-z"));
-        assert_eq!(
-            between(&one, &later).map(|used| used.cpu_seconds),
-            Some(0.75)
-        );
-        assert_eq!(between(&one, &other), None);
+    fn another_process_has_another_count() {
+        let standby = METRICS.replace("tidegate-a", "tidegate-z");
+        let both = read(&format!("{METRICS}{standby}"));
+        let later = METRICS
+            .replace(" 1.5 ", " 2.25 ")
+            .replace("2.097152e+06", "4.194304e+06");
+        let used = Usage {
+            cpu_seconds: 0.75,
+            memory_mib: 4.0,
+        };
+        let now = |text: &str| between(&both, &read(text));
+        assert_eq!(now(&format!("{later}{standby}")), Some(used));
+        assert_eq!(now(&later), None, "one is gone");
+        let replaced = standby.replace("tidegate-z", "tidegate-y");
+        assert_eq!(now(&format!("{later}{replaced}")), None, "one is another");
+        let anew = standby.replace(" 1.5 ", " 0.1 ");
+        assert_eq!(now(&format!("{later}{anew}")), None, "one began anew");
+        assert_eq!(between(&read(""), &read("")), None);
     }
 }

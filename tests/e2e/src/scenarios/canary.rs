@@ -11,8 +11,8 @@ use tokio::time::sleep;
 use crate::bench::{Bench, Ended};
 use crate::shop::{Front, REPLICAS, Shop, good};
 
-/// How long the control run is: as long as a short rollout.
-const CONTROL: Duration = Duration::from_secs(20);
+/// How long the control run is.
+const CONTROL: Duration = Duration::from_secs(10);
 
 /// How long the load goes on after the gateway answers again.
 const SETTLED: Duration = Duration::from_secs(10);

@@ -71,31 +71,27 @@ async fn aborted_with(bench: &mut Bench, steps: &str, first: Release, bad: Relea
     ended.served_last("1.0");
 }
 
+/// A second version of whose answers so many are errors.
+const fn with_errors(error_ratio: &'static str) -> Release {
+    Release {
+        error_ratio,
+        ..good("2.0")
+    }
+}
+
 /// Half of the answers are errors.
 pub async fn errors_50(bench: &mut Bench) {
-    let bad = Release {
-        error_ratio: "0.5",
-        ..good("2.0")
-    };
-    aborted(bench, AT_20, bad).await;
+    aborted(bench, AT_20, with_errors("0.5")).await;
 }
 
 /// 6 % are.
 pub async fn errors_6(bench: &mut Bench) {
-    let bad = Release {
-        error_ratio: "0.06",
-        ..good("2.0")
-    };
-    aborted(bench, AT_20, bad).await;
+    aborted(bench, AT_20, with_errors("0.06")).await;
 }
 
 /// 5 % are.
 pub async fn errors_5(bench: &mut Bench) {
-    let bad = Release {
-        error_ratio: "0.05",
-        ..good("2.0")
-    };
-    aborted(bench, AT_20, bad).await;
+    aborted(bench, AT_20, with_errors("0.05")).await;
 }
 
 /// Every answer takes 30 % longer; a quantile of the latency stands for the comparison.
@@ -146,11 +142,7 @@ pub async fn blue_green(bench: &mut Bench) {
     bench.load(&shop, Front::Service("active")).await;
     sleep(HISTORY).await;
     bench.begins().await;
-    let bad = Release {
-        error_ratio: "0.5",
-        ..good("2.0")
-    };
-    shop.release(bad).await;
+    shop.release(with_errors("0.5")).await;
     shop.is_aborted().await;
     bench.over().await;
     bench.end().await.served_last("1.0");
@@ -234,11 +226,7 @@ pub async fn weights_reset(bench: &mut Bench) {
 /// The Git server is away for a minute when a version is given up: the abort does not wait for it, and
 /// the change leaves Git when it is back.
 pub async fn git_away(bench: &mut Bench) {
-    let bad = Release {
-        error_ratio: "0.5",
-        ..good("2.0")
-    };
-    aborted_with(bench, AT_20, good("1.0"), bad, Git::IsAway).await;
+    aborted_with(bench, AT_20, good("1.0"), with_errors("0.5"), Git::IsAway).await;
 }
 
 /// The API server is away for some seconds in mid-canary.

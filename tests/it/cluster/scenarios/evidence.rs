@@ -60,7 +60,8 @@ pub async fn background(bench: Bench) {
     let abort = status.abort.unwrap();
     assert_eq!(abort.reason, AbortReason::AnalysisFailed);
     assert!(abort.message.contains("were bad"), "{}", abort.message);
-    assert_eq!((abort.step, abort.weight), (1, 20));
+    // It may come before the weight is known to be served.
+    assert!(matches!((abort.step, abort.weight), (0 | 1, 20)));
     assert_eq!(shop.weight().await, 0);
     let decided = Decided::ByRun(abort.analysis_run.as_deref().unwrap());
     let (decided, back) = bench.abort_times(decided, ("patch httproutes", "shop"));

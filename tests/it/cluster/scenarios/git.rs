@@ -65,9 +65,9 @@ impl Delivery {
     /// Waits until the analysis has aborted; notes how long that took to have effect. Returns when
     /// it was decided.
     async fn is_aborted(&self, bench: &Bench) -> (AbortStatus, Timestamp) {
-        let aborted = |status: &tidegate::api::rollout_status::RolloutStatus| {
-            status.phase == Some(Phase::Aborted)
-        };
+        // Git may be right before the gateway is known to have the weight.
+        let aborted =
+            |status: &tidegate::api::rollout_status::RolloutStatus| status.abort.is_some();
         let status = self.shop.until("it is aborted", aborted).await;
         let abort = status.abort.unwrap();
         assert_eq!(abort.reason, AbortReason::AnalysisFailed);
