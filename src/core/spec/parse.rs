@@ -1,6 +1,6 @@
 //! From the API's types to the parsed spec: all problems at once, none of them a panic.
 
-use std::collections::BTreeMap;
+mod steps;
 
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -9,9 +9,8 @@ use serde_json::Value;
 use super::{
     AnalysisRequest, AntiAffinity, CanaryScale, Capacity, Means, Pause, Problem, Router, Spec, Step,
 };
-use crate::api::rollout::{self as api, Arg, GitRevertMode, RevertCause, RolloutSpec, TemplateRef};
-use crate::core::duration;
-use crate::core::observed::TemplateKey;
+use crate::api::rollout::{self as api, GitRevertMode, RevertCause, RolloutSpec};
+use steps::{args, request, template_keys};
 
 /// Default of `scaleDownDelaySeconds` and `abortScaleDownDelaySeconds`, as in Argo Rollouts: longer
 /// than proxies keep idle connections in most set-ups.
@@ -98,40 +97,7 @@ fn capacity(
 
 fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) -> Way {
     const AT: &str = "spec.strategy.canary";
-    let mut steps = Vec::new();
-    for (i, step) in canary.steps.iter().enumerate() {
-        let at = format!("{AT}.steps[{i}]");
-        match (
-            &step.set_weight,
-            &step.pause,
-            &step.analysis,
-            &step.set_canary_scale,
-        ) {
-            (Some(weight), None, None, None) => steps.push(Step::SetWeight(*weight)),
-            (None, Some(pause), None, None) => {
-                steps.extend(parse_pause(pause, &format!("{at}.pause"), problems).map(Step::Pause));
-            }
-            (None, None, Some(analysis), None) => {
-                steps.push(Step::Analysis(request(
-                    analysis,
-                    format!("{at}.analysis"),
-                    problems,
-                )));
-            }
-            (None, None, None, Some(scale)) => {
-                steps.extend(
-                    parse_scale(scale, &format!("{at}.setCanaryScale"), problems)
-                        .map(Step::SetCanaryScale),
-                );
-            }
-            _ => problems.push(Problem::new(
-                at,
-                "none or several kinds",
-                "exactly one of setWeight, pause, analysis and setCanaryScale",
-            )),
-        }
-    }
-    check_steps(&steps, problems);
+    let steps = steps::parse(&canary.steps, problems);
     let means = match (
         &canary.traffic_routing,
         &canary.stable_service,
@@ -241,34 +207,6 @@ fn blue_green_way(bg: &api::BlueGreen, problems: &mut Vec<Problem>) -> Way {
     }
 }
 
-/// What the schema cannot say about the list of steps.
-fn check_steps(steps: &[Step], problems: &mut Vec<Problem>) {
-    let mut weight = 0;
-    let mut scale: Option<i32> = None;
-    for (i, step) in steps.iter().enumerate() {
-        match step {
-            Step::SetWeight(next) if *next < weight => problems.push(Problem::new(
-                format!("spec.strategy.canary.steps[{i}].setWeight"),
-                next,
-                format!("at least {weight}, the weight before it: weights do not decrease"),
-            )),
-            Step::SetWeight(next) => weight = *next,
-            Step::SetCanaryScale(CanaryScale::Replicas(n) | CanaryScale::Percent(n)) => {
-                scale = Some(*n);
-            }
-            Step::SetCanaryScale(CanaryScale::MatchTraffic) => scale = None,
-            Step::Pause(_) | Step::Analysis(_) => {}
-        }
-        if scale == Some(0) && weight > 0 {
-            problems.push(Problem::new(
-                format!("spec.strategy.canary.steps[{i}]"),
-                format!("{weight} % of the traffic on 0 canary pods"),
-                "at least one canary pod while the weight is above 0",
-            ));
-        }
-    }
-}
-
 fn pods_means(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) -> Means {
     const AT: &str = "spec.strategy.canary";
     let surge = canary
@@ -349,79 +287,6 @@ fn resolve(
     }
 }
 
-fn parse_pause(pause: &api::Pause, at: &str, problems: &mut Vec<Problem>) -> Option<Pause> {
-    if let Some(text) = &pause.duration {
-        return read_duration(text, &format!("{at}.duration"), problems).map(Pause::For);
-    }
-    let Some(text) = &pause.timeout else {
-        return Some(Pause::UntilPromoted(None));
-    };
-    let timeout = read_duration(text, &format!("{at}.timeout"), problems)?;
-    Some(Pause::UntilPromoted(Some((
-        timeout,
-        pause.on_timeout.unwrap_or_default(),
-    ))))
-}
-
-fn parse_scale(
-    scale: &api::SetCanaryScale,
-    at: &str,
-    problems: &mut Vec<Problem>,
-) -> Option<CanaryScale> {
-    match (scale.replicas, scale.percent, scale.match_traffic) {
-        (Some(n), None, None) => Some(CanaryScale::Replicas(n)),
-        (None, Some(p), None) => Some(CanaryScale::Percent(p)),
-        (None, None, Some(true)) => Some(CanaryScale::MatchTraffic),
-        _ => {
-            problems.push(Problem::new(
-                at,
-                "none or several",
-                "exactly one of replicas, percent and matchTraffic: true",
-            ));
-            None
-        }
-    }
-}
-
-fn request(
-    analysis: &api::StepAnalysis,
-    field: String,
-    problems: &mut Vec<Problem>,
-) -> AnalysisRequest {
-    if let Some(text) = &analysis.max_duration {
-        read_duration(text, &format!("{field}.maxDuration"), problems);
-    }
-    AnalysisRequest {
-        templates: template_keys(&analysis.templates),
-        args: args(&analysis.args, &field, problems),
-        max_duration: analysis.max_duration.clone(),
-        field,
-    }
-}
-
-fn template_keys(refs: &[TemplateRef]) -> Vec<TemplateKey> {
-    refs.iter()
-        .map(|t| TemplateKey {
-            name: t.name.clone(),
-            cluster_scope: t.cluster_scope,
-        })
-        .collect()
-}
-
-fn args(args: &[Arg], at: &str, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
-    let mut out: BTreeMap<String, String> = BTreeMap::new();
-    for (i, arg) in args.iter().enumerate() {
-        if out.insert(arg.name.clone(), arg.value.clone()).is_some() {
-            problems.push(Problem::new(
-                format!("{at}.args[{i}].name"),
-                format!("{:?}", arg.name),
-                "each arg once",
-            ));
-        }
-    }
-    out.into_iter().collect()
-}
-
 fn router(routing: &api::TrafficRouting, problems: &mut Vec<Problem>) -> Router {
     if let Some(nginx) = &routing.nginx {
         return Router::Nginx(nginx.ingresses.iter().map(|i| i.name.clone()).collect());
@@ -445,12 +310,6 @@ fn router(routing: &api::TrafficRouting, problems: &mut Vec<Problem>) -> Router 
         "gatewayAPI.httpRoutes, gatewayAPI.managedRoute or nginx.ingresses",
     ));
     Router::Nginx(Vec::new())
-}
-
-fn read_duration(text: &str, field: &str, problems: &mut Vec<Problem>) -> Option<SignedDuration> {
-    duration::parse(text)
-        .map_err(|e| problems.push(Problem::new(field, format!("{text:?}"), e.to_string())))
-        .ok()
 }
 
 fn images(template: &Value, problems: &mut Vec<Problem>) -> Vec<String> {
