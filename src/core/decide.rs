@@ -20,6 +20,7 @@ use super::reject;
 use super::restart;
 use super::retention;
 use super::scale;
+use super::shift;
 use super::spec::Spec;
 use super::status::{self, Standing};
 use super::steps::{self, Walk};
@@ -64,7 +65,7 @@ fn with_spec(o: &Observed, spec: &Spec, now: Timestamp) -> Plan {
     status::traffic(&mut draft, &live, &targets, &desired);
 
     if let Some(targets) = &targets {
-        traffic::shift(&mut draft, &live, targets);
+        shift::traffic(&mut draft, &live, targets);
         scale::scale(&mut draft, &live, targets, &desired);
     }
     reject::record(&mut draft);

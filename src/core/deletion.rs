@@ -7,6 +7,7 @@ use super::counts;
 use super::draft::{Draft, of_service};
 use super::plan::Write;
 use super::scale;
+use super::shift;
 use super::spec::Means;
 use super::targets::Targets;
 use super::traffic;
@@ -28,7 +29,7 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
         None => Targets::only(draft, &stable),
     };
     let waiting = if live.weight > 0 {
-        traffic::shift(draft, &live, &targets);
+        shift::traffic(draft, &live, &targets);
         // Stable may have given pods up.
         scale::scale(draft, &live, &targets, desired);
         Some(

@@ -21,6 +21,7 @@ mod restart;
 mod retention;
 mod run_spec;
 mod scale;
+mod shift;
 pub mod spec;
 mod status;
 mod steps;
