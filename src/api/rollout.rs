@@ -11,7 +11,10 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fields::{int_or_percent_schema, match_labels_schema, name_schema, pod_template_schema};
+use super::fields::{
+    int_or_percent_schema, match_labels_schema, name_schema, pod_template_schema,
+    role_annotations_schema, role_labels_schema,
+};
 use super::rollout_status::RolloutStatus;
 pub use super::routing::{
     GatewayApi, HttpRouteRef, IngressRef, ManagedRoute, ManagedRule, Nginx, RuleRef, TrafficRouting,
@@ -204,6 +207,12 @@ pub struct Canary {
     /// Keeps a new version's pods off the stable version's nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anti_affinity: Option<AntiAffinity>,
+    /// For the stable version's pods, as long as it is stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable_metadata: Option<PodMetadata>,
+    /// For the new version's pods, until it is stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary_metadata: Option<PodMetadata>,
     /// The stable version's pods go as its traffic goes: no double capacity, and an abort that has to
     /// wait for pods.
     #[serde(default)]
@@ -212,6 +221,20 @@ pub struct Canary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub min_pods_per_replica_set: Option<i32>,
+}
+
+/// Labels and annotations that pods carry because of their version's role.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PodMetadata {
+    /// Labels that neither the template nor the selector has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "role_labels_schema")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations that the template does not have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "role_annotations_schema")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Keeps a new version's pods off the stable version's nodes: exactly one of its fields.
@@ -289,6 +312,12 @@ pub struct BlueGreen {
     /// Keeps a new version's pods off the stable version's nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anti_affinity: Option<AntiAffinity>,
+    /// For the stable version's pods, as long as it is stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_metadata: Option<PodMetadata>,
+    /// For the new version's pods, until it is stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_metadata: Option<PodMetadata>,
 }
 
 /// When the switch happens without a person.

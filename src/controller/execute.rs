@@ -32,23 +32,60 @@ pub struct Executor<'a> {
     pub cluster_name: Option<&'a str>,
 }
 
+/// What came of the writes that nothing waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Afterwards {
+    /// Pods whose change the API server refused.
+    pub refused: usize,
+    /// What it said to the first of them.
+    pub why: Option<String>,
+    /// Whether the rest has to be tried again.
+    pub unfinished: bool,
+}
+
 impl Executor<'_> {
-    /// Carries `plan` out, all but its events, and says how many objects were written.
+    /// Carries `plan` out, all but its events and what comes afterwards.
     ///
     /// # Errors
     /// The first failure; what came before it stays done.
-    pub async fn execute(&self, plan: &Plan) -> Result<usize, Error> {
-        let mut written = 0;
+    pub async fn execute(&self, plan: &Plan) -> Result<(), Error> {
         for write in &plan.writes {
             self.write(write).await?;
             tracing::info!(write = %write, "written");
-            written += 1;
         }
         if let Some(status) = &plan.status {
             self.write_status(status).await?;
-            written += 1;
         }
-        Ok(written)
+        Ok(())
+    }
+
+    /// Carries out what nothing waits for. A pod that is gone is left out, and so is one whose change
+    /// the API server refuses, because asking again changes nothing; any other failure ends it for
+    /// now.
+    pub async fn execute_afterwards(&self, plan: &Plan) -> Afterwards {
+        let mut came_to = Afterwards::default();
+        for write in &plan.afterwards {
+            let Err(error) = self.write(write).await else {
+                tracing::info!(write = %write, "written");
+                continue;
+            };
+            let is_pod = matches!(write, Write::RelabelPod { .. });
+            match (&error, code(&error)) {
+                (Error::Conflict { .. }, _) if is_pod => {}
+                (_, Some(400..=428)) if is_pod => {
+                    let why = error.chain();
+                    tracing::warn!(write = %write, why, "refused, and left as it is");
+                    came_to.refused += 1;
+                    came_to.why.get_or_insert(why);
+                }
+                _ => {
+                    tracing::warn!(write = %write, error = %error.chain(), "again later");
+                    came_to.unfinished = true;
+                    break;
+                }
+            }
+        }
+        came_to
     }
 
     async fn write(&self, write: &Write) -> Result<(), Error> {
@@ -73,12 +110,30 @@ impl Executor<'_> {
                 on,
                 to,
                 revision,
+                role,
                 ..
             } => {
-                let body = bodies::scale(*to, *revision);
+                let body = bodies::scale(*to, *revision, role.as_ref());
                 self.patch(Kind::ReplicaSet, name, on, body).await
             }
             Write::DeleteReplicaSet { name, on } => self.delete(Kind::ReplicaSet, name, on).await,
+            Write::RelabelReplicaSet {
+                name,
+                on,
+                generation,
+                change,
+            } => {
+                let body = bodies::relabel_replica_set(*generation, change);
+                self.patch(Kind::ReplicaSet, name, on, body).await
+            }
+            Write::RelabelPod { name, uid, change } => {
+                let body = bodies::relabel_pod(uid, change);
+                self.merge(Kind::Pod, name, &body).await
+            }
+            Write::NotePodsRelabelled { name, on, given } => {
+                let body = bodies::pods_relabelled(given.as_deref());
+                self.patch(Kind::ReplicaSet, name, on, body).await
+            }
             Write::SwitchService {
                 name, on, to, at, ..
             } => {

@@ -24,6 +24,7 @@ use crate::core::observed::{
     Observed, PodObserved, ReplicaSetObserved, RevertObserved, RolloutObserved, RunObserved,
     RunPhase, ServiceObserved, Settings, TemplateKey,
 };
+use crate::core::roles::{GIVEN, PODS_GIVEN};
 use crate::core::spec::{self, Problem, Spec};
 use crate::traffic::router::{self, Found, RouterObject};
 use crate::traffic::{Owner, service};
@@ -32,6 +33,9 @@ use crate::traffic::{Owner, service};
 pub const FINALIZER: &str = "tidegate.io/traffic";
 /// Number of a version, on its ReplicaSet.
 pub const REVISION: &str = "tidegate.io/revision";
+/// Generation of a ReplicaSet when its template's metadata was last changed: the next generation has
+/// the same size.
+pub const RELABELLED_AT: &str = "tidegate.io/relabelled-at-generation";
 
 /// The facts, and the objects that a write starts from.
 #[derive(Clone, Debug)]
@@ -132,7 +136,8 @@ pub async fn observe<R: Reader>(
     }
     observed.templates = templates;
     observed.conflicts = conflicts(&object, &spec, &siblings);
-    if observed.rollout.status.restart_at.is_some() {
+    let lagging = observed.replica_sets.iter().any(ReplicaSetObserved::pods_lag);
+    if observed.rollout.status.restart_at.is_some() || lagging {
         observed.pods = pods(reader, namespace, &spec, &observed.replica_sets).await?;
     }
     let owner = Owner {
@@ -207,6 +212,10 @@ async fn own_name<R: Reader>(
 fn replica_set(object: &Object) -> ReplicaSetObserved {
     let mut value = object.value().into_owned();
     let generation = number(&value, "/metadata/generation");
+    let seen = number(&value, "/status/observedGeneration");
+    // The one write since then was a change of the template's metadata.
+    let same_size = seen + 1 == generation
+        && object.annotation(RELABELLED_AT) == Some(seen.to_string().as_str());
     let failure = value
         .pointer("/status/conditions")
         .and_then(Value::as_array)
@@ -230,7 +239,10 @@ fn replica_set(object: &Object) -> ReplicaSetObserved {
         current: count(&value, "/status/replicas"),
         ready: count(&value, "/status/readyReplicas"),
         available: count(&value, "/status/availableReplicas"),
-        up_to_date: number(&value, "/status/observedGeneration") >= generation && generation > 0,
+        up_to_date: generation > 0 && (seen >= generation || same_size),
+        generation,
+        template_seen: generation > 0 && seen >= generation,
+        pods_given: object.annotation(PODS_GIVEN).map(str::to_owned),
         created: created(&value),
         failure,
         template: value
@@ -373,6 +385,8 @@ async fn pods<R: Reader>(
                 uid: object.uid().to_owned(),
                 created: created(&value),
                 terminating: value.pointer("/metadata/deletionTimestamp").is_some(),
+                owner: object.controller_uid().unwrap_or_default().to_owned(),
+                given: object.annotation(GIVEN).map(str::to_owned),
             }
         })
         .collect())

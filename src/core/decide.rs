@@ -19,6 +19,7 @@ use super::plan::{Plan, Write};
 use super::reject;
 use super::restart;
 use super::retention;
+use super::roles;
 use super::scale;
 use super::shift;
 use super::spec::Spec;
@@ -72,6 +73,7 @@ fn with_spec(o: &Observed, spec: &Spec, now: Timestamp) -> Plan {
     judge::end_obsolete(&mut draft);
     restart::proceed(&mut draft);
     retention::trim(&mut draft, &desired);
+    roles::proceed(&mut draft, &live);
     status::conclude(
         &mut draft,
         situation,

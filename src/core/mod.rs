@@ -19,6 +19,7 @@ pub mod plan;
 mod reject;
 mod restart;
 mod retention;
+pub mod roles;
 mod run_spec;
 mod scale;
 mod shift;

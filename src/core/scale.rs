@@ -9,6 +9,7 @@ use super::draft::{Draft, of_replica_set};
 use super::naming;
 use super::observed::ReplicaSetObserved;
 use super::plan::Write;
+use super::roles;
 use super::spec::Means;
 use super::targets::Targets;
 use super::traffic::{LiveTraffic, pods_for};
@@ -209,7 +210,7 @@ fn up(draft: &mut Draft<'_>, hash: &str, replicas: i32, desired_hash: &str) {
         revision,
         replicas,
         min_ready_seconds: draft.spec.min_ready_seconds,
-        template: template(draft, hash),
+        template: roles::at_birth(draft, hash, template(draft, hash)),
     };
     draft.write(write);
 }
@@ -239,5 +240,6 @@ fn set(draft: &mut Draft<'_>, rs: &ReplicaSetObserved, to: i32) {
         from: rs.desired,
         to,
         revision,
+        role: roles::before_first_pods(draft, rs),
     });
 }

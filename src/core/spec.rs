@@ -15,7 +15,7 @@ pub use parse::parse;
 use super::naming;
 use super::observed::{RouteId, TemplateKey};
 use crate::api::rollout::{
-    DeadlineAction, GitRevertMode, ManagedRoute, RevertCause, RuleRef, TimeoutAction,
+    DeadlineAction, GitRevertMode, ManagedRoute, PodMetadata, RevertCause, RuleRef, TimeoutAction,
 };
 
 /// Something that is wrong, in words that let a person mend it.
@@ -79,6 +79,8 @@ pub struct Spec {
     pub background: Option<(i32, AnalysisRequest)>,
     /// How many pods the versions have, and for how long.
     pub capacity: Capacity,
+    /// What pods carry because of their version's role.
+    pub roles: Roles,
     /// A version that was stable at most so many promotions ago goes out again without steps.
     pub rollback_window: Option<i32>,
     /// How far the Git writer goes.
@@ -100,6 +102,15 @@ pub struct Capacity {
     pub abort_scale_down_delay: Option<SignedDuration>,
     /// Whether a new version's pods keep off the stable version's nodes.
     pub anti_affinity: Option<AntiAffinity>,
+}
+
+/// What pods carry because of their version's role.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Roles {
+    /// Those of the stable version.
+    pub stable: PodMetadata,
+    /// Those of the version that goes out.
+    pub canary: PodMetadata,
 }
 
 /// How much a new version's pods keep off the stable version's nodes.

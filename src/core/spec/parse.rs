@@ -1,5 +1,6 @@
 //! From the API's types to the parsed spec: all problems at once, none of them a panic.
 
+mod roles;
 mod steps;
 
 use jiff::SignedDuration;
@@ -37,6 +38,7 @@ pub fn parse(spec: &RolloutSpec) -> Result<Spec, Vec<Problem>> {
             None
         }
     };
+    let roles = roles::parse(spec, &mut problems);
     let (Some(way), true) = (way, problems.is_empty()) else {
         return Err(problems);
     };
@@ -54,6 +56,7 @@ pub fn parse(spec: &RolloutSpec) -> Result<Spec, Vec<Problem>> {
         means: way.means,
         background: way.background,
         capacity: way.capacity,
+        roles,
         rollback_window: spec.rollback_window.as_ref().map(|w| w.revisions),
         revert_mode: spec
             .git_revert

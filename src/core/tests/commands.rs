@@ -155,6 +155,8 @@ fn restart_replaces_the_old_pods_one_by_one() {
         uid: format!("p{i}"),
         created,
         terminating: false,
+        owner: "rs".into(),
+        given: None,
     };
     world.pods = (0..4).map(pod).collect();
     world.run(1);

@@ -16,6 +16,7 @@ mod invariants;
 mod pods;
 mod random;
 mod refusals;
+mod roles;
 mod world;
 
 use serde_json::{Value, json};

@@ -76,6 +76,43 @@ fn what_cannot_be_carried_out_is_refused_by_field() {
             "exactly one of canary and blueGreen",
         ),
         (
+            "a role's label that the selector has",
+            with(
+                canary(),
+                &format!("{CANARY}/stableMetadata"),
+                json!({"labels": {"app": "b"}}),
+            ),
+            "spec.strategy.canary.stableMetadata.labels",
+            "a key that spec.template.metadata.labels does not have",
+        ),
+        (
+            "a role's label that is the version's",
+            with(
+                canary(),
+                &format!("{CANARY}/canaryMetadata"),
+                json!({"labels": {"rollouts-pod-template-hash": "b"}}),
+            ),
+            "spec.strategy.canary.canaryMetadata.labels",
+            "are set by controllers",
+        ),
+        (
+            "a role's annotation that is Tidegate's",
+            with(
+                canary(),
+                &format!("{CANARY}/canaryMetadata"),
+                json!({"annotations": {"tidegate.io/abort": "now"}}),
+            ),
+            "spec.strategy.canary.canaryMetadata.annotations",
+            "tidegate.io/* is set by Tidegate",
+        ),
+        (
+            "a role's key that is none",
+            rollout(json!({"blueGreen": {"activeService": "active",
+                "previewMetadata": {"labels": {"not a key": "b"}}}})),
+            "spec.strategy.blueGreen.previewMetadata.labels",
+            "an optional DNS prefix",
+        ),
+        (
             "an empty step",
             step(1, json!({})),
             "spec.strategy.canary.steps[1]",

@@ -13,6 +13,7 @@ use crate::api::rollout_status::{Phase, RolloutStatus};
 use crate::core::decide::decide;
 use crate::core::observed::*;
 use crate::core::plan::{Plan, Write};
+use crate::core::roles;
 use crate::core::spec::{self, Problem};
 
 use super::invariants::{Config, LAG_S};
@@ -28,6 +29,8 @@ pub struct Rs {
     pub template: Value,
     /// Pods become available at the next tick; false: never.
     pub healthy: bool,
+    /// What it says that its pods were given for their role.
+    pub pods_given: Option<String>,
     rv: u64,
 }
 
@@ -52,6 +55,11 @@ pub struct World {
     pub reverts: BTreeMap<String, RevertObserved>,
     pub templates: BTreeMap<TemplateKey, Option<AnalysisTemplateSpec>>,
     pub pods: Vec<PodObserved>,
+    /// Whether pods are born and die with the sizes of their ReplicaSets.
+    pub has_pods: bool,
+    /// Whether the API server refuses changes of pods.
+    pub pods_are_fixed: bool,
+    born: usize,
     /// Images whose pods never become available.
     pub broken: BTreeSet<String>,
     /// Images of which no more pods become available than this.
@@ -97,6 +105,9 @@ impl World {
             reverts: BTreeMap::new(),
             templates: BTreeMap::new(),
             pods: Vec::new(),
+            has_pods: false,
+            pods_are_fixed: false,
+            born: 0,
             broken: BTreeSet::new(),
             few: BTreeMap::new(),
             log: Vec::new(),
@@ -257,6 +268,9 @@ impl World {
                     ready: rs.available,
                     available: rs.available,
                     up_to_date: true,
+                    generation: 1,
+                    template_seen: true,
+                    pods_given: rs.pods_given.clone(),
                     created: rs.created,
                     failure: None,
                     template: rs.template.clone(),
@@ -331,6 +345,10 @@ impl World {
             self.status_writes += 1;
             self.rv += 1;
         }
+        for write in plan.afterwards.clone() {
+            self.log.push(format!("{:>5} {write}", self.seconds()));
+            self.apply(write);
+        }
         self.events.extend(plan.events.iter().map(|e| e.reason));
         plan
     }
@@ -382,6 +400,37 @@ impl World {
                 self.users_own_pods_died = true;
             }
         }
+        if self.has_pods {
+            self.bear_pods();
+        }
+    }
+
+    /// As many pods of each ReplicaSet as are available, with its template's metadata.
+    fn bear_pods(&mut self) {
+        for rs in self.rs.values() {
+            let of = |pod: &&PodObserved| pod.owner == rs.hash;
+            let have = self.pods.iter().filter(of).count();
+            let want = rs.available as usize;
+            for _ in have..want {
+                self.born += 1;
+                let given = &rs.template["metadata"]["annotations"][roles::GIVEN];
+                self.pods.push(PodObserved {
+                    name: format!("p{}", self.born),
+                    uid: format!("p{}", self.born),
+                    created: self.now,
+                    terminating: false,
+                    owner: rs.hash.clone(),
+                    given: given.as_str().map(str::to_owned),
+                });
+            }
+            let mut keep = want;
+            self.pods.retain(|pod| {
+                let ours = pod.owner == rs.hash;
+                let stays = !ours || keep > 0;
+                keep -= usize::from(ours && stays);
+                stays
+            });
+        }
     }
 
     fn apply(&mut self, write: Write) {
@@ -405,6 +454,7 @@ impl World {
             } => {
                 assert!(!self.rs.contains_key(&hash));
                 let rs = Rs {
+                    pods_given: roles::mark(&template),
                     hash: hash.clone(),
                     revision,
                     desired: replicas,
@@ -421,6 +471,7 @@ impl World {
                 from,
                 to,
                 revision,
+                role,
                 ..
             } => {
                 let rs = self.rs.get_mut(&on.uid).unwrap();
@@ -429,6 +480,30 @@ impl World {
                 rs.desired = to;
                 rs.available = rs.available.min(to);
                 rs.revision = revision.unwrap_or(rs.revision);
+                rs.rv = rv;
+                if let Some(role) = role {
+                    assert_eq!(from, 0, "pods that run are brought to a role one by one");
+                    roles::merge(&mut rs.template["metadata"], &role.metadata);
+                    rs.pods_given = role.given;
+                }
+            }
+            Write::RelabelReplicaSet { on, change, .. } => {
+                let rs = self.rs.get_mut(&on.uid).unwrap();
+                assert_eq!(rs.rv.to_string(), on.resource_version);
+                roles::merge(&mut rs.template["metadata"], &change.metadata);
+                rs.rv = rv;
+            }
+            Write::RelabelPod { uid, change, .. } => {
+                let pod = self.pods.iter_mut().find(|p| p.uid == uid).unwrap();
+                if !self.pods_are_fixed {
+                    let given = &change.metadata["annotations"][roles::GIVEN];
+                    pod.given = given.as_str().map(str::to_owned);
+                }
+            }
+            Write::NotePodsRelabelled { on, given, .. } => {
+                let rs = self.rs.get_mut(&on.uid).unwrap();
+                assert_eq!(rs.rv.to_string(), on.resource_version);
+                rs.pods_given = given;
                 rs.rv = rv;
             }
             Write::DeleteReplicaSet { on, .. } => {
