@@ -121,6 +121,11 @@ pub(super) fn hostnames_schema(_: &mut schemars::SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": 16, "items": {"type": "string", "minLength": 1, "maxLength": 253}})
 }
 
+/// As in an HTTPRoute (RFC 9110, "token").
+pub(super) fn header_name_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"})
+}
+
 pub(super) fn only_true_schema(_: &mut schemars::SchemaGenerator) -> Schema {
     json_schema!({"type": "boolean", "enum": [true]})
 }

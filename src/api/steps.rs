@@ -3,12 +3,14 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::fields::{dns_name_schema, duration_schema, only_true_schema};
+use super::fields::{
+    dns_name_schema, duration_schema, header_name_schema, name_schema, only_true_schema,
+};
 
 /// One step of a canary: exactly one of its fields.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.setWeight), has(self.pause), has(self.analysis), has(self.setCanaryScale)].filter(x, x).size() == 1").message("a step has exactly one of setWeight, pause, analysis and setCanaryScale"))]
+#[x_kube(validation = Rule::new("[has(self.setWeight), has(self.pause), has(self.analysis), has(self.setCanaryScale), has(self.setHeaderRoute)].filter(x, x).size() == 1").message("a step has exactly one of setWeight, pause, analysis, setCanaryScale and setHeaderRoute"))]
 pub struct Step {
     /// Percent of the traffic for the new version, 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,6 +25,41 @@ pub struct Step {
     /// How many canary pods there are, apart from the weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_canary_scale: Option<SetCanaryScale>,
+    /// Requests with these headers go to the new version, whatever the weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_header_route: Option<SetHeaderRoute>,
+}
+
+/// A route to the new version for requests with certain headers, until a later step removes it and at
+/// most until the steps are done.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SetHeaderRoute {
+    /// Its name: a later step with the same name replaces or removes it.
+    #[schemars(schema_with = "name_schema")]
+    pub name: String,
+    /// All of these headers. None: the route of this name is removed.
+    #[serde(default, rename = "match", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub matches: Vec<HeaderMatch>,
+}
+
+/// A header and its value.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.exact) != has(self.regex)").message("a header is matched by exactly one of exact and regex"))]
+pub struct HeaderMatch {
+    /// Its name, in any case.
+    #[schemars(schema_with = "header_name_schema")]
+    pub header: String,
+    /// The whole value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub exact: Option<String>,
+    /// A regular expression, in the dialect of the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub regex: Option<String>,
 }
 
 /// A wait: for a time, or until somebody promotes.

@@ -141,9 +141,17 @@ impl Executor<'_> {
                 let body = service::switch_patch(version, self.name(), to.as_deref(), *at);
                 self.merge(Kind::Service, name, &body).await
             }
-            Write::SetWeight { route, to, at, .. } => {
-                let change = router::change(self.spec()?, owner, found, route, *to, *at);
-                self.change_route(route, change.map_err(refused)?).await
+            Write::SetWeight {
+                route,
+                to,
+                headers,
+                at,
+                ..
+            } => {
+                let said = (*to, headers.as_slice());
+                let change = router::change(self.spec()?, owner, found, route, said, *at);
+                let change = change.map_err(refused)?;
+                self.change_route(route, change, !headers.is_empty()).await
             }
             Write::CreateRoute { route, weight, at } => {
                 let body = router::body(self.spec()?, owner, found, route, *weight, *at);
@@ -226,11 +234,22 @@ impl Executor<'_> {
 
     /// A merge patch that carries the resourceVersion itself.
     async fn merge(&self, kind: Kind, name: &str, body: &Value) -> Result<(), Error> {
+        let params = PatchParams::apply(FIELD_MANAGER);
+        self.merge_with(kind, name, body, &params).await
+    }
+
+    async fn merge_with(
+        &self,
+        kind: Kind,
+        name: &str,
+        body: &Value,
+        params: &PatchParams,
+    ) -> Result<(), Error> {
         let api = kind.api(self.calls.client(), Some(self.namespace()));
-        let (params, patch) = (PatchParams::apply(FIELD_MANAGER), Patch::Merge(body));
+        let patch = Patch::Merge(body);
         let answer = self
             .calls
-            .call("patch", kind, name, api.patch(name, &params, &patch))
+            .call("patch", kind, name, api.patch(name, params, &patch))
             .await;
         answer.map(drop).map_err(gone_is_conflict)
     }
@@ -251,15 +270,26 @@ impl Executor<'_> {
         answer.map(drop).map_err(gone_is_conflict)
     }
 
-    async fn change_route(&self, route: &RouteId, change: Change) -> Result<(), Error> {
+    /// With rules of our own, a server that would drop their names has to refuse: rules without a name
+    /// would be taken for the user's.
+    async fn change_route(
+        &self,
+        route: &RouteId,
+        change: Change,
+        has_own_rules: bool,
+    ) -> Result<(), Error> {
         let target = router::written(route, self.name());
         let (kind, name) = kind_of(&target);
+        let mut params = PatchParams::apply(FIELD_MANAGER);
+        if has_own_rules {
+            params = params.validation_strict();
+        }
         match change {
-            Change::Merge(body) => self.merge(kind, name, &body).await,
+            Change::Merge(body) => self.merge_with(kind, name, &body, &params).await,
             Change::Json(patch) => {
                 let read = self.snapshot.routes.get(&target);
                 let version = read.and_then(|r| r.pointer("/metadata/resourceVersion")?.as_str());
-                self.json_patch(kind, name, version.unwrap_or_default(), patch)
+                self.json_patch(kind, name, version.unwrap_or_default(), patch, &params)
                     .await
             }
         }
@@ -273,12 +303,13 @@ impl Executor<'_> {
         name: &str,
         version: &str,
         patch: JsonPatch,
+        params: &PatchParams,
     ) -> Result<(), Error> {
         let api = kind.api(self.calls.client(), Some(self.namespace()));
-        let (params, patch) = (PatchParams::apply(FIELD_MANAGER), Patch::<()>::Json(patch));
+        let patch = Patch::<()>::Json(patch);
         let answer = self
             .calls
-            .call("patch", kind, name, api.patch(name, &params, &patch))
+            .call("patch", kind, name, api.patch(name, params, &patch))
             .await;
         let Err(error) = answer else { return Ok(()) };
         if code(&error) == Some(422) {

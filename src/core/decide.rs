@@ -137,7 +137,7 @@ fn first_deployment(
         });
     let routed = draft.spec.replicas == 0
         || draft.spec.routes(&draft.o.rollout.name).is_empty()
-        || (live.weight == 0 && live.exact && live.is_confirmed());
+        || (live.says(0, &[]) && live.is_confirmed());
     if whole && pointed && routed {
         lifecycle::promote(draft);
         return (Situation::Settled, Standing::Plain);

@@ -28,7 +28,7 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
         Some(canary) => Targets::back(draft, &stable, canary, since),
         None => Targets::only(draft, &stable),
     };
-    let waiting = if live.weight > 0 {
+    let waiting = if live.reaches_canary() {
         shift::traffic(draft, &live, &targets);
         // Stable may have given pods up.
         scale::scale(draft, &live, &targets, desired);

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::observed::RouteId;
+use super::spec::HeaderRoute;
 use crate::api::analysis::AnalysisRunSpec;
 use crate::api::revert::RevertSpec;
 use crate::api::rollout_status::RolloutStatus;
@@ -159,6 +160,8 @@ pub enum Write {
         from: i32,
         /// To.
         to: i32,
+        /// The header routes that it has then.
+        headers: Vec<HeaderRoute>,
         /// When.
         at: Timestamp,
     },
@@ -271,8 +274,19 @@ impl std::fmt::Display for Write {
                 to.as_deref().unwrap_or("(all)")
             ),
             Self::SetWeight {
-                route, from, to, ..
-            } => write!(f, "weight {route} {from} -> {to}"),
+                route,
+                from,
+                to,
+                headers,
+                ..
+            } => {
+                write!(f, "weight {route} {from} -> {to}")?;
+                let names: Vec<&str> = headers.iter().map(|h| h.name.as_str()).collect();
+                match names.as_slice() {
+                    [] => Ok(()),
+                    _ => write!(f, ", by header {}", names.join(", ")),
+                }
+            }
             Self::CreateRoute { route, weight, .. } => {
                 write!(f, "create {route} with weight {weight}")
             }

@@ -5,12 +5,14 @@
 //! points at serves nobody. Weights rise only onto available pods of the version they are meant for
 //! and fall only onto a stable version that can carry them.
 
+use std::cmp::Ordering;
+
 use jiff::SignedDuration;
 
 use super::draft::{Draft, of_service};
 use super::observed::{RouteId, RouteObserved, RouteState, ServiceObserved};
 use super::plan::Write;
-use super::spec::Means;
+use super::spec::{HeaderRoute, Means};
 use super::targets::Targets;
 use super::traffic::{LiveTraffic, pods_for, settled};
 use crate::api::rollout_status::RolloutStatus;
@@ -60,7 +62,7 @@ fn shift_routes(
         return;
     };
     let canary = draft.service(canary_service);
-    let routed_to_canary = live.weight > 0 || !live.is_confirmed();
+    let routed_to_canary = live.reaches_canary() || !live.is_confirmed();
     let in_progress = targets.canary.as_deref().filter(|_| !targets.aborted);
     let want = in_progress.unwrap_or(&targets.stable);
     if let Some(canary) = canary
@@ -94,6 +96,7 @@ fn may_switch_stable(
     }
 }
 
+/// Brings weights and header routes towards the targets, in one write for each route.
 fn shift_weights(
     draft: &mut Draft<'_>,
     live: &LiveTraffic,
@@ -101,49 +104,50 @@ fn shift_weights(
     stable: &ServiceObserved,
     canary: Option<&ServiceObserved>,
 ) {
-    // As long as the canary Service names another version, nothing may flow through it: the weight
+    // As long as the canary Service names another version, nothing may flow through it: the traffic
     // was authorised for this canary alone.
     let named = canary.filter(|c| c.hash.is_some() && c.hash == targets.canary);
-    let goal = match (named, canary) {
-        (Some(_), _) => targets.weight,
+    let none: &[HeaderRoute] = &[];
+    let (goal, headers) = match (named, canary) {
+        (Some(_), _) => (targets.weight, Some(targets.headers.as_slice())),
         // A Service that went missing changes no traffic by itself; an abort does.
-        (None, None) if !targets.aborted => live.weight,
-        (None, _) => 0,
+        (None, None) if !targets.aborted => (live.weight, live.headers.as_deref()),
+        (None, _) => (0, Some(none)),
     };
-    let to = if goal > live.weight {
-        let ready = draft.available(targets.canary.as_deref().unwrap_or_default());
-        let enough = ready > 0 && ready >= targets.canary_replicas;
-        let settled = named.is_some_and(|canary| settled(draft, canary));
-        if !enough || !is_recorded(draft) || !settled {
-            return;
-        }
-        goal
-    } else if goal < live.weight {
-        if stable.hash.as_deref() != Some(targets.stable.as_str()) || !settled(draft, stable) {
-            return;
-        }
-        match weight_stable_can_take(draft, live, targets, canary, goal) {
-            Some(to) if to < live.weight => to,
-            _ => return,
-        }
-    } else {
-        goal
+    let headers = headers.and_then(|goal| next_headers(draft, live, targets, (stable, canary), goal));
+    let to = match goal.cmp(&live.weight) {
+        Ordering::Equal => Some(goal),
+        Ordering::Greater => may_rise(draft, targets, named).then_some(goal),
+        Ordering::Less if !may_fall(draft, targets, stable) => None,
+        Ordering::Less => weight_stable_can_take(draft, live, targets, canary, goal)
+            .filter(|to| *to < live.weight),
+    };
+    let to = match to {
+        Some(to) => to,
+        // The weight waits; the header routes need not.
+        None if headers.is_some() && live.exact => live.weight,
+        None => return,
     };
     let o = draft.o;
-    let changes: Vec<&RouteObserved> = o.routes.iter().filter(|r| needs(r, to)).collect();
-    if changes.is_empty() || !may_reassert(draft, live, &changes) {
+    let needed = |route: &&RouteObserved| needs(route, to, headers.as_deref());
+    let changes: Vec<&RouteObserved> = o.routes.iter().filter(needed).collect();
+    if changes.is_empty() || !may_reassert(draft, live, targets, &changes) {
         return;
     }
     let now = draft.now;
     for route in changes {
         match &route.state {
-            RouteState::Live(was) => draft.write(Write::SetWeight {
-                route: route.id.clone(),
-                resource_version: was.resource_version.clone(),
-                from: was.weight,
-                to,
-                at: now,
-            }),
+            RouteState::Live(was) => {
+                let kept = || was.headers.clone().unwrap_or_default();
+                draft.write(Write::SetWeight {
+                    route: route.id.clone(),
+                    resource_version: was.resource_version.clone(),
+                    from: was.weight,
+                    to,
+                    headers: headers.clone().unwrap_or_else(kept),
+                    at: now,
+                });
+            }
             RouteState::ToCreate => {
                 draft.write(Write::CreateRoute {
                     route: route.id.clone(),
@@ -156,10 +160,51 @@ fn shift_weights(
     }
 }
 
-/// Whether a route does not yet say `to`.
-fn needs(route: &RouteObserved, to: i32) -> bool {
+/// Whether more may be sent to the canary: its pods are there, the canary Service selects them, and
+/// what allows it stands in the status.
+fn may_rise(draft: &mut Draft<'_>, targets: &Targets, named: Option<&ServiceObserved>) -> bool {
+    let ready = draft.available(targets.canary.as_deref().unwrap_or_default());
+    let enough = ready > 0 && ready >= targets.canary_replicas;
+    enough && is_recorded(draft) && named.is_some_and(|canary| settled(draft, canary))
+}
+
+/// Whether the stable Service is known to select stable.
+fn may_fall(draft: &mut Draft<'_>, targets: &Targets, stable: &ServiceObserved) -> bool {
+    stable.hash.as_deref() == Some(targets.stable.as_str()) && settled(draft, stable)
+}
+
+/// The header routes that there are to be now, on the way to `goal`; `None`: as there are. New ones
+/// come as a weight rises; those that are to go need a stable version that serves somebody.
+fn next_headers(
+    draft: &mut Draft<'_>,
+    live: &LiveTraffic,
+    targets: &Targets,
+    (stable, canary): (&ServiceObserved, Option<&ServiceObserved>),
+    goal: &[HeaderRoute],
+) -> Option<Vec<HeaderRoute>> {
+    if live.headers.as_deref() == Some(goal) {
+        return None;
+    }
+    let standing = live.headers.as_deref().unwrap_or_default();
+    let brings_new = goal.iter().any(|header| !standing.contains(header));
+    // What is new comes through the canary Service, so it names the canary (see the caller).
+    if brings_new && may_rise(draft, targets, canary) {
+        return Some(goal.to_vec());
+    }
+    let kept = standing.iter().filter(|header| goal.contains(header));
+    let kept: Vec<HeaderRoute> = kept.cloned().collect();
+    let some_go = live.headers.is_none() || kept.len() < standing.len();
+    let serves = draft.available(&targets.stable) > 0 || !canary_serves(draft, targets, canary);
+    (some_go && serves && may_fall(draft, targets, stable)).then_some(kept)
+}
+
+/// Whether a route does not yet say `to` and these header routes.
+fn needs(route: &RouteObserved, to: i32, headers: Option<&[HeaderRoute]>) -> bool {
     match &route.state {
-        RouteState::Live(live) => live.weight != to || !live.exact,
+        RouteState::Live(live) => {
+            let differ = headers.is_some_and(|wanted| live.headers.as_deref() != Some(wanted));
+            live.weight != to || !live.exact || differ
+        }
         RouteState::ToCreate => to > 0 || !matches!(route.id, RouteId::NginxIngress(_)),
         RouteState::Unusable(_) => false,
     }
@@ -179,10 +224,7 @@ fn weight_stable_can_take(
     if available >= pods_for(100 - goal, replicas) {
         return Some(goal);
     }
-    let named = canary.and_then(|c| c.hash.as_deref());
-    let canary_serves = named
-        .or(targets.canary.as_deref())
-        .is_some_and(|h| !draft.serves_nobody(h));
+    let canary_serves = canary_serves(draft, targets, canary);
     if available == 0 {
         // Nobody can serve on stable: moving traffic there loses it, unless the canary serves nobody
         // either.
@@ -201,14 +243,34 @@ fn weight_stable_can_take(
     Some((100 - carried).clamp(goal, live.weight))
 }
 
+/// Whether what the canary Service leads to may serve anybody.
+fn canary_serves(
+    draft: &Draft<'_>,
+    targets: &Targets,
+    canary: Option<&ServiceObserved>,
+) -> bool {
+    let named = canary.and_then(|c| c.hash.as_deref());
+    named
+        .or(targets.canary.as_deref())
+        .is_some_and(|hash| !draft.serves_nobody(hash))
+}
+
 /// A weight that had been confirmed and is another one now was changed by somebody else. It is put
 /// back at once, and then at a bounded rate, and said so.
-fn may_reassert(draft: &mut Draft<'_>, live: &LiveTraffic, changes: &[&RouteObserved]) -> bool {
+fn may_reassert(
+    draft: &mut Draft<'_>,
+    live: &LiveTraffic,
+    targets: &Targets,
+    changes: &[&RouteObserved],
+) -> bool {
     let before = draft.o.rollout.status.traffic.clone().unwrap_or_default();
     let ours = draft.status.traffic.clone().unwrap_or_default();
     let same_goal = before.confirmed_at.is_some() && ours.desired == before.desired;
-    let drifted =
-        before.desired == before.accepted && (live.weight != before.accepted || !live.exact);
+    let names = targets.headers.iter().map(|header| &header.name);
+    let lost_headers =
+        before.header_routes.iter().eq(names) && live.headers.as_ref() != Some(&targets.headers);
+    let drifted = before.desired == before.accepted
+        && (live.weight != before.accepted || !live.exact || lost_headers);
     if !same_goal || (!drifted && before.reasserted_at.is_none()) {
         return true;
     }
@@ -227,8 +289,9 @@ fn may_reassert(draft: &mut Draft<'_>, live: &LiveTraffic, changes: &[&RouteObse
             true,
             "WeightReset",
             format!(
-                "{}: {writer} changed the canary's weight from {} to {}; put back. Leave the \
-                 weights out of Git, or let Tidegate own the route (gatewayAPI.managedRoute)",
+                "{}: {writer} changed the canary's weight from {} to {}, or its header routes; put \
+                 back. Leave the weights out of Git, or let Tidegate own the route \
+                 (gatewayAPI.managedRoute)",
                 route.id, ours.desired, was.weight
             ),
         );

@@ -172,6 +172,35 @@ pub enum Step {
     Analysis(AnalysisRequest),
     /// This many canary pods from here on.
     SetCanaryScale(CanaryScale),
+    /// This header route from here on; without headers: no longer.
+    SetHeaderRoute(HeaderRoute),
+}
+
+/// Requests with all of these headers go to the canary, apart from the weight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderRoute {
+    /// Its name.
+    pub name: String,
+    /// What a request must have.
+    pub headers: Vec<HeaderMatch>,
+}
+
+/// A header of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderMatch {
+    /// Its name, in any case.
+    pub name: String,
+    /// Its value.
+    pub value: HeaderValue,
+}
+
+/// A header's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderValue {
+    /// The whole of it.
+    Exact(String),
+    /// A regular expression, in the dialect of the gateway.
+    Regex(String),
 }
 
 /// A wait.
@@ -282,6 +311,28 @@ impl Spec {
                 _ => None,
             })
             .chain(self.background.as_ref().map(|(_, request)| request))
+    }
+
+    /// The header routes that the steps up to and including `step` have set and not removed; past the
+    /// last step: none.
+    #[must_use]
+    pub fn header_routes_at(&self, step: usize) -> Vec<HeaderRoute> {
+        let mut standing: Vec<HeaderRoute> = Vec::new();
+        if step >= self.steps.len() {
+            return standing;
+        }
+        for step in self.steps.iter().take(step + 1) {
+            let Step::SetHeaderRoute(route) = step else {
+                continue;
+            };
+            let place = standing.iter_mut().find(|s| s.name == route.name);
+            match place {
+                Some(place) => *place = route.clone(),
+                None => standing.push(route.clone()),
+            }
+            standing.retain(|s| !s.headers.is_empty());
+        }
+        standing
     }
 
     /// Hash of the first `n` steps: whether what was done still stands in the spec.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::draft::Draft;
 use super::observed::{RouteId, RouteState, ServiceObserved};
-use super::spec::Means;
+use super::spec::{HeaderRoute, Means};
 
 /// What the data plane does now, as far as the API says it.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +14,10 @@ pub(super) struct LiveTraffic {
     pub weight: i32,
     /// Whether every route says exactly that.
     pub exact: bool,
+    /// The header routes that every route has; `None`: they differ, or are not as they should be.
+    pub headers: Option<Vec<HeaderRoute>>,
+    /// Whether any route sends requests to the canary by their headers.
+    any_headers: bool,
     /// Why the data plane may not have it yet; `None`: it has.
     pub unconfirmed: Option<String>,
     /// Which versions are selected, with their percent. `None`: a selector without a version.
@@ -26,6 +30,16 @@ impl LiveTraffic {
     /// Whether the data plane is known to have it.
     pub fn is_confirmed(&self) -> bool {
         self.unconfirmed.is_none()
+    }
+
+    /// Whether any request is sent to the canary's side.
+    pub fn reaches_canary(&self) -> bool {
+        self.weight > 0 || self.any_headers
+    }
+
+    /// Whether every route says exactly this.
+    pub fn says(&self, weight: i32, headers: &[HeaderRoute]) -> bool {
+        self.weight == weight && self.exact && self.headers.as_deref() == Some(headers)
     }
 
     /// Percent of the traffic that may reach this version.
@@ -63,6 +77,7 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
     let mut exact = true;
     let mut unconfirmed = None;
     let mut weights = Vec::new();
+    let mut headers: Vec<Option<Vec<HeaderRoute>>> = Vec::new();
     let o = draft.o;
     for route in &o.routes {
         match &route.state {
@@ -70,6 +85,7 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
                 weight = weight.max(live.weight);
                 weights.push(live.weight);
                 exact &= live.exact;
+                headers.push(live.headers.clone());
                 if let Some(reason) = &live.pending {
                     unconfirmed = Some(format!("{} is not accepted yet: {reason}", route.id));
                 } else if let Some(at) = live.changed_at
@@ -79,15 +95,29 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
                 }
             }
             // Without a canary Ingress, ingress-nginx sends nothing to the canary.
-            RouteState::ToCreate if matches!(route.id, RouteId::NginxIngress(_)) => weights.push(0),
-            RouteState::ToCreate => unconfirmed = Some(format!("{} does not exist yet", route.id)),
+            RouteState::ToCreate => {
+                headers.push(Some(Vec::new()));
+                if matches!(route.id, RouteId::NginxIngress(_)) {
+                    weights.push(0);
+                } else {
+                    unconfirmed = Some(format!("{} does not exist yet", route.id));
+                }
+            }
             RouteState::Unusable(problem) => unconfirmed = Some(problem.to_string()),
         }
     }
     exact &= weights.iter().all(|w| *w == weight);
+    let any_headers = headers.iter().any(|h| *h != Some(Vec::new()));
+    let headers = match headers.split_first() {
+        Some((first, rest)) if rest.iter().all(|h| h == first) => first.clone(),
+        Some(_) => None,
+        None => Some(Vec::new()),
+    };
+    // How many requests have the headers is not known; some do.
+    let of_canary = weight.max(i32::from(any_headers));
     let mut shares = Vec::new();
     let mut switched_at = None;
-    for (name, share) in [(stable, 100 - weight), (canary, weight)] {
+    for (name, share) in [(stable, 100 - weight), (canary, of_canary)] {
         let Some(service) = draft.service(name) else {
             if share > 0 {
                 unconfirmed = Some(format!("Service {name} is missing or cannot be used"));
@@ -106,6 +136,8 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
     LiveTraffic {
         weight,
         exact,
+        headers,
+        any_headers,
         unconfirmed,
         shares,
         switched_at,
@@ -117,6 +149,8 @@ fn live_active(draft: &mut Draft<'_>, active: &str, canary: Option<&str>) -> Liv
         return LiveTraffic {
             weight: 0,
             exact: true,
+            headers: Some(Vec::new()),
+            any_headers: false,
             unconfirmed: Some(format!("Service {active} is missing or cannot be used")),
             shares: vec![(None, 100)],
             switched_at: None,
@@ -132,6 +166,8 @@ fn live_active(draft: &mut Draft<'_>, active: &str, canary: Option<&str>) -> Liv
     LiveTraffic {
         weight,
         exact: true,
+        headers: Some(Vec::new()),
+        any_headers: false,
         unconfirmed,
         shares: vec![(service.hash.clone(), 100)],
         switched_at: service.switched_at,
@@ -157,6 +193,8 @@ fn live_pods(draft: &Draft<'_>, canary: Option<&str>, stable: &str) -> LiveTraff
     LiveTraffic {
         weight: percent(of(canary)),
         exact: true,
+        headers: Some(Vec::new()),
+        any_headers: false,
         unconfirmed: None,
         shares: vec![
             (Some(stable.to_owned()), percent(of(Some(stable)))),

@@ -125,6 +125,19 @@ fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) 
             }
         }
     };
+    let by_headers = |step: &Step| matches!(step, Step::SetHeaderRoute(_));
+    let can = matches!(&means, Means::Routes { router, .. } if !matches!(router, Router::Nginx(_)));
+    if let Some(i) = steps.iter().position(by_headers).filter(|_| !can) {
+        problems.push(Problem::new(
+            format!("{AT}.steps[{i}].setHeaderRoute"),
+            match &means {
+                Means::Routes { .. } => "with nginx",
+                _ => "without a router",
+            },
+            "trafficRouting.gatewayAPI: neither pod counts nor ingress-nginx tell requests apart by \
+             headers beside a weight",
+        ));
+    }
     let background = canary.analysis.as_ref().map(|b| {
         if usize::try_from(b.starting_step).map_or(true, |start| start > steps.len()) {
             problems.push(Problem::new(

@@ -12,6 +12,7 @@ mod canary;
 mod capacity;
 mod commands;
 mod hand_over;
+mod headers;
 mod invariants;
 mod pods;
 mod random;

@@ -46,6 +46,7 @@ pub struct World {
     pub rs: BTreeMap<String, Rs>,
     pub services: BTreeMap<String, ServiceObserved>,
     pub weight: i32,
+    pub headers: Vec<spec::HeaderRoute>,
     pub route_exists: bool,
     pub route_accepted_at: Timestamp,
     route_changed_at: Option<Timestamp>,
@@ -96,6 +97,7 @@ impl World {
             rs: BTreeMap::new(),
             services: BTreeMap::new(),
             weight: 0,
+            headers: Vec::new(),
             route_exists: true,
             route_accepted_at: now,
             route_changed_at: None,
@@ -292,6 +294,8 @@ impl World {
                             resource_version: self.rv.to_string(),
                             weight: self.weight,
                             exact: true,
+                            headers: Some(self.headers.clone()),
+                            no_headers: None,
                             pending: (self.now < self.route_accepted_at)
                                 .then(|| "not seen yet".into()),
                             changed_at: self.route_changed_at,
@@ -516,15 +520,18 @@ impl World {
                 service.switched_at = Some(at);
                 service.resource_version = rv.to_string();
             }
-            Write::SetWeight { to, .. } => {
+            Write::SetWeight { to, headers, .. } => {
                 assert!((0..=100).contains(&to));
                 self.weight = to;
+                self.check_new_headers(&headers);
+                self.headers = headers;
                 self.route_accepted_at = now.checked_add(SignedDuration::from_secs(1)).unwrap();
                 self.route_changed_at = Some(now);
             }
             Write::CreateRoute { weight, .. } => {
                 self.route_exists = true;
                 self.weight = weight;
+                self.headers = Vec::new();
                 self.route_accepted_at = now;
                 self.route_changed_at = Some(now);
             }

@@ -1,13 +1,18 @@
 //! The steps of a canary and the analyses that they ask for, parsed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
 use crate::api::rollout::{self as api, Arg, TemplateRef};
 use crate::core::duration;
 use crate::core::observed::TemplateKey;
-use crate::core::spec::{AnalysisRequest, CanaryScale, Pause, Problem, Step};
+use crate::core::spec::{
+    AnalysisRequest, CanaryScale, HeaderMatch, HeaderRoute, HeaderValue, Pause, Problem, Step,
+};
+
+/// Header routes at a time: half of the rules that an HTTPRoute may have.
+const HEADER_ROUTES_MAX: usize = 8;
 
 const AT: &str = "spec.strategy.canary.steps";
 
@@ -32,12 +37,16 @@ pub(super) fn parse(steps: &[api::Step], problems: &mut Vec<Problem>) -> Vec<Ste
             let scale = parse_scale(scale, &format!("{at}.setCanaryScale"), problems);
             kinds.push(scale.map(Step::SetCanaryScale));
         }
+        if let Some(route) = &step.set_header_route {
+            let route = parse_header_route(route, &format!("{at}.setHeaderRoute"), problems);
+            kinds.push(route.map(Step::SetHeaderRoute));
+        }
         match <[Option<Step>; 1]>::try_from(kinds) {
             Ok([step]) => parsed.extend(step),
             Err(_) => problems.push(Problem::new(
                 at,
                 "none or several kinds",
-                "exactly one of setWeight, pause, analysis and setCanaryScale",
+                "exactly one of setWeight, pause, analysis, setCanaryScale and setHeaderRoute",
             )),
         }
     }
@@ -49,6 +58,7 @@ pub(super) fn parse(steps: &[api::Step], problems: &mut Vec<Problem>) -> Vec<Ste
 fn check_steps(steps: &[Step], problems: &mut Vec<Problem>) {
     let mut weight = 0;
     let mut scale: Option<i32> = None;
+    let mut header_routes: BTreeSet<&str> = BTreeSet::new();
     for (i, step) in steps.iter().enumerate() {
         match step {
             Step::SetWeight(next) if *next < weight => problems.push(Problem::new(
@@ -61,7 +71,34 @@ fn check_steps(steps: &[Step], problems: &mut Vec<Problem>) {
                 scale = Some(*n);
             }
             Step::SetCanaryScale(CanaryScale::MatchTraffic) => scale = None,
+            Step::SetHeaderRoute(route) if route.headers.is_empty() => {
+                if !header_routes.remove(route.name.as_str()) {
+                    problems.push(Problem::new(
+                        format!("{AT}[{i}].setHeaderRoute.name"),
+                        format!("{:?}, without match", route.name),
+                        "the name of a header route that an earlier step sets: without match it is \
+                         removed",
+                    ));
+                }
+            }
+            Step::SetHeaderRoute(route) => {
+                header_routes.insert(&route.name);
+                if header_routes.len() > HEADER_ROUTES_MAX {
+                    problems.push(Problem::new(
+                        format!("{AT}[{i}].setHeaderRoute"),
+                        format!("{} at a time", header_routes.len()),
+                        format!("at most {HEADER_ROUTES_MAX}; remove one before"),
+                    ));
+                }
+            }
             Step::Pause(_) | Step::Analysis(_) => {}
+        }
+        if scale == Some(0) && !header_routes.is_empty() {
+            problems.push(Problem::new(
+                format!("{AT}[{i}]"),
+                "a header route to 0 canary pods",
+                "at least one canary pod while a header route stands",
+            ));
         }
         if scale == Some(0) && weight > 0 {
             problems.push(Problem::new(
@@ -71,6 +108,42 @@ fn check_steps(steps: &[Step], problems: &mut Vec<Problem>) {
             ));
         }
     }
+}
+
+fn parse_header_route(
+    route: &api::SetHeaderRoute,
+    at: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<HeaderRoute> {
+    let mut headers: Vec<HeaderMatch> = Vec::new();
+    for (i, header) in route.matches.iter().enumerate() {
+        let value = match (&header.exact, &header.regex) {
+            (Some(value), None) => HeaderValue::Exact(value.clone()),
+            (None, Some(value)) => HeaderValue::Regex(value.clone()),
+            _ => {
+                problems.push(Problem::new(
+                    format!("{at}.match[{i}]"),
+                    "none or both",
+                    "exactly one of exact and regex",
+                ));
+                return None;
+            }
+        };
+        let name = header.header.clone();
+        if headers.iter().any(|h| h.name.eq_ignore_ascii_case(&name)) {
+            problems.push(Problem::new(
+                format!("{at}.match[{i}].header"),
+                format!("{name:?}"),
+                "each header once, in whatever case",
+            ));
+            return None;
+        }
+        headers.push(HeaderMatch { name, value });
+    }
+    Some(HeaderRoute {
+        name: route.name.clone(),
+        headers,
+    })
 }
 
 fn parse_pause(pause: &api::Pause, at: &str, problems: &mut Vec<Problem>) -> Option<Pause> {
