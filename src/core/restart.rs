@@ -24,12 +24,20 @@ pub(super) fn proceed(draft: &mut Draft<'_>) {
         );
         return;
     }
-    let whole = o
+    // A version that was given up may never be whole again: it holds nobody up, and its pods go last.
+    let given_up = draft.status.abort.as_ref().map(|abort| abort.hash.as_str());
+    let (kept, others): (Vec<_>, Vec<_>) = o
         .replica_sets
+        .iter()
+        .partition(|rs| given_up == Some(rs.hash.as_str()));
+    let whole = others
         .iter()
         .all(|rs| rs.available >= rs.desired && rs.up_to_date);
     old.retain(|p| !p.terminating);
-    old.sort_by_key(|p| (p.created, p.name.clone()));
+    old.sort_by_key(|p| {
+        let goes_last = kept.iter().any(|rs| rs.uid == p.owner);
+        (goes_last, p.created, p.name.clone())
+    });
     if let Some(pod) = old.first().filter(|_| whole) {
         draft.write(Write::EvictPod {
             name: pod.name.clone(),
