@@ -36,7 +36,10 @@ pub fn replica_set(owner: Owner<'_>, spec: &Spec, write: &Write) -> Option<Value
     // Its own labels are the version's: they do not change with the role.
     let labels = spec.template.pointer("/metadata/labels");
     let mut labels = labels.cloned().unwrap_or_default();
-    merge(&mut labels, &json!({HASH_LABEL: hash, ROLLOUT_LABEL: owner.name}));
+    merge(
+        &mut labels,
+        &json!({HASH_LABEL: hash, ROLLOUT_LABEL: owner.name}),
+    );
     let mut selector = json!(spec.selector);
     merge(&mut selector, &json!({HASH_LABEL: hash}));
     let spec = json!({

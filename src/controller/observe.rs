@@ -136,7 +136,10 @@ pub async fn observe<R: Reader>(
     }
     observed.templates = templates;
     observed.conflicts = conflicts(&object, &spec, &siblings);
-    let lagging = observed.replica_sets.iter().any(ReplicaSetObserved::pods_lag);
+    let lagging = observed
+        .replica_sets
+        .iter()
+        .any(ReplicaSetObserved::pods_lag);
     if observed.rollout.status.restart_at.is_some() || lagging {
         observed.pods = pods(reader, namespace, &spec, &observed.replica_sets).await?;
     }

@@ -247,7 +247,10 @@ mod tests {
     #[test]
     fn the_record_is_the_same_for_the_same_and_odd_ones_are_none() {
         let template = |metadata: Value| json!({ "metadata": metadata });
-        let (one, two) = (some(&[("a", "1"), ("b", "2")], &[]), some(&[("a", "1")], &[]));
+        let (one, two) = (
+            some(&[("a", "1"), ("b", "2")], &[]),
+            some(&[("a", "1")], &[]),
+        );
         let mark_of = |m: &PodMetadata| mark(&template(with(&json!({"labels": {}}), m)));
         assert_eq!(mark_of(&one), mark_of(&one));
         assert_ne!(mark_of(&one), mark_of(&two));

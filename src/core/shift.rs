@@ -114,7 +114,8 @@ fn shift_weights(
         (None, None) if !targets.aborted => (live.weight, live.headers.as_deref()),
         (None, _) => (0, Some(none)),
     };
-    let headers = headers.and_then(|goal| next_headers(draft, live, targets, (stable, canary), goal));
+    let headers =
+        headers.and_then(|goal| next_headers(draft, live, targets, (stable, canary), goal));
     let to = match goal.cmp(&live.weight) {
         Ordering::Equal => Some(goal),
         Ordering::Greater => may_rise(draft, targets, named).then_some(goal),
@@ -244,11 +245,7 @@ fn weight_stable_can_take(
 }
 
 /// Whether what the canary Service leads to may serve anybody.
-fn canary_serves(
-    draft: &Draft<'_>,
-    targets: &Targets,
-    canary: Option<&ServiceObserved>,
-) -> bool {
+fn canary_serves(draft: &Draft<'_>, targets: &Targets, canary: Option<&ServiceObserved>) -> bool {
     let named = canary.and_then(|c| c.hash.as_deref());
     named
         .or(targets.canary.as_deref())

@@ -215,7 +215,7 @@ mod tests {
     }
 
     /// A canary with a router of 10 pods.
-    fn spec(canary: Value) -> Spec {
+    fn spec(canary: &Value) -> Spec {
         let mut rollout = json!({
             "replicas": 10,
             "selector": {"matchLabels": {"app": "a"}},
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn the_weight_is_the_last_one_set_and_all_past_the_end() {
         let three = spec(
-            json!({"steps": [{"setCanaryScale": {"replicas": 3}}, {"setWeight": 5}, {"setWeight": 25}]}),
+            &json!({"steps": [{"setCanaryScale": {"replicas": 3}}, {"setWeight": 5}, {"setWeight": 25}]}),
         );
         let steps = &three.steps;
         let weights: Vec<i32> = (0..4).map(|s| authorised_weight(steps, s)).collect();
@@ -252,7 +252,7 @@ mod tests {
             weight_before_all(&[Step::SetWeight(60), Step::SetWeight(100)], 1),
             60
         );
-        let by_weight = spec(json!({"steps": [{"setWeight": 5}, {"setWeight": 25}]}));
+        let by_weight = spec(&json!({"steps": [{"setWeight": 5}, {"setWeight": 25}]}));
         assert_eq!(
             canary_pods(&by_weight, 2, 25),
             3,
@@ -285,7 +285,7 @@ mod tests {
             ),
         ];
         for (name, canary, expected) in rows {
-            let spec = spec(canary);
+            let spec = spec(&canary);
             for (weight, of_canary, of_stable) in expected {
                 let found = (canary_pods(&spec, 0, weight), stable_pods(&spec, weight));
                 assert_eq!(found, (of_canary, of_stable), "{name}, {weight} %");

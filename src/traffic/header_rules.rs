@@ -161,14 +161,21 @@ pub(super) fn obstacle(
         .flat_map(|found| list(found, "/headers"))
         .map(|header| text(header, "/name"));
     let of_users: Vec<&str> = of_users.collect();
-    let twice = headers.known.iter().flat_map(|k| &k.headers).find(|header| {
-        of_users
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(&header.name))
-    })?;
+    let twice = headers
+        .known
+        .iter()
+        .flat_map(|k| &k.headers)
+        .find(|header| {
+            of_users
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(&header.name))
+        })?;
     Some(Problem::new(
         format!("HTTPRoute {route} spec.rules[].matches[].headers"),
-        format!("{:?}, and a header route of the Rollout's steps", twice.name),
+        format!(
+            "{:?}, and a header route of the Rollout's steps",
+            twice.name
+        ),
         "a header route by a header that the rules with weights do not match by themselves",
     ))
 }

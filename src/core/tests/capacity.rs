@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::routed;
 use super::world::World;
+use super::{Act, routed};
 use crate::api::analysis_status::RunPhase;
 use crate::api::rollout_status::Phase;
 use crate::core::traffic::pods_for;
@@ -66,7 +66,7 @@ fn stable_gives_its_pods_up_after_its_traffic() {
 #[test]
 fn the_traffic_goes_back_as_stable_gets_its_pods_back() {
     let steps = || json!([{"setWeight": 80}, {"pause": {}}]);
-    let ways: [(&str, fn(&mut World)); 3] = [
+    let ways: [(&str, Act); 3] = [
         ("aborted", |world| world.command("abort")),
         ("back to stable", |world| world.set_image("r/a:v1")),
         ("deleted", |world| world.delete()),

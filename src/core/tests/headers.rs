@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::deployed;
 use super::world::World;
+use super::{Act, deployed};
 use crate::api::rollout_status::Phase;
 
 fn set(name: &str) -> Value {
@@ -43,7 +43,12 @@ fn header_routes_come_and_go_with_their_steps() {
     for (names, weight) in [(vec!["beta", "inside"], 20), (vec!["inside"], 20)] {
         world.command("promote");
         world.run(30);
-        assert_eq!((standing(&world), world.weight), (names, weight), "{}", world.tail());
+        assert_eq!(
+            (standing(&world), world.weight),
+            (names, weight),
+            "{}",
+            world.tail()
+        );
     }
     // The last one goes at the end.
     world.command("promote");
@@ -56,7 +61,7 @@ fn header_routes_come_and_go_with_their_steps() {
 /// Whatever ends the authority takes the route away, in one write, and the pods after it.
 #[test]
 fn a_header_route_goes_before_its_pods() {
-    let ways: [(&str, fn(&mut World)); 5] = [
+    let ways: [(&str, Act); 5] = [
         ("aborted", |world| world.command("abort")),
         ("superseded", |world| world.set_image("r/a:v3")),
         ("back to stable", |world| world.set_image("r/a:v1")),
@@ -68,7 +73,11 @@ fn a_header_route_goes_before_its_pods() {
     ];
     for (name, end) in ways {
         let mut world = going_out(json!([set("beta"), {"pause": {}}]));
-        assert_eq!((standing(&world), world.weight), (vec!["beta"], 0), "{name}");
+        assert_eq!(
+            (standing(&world), world.weight),
+            (vec!["beta"], 0),
+            "{name}"
+        );
         end(&mut world);
         world.reconcile();
         world.reconcile();
@@ -76,7 +85,11 @@ fn a_header_route_goes_before_its_pods() {
         assert_eq!(world.available("r/a:v2"), 1, "{name}\n{}", world.tail());
         world.run(60);
         let left = i32::from(name == "the steps are edited");
-        assert!(world.available("r/a:v2") <= left, "{name}\n{}", world.tail());
+        assert!(
+            world.available("r/a:v2") <= left,
+            "{name}\n{}",
+            world.tail()
+        );
     }
 }
 
@@ -118,7 +131,10 @@ fn a_canary_without_pods_gets_no_header_route() {
     world.broken.insert("r/a:v2".into());
     world.set_image("r/a:v2");
     world.run(100);
-    assert_eq!((standing(&world), world.phase()), (vec![], Phase::Progressing));
+    assert_eq!(
+        (standing(&world), world.phase()),
+        (vec![], Phase::Progressing)
+    );
     world.run(600);
     assert_eq!(world.phase(), Phase::Aborted, "{}", world.tail());
 }

@@ -63,18 +63,29 @@ impl World {
     /// I7: a header route comes only if the steps allow it as far as the status says, and onto pods of
     /// the very version that they allow it for.
     pub fn check_new_headers(&self, headers: &[HeaderRoute]) {
-        let new: Vec<_> = headers.iter().filter(|h| !self.headers.contains(h)).collect();
+        let new: Vec<_> = headers
+            .iter()
+            .filter(|h| !self.headers.contains(h))
+            .collect();
         if new.is_empty() {
             return;
         }
-        let canary = self.status.canary.as_ref().filter(|_| self.status.abort.is_none());
+        let canary = self
+            .status
+            .canary
+            .as_ref()
+            .filter(|_| self.status.abort.is_none());
         let canary = canary.expect("I7: a header route without a version that goes out");
-        let step = if canary.full { usize::MAX } else { canary.step as usize };
+        let step = if canary.full {
+            usize::MAX
+        } else {
+            canary.step as usize
+        };
         let allowed = self.parsed().header_routes_at(step);
         let service = &self.services["canary"];
-        let settled = service.switched_at.is_none_or(|at| {
-            self.now.duration_since(at) >= SignedDuration::from_secs(LAG_S)
-        });
+        let settled = service
+            .switched_at
+            .is_none_or(|at| self.now.duration_since(at) >= SignedDuration::from_secs(LAG_S));
         assert!(
             new.iter().all(|h| allowed.contains(h))
                 && service.hash.as_ref() == Some(&canary.hash)
@@ -109,7 +120,8 @@ impl World {
         // I7: nobody is left on a header route when a rollout is over.
         if matches!(self.status.phase, Some(Phase::Healthy | Phase::Aborted)) {
             assert!(
-                self.headers.is_empty() || self.status.canary.is_some() && self.status.abort.is_none(),
+                self.headers.is_empty()
+                    || self.status.canary.is_some() && self.status.abort.is_none(),
                 "I7: a header route is left\n{}",
                 self.tail()
             );

@@ -22,6 +22,9 @@ mod world;
 
 use serde_json::{Value, json};
 
+/// What somebody does to a world.
+type Act = fn(&mut world::World);
+
 /// A canary with a user's HTTPRoute and these steps.
 fn routed(steps: Value) -> Value {
     json!({"canary": {

@@ -87,7 +87,7 @@ fn what_cannot_be_carried_out_is_refused_by_field() {
                 json!({"labels": {"app": "b"}}),
             ),
             "spec.strategy.canary.stableMetadata.labels",
-            "a key that spec.template.metadata.labels does not have",
+            "a key that spec.template.metadata.labels (and so spec.selector) does not have",
         ),
         (
             "a role's label that is the version's",

@@ -65,7 +65,11 @@ fn a_version_takes_the_role_of_the_one_before() {
         world.run(20);
         let going_out = world.available("r/a:v2") as usize;
         assert!(going_out > 0, "{}", world.tail());
-        assert_eq!(pods(&world, "r/a:v2"), all("canary", going_out), "{strategy}");
+        assert_eq!(
+            pods(&world, "r/a:v2"),
+            all("canary", going_out),
+            "{strategy}"
+        );
         assert_eq!(pods(&world, "r/a:v1"), all("stable", 4));
         assert_eq!(relabelled(&world, ""), 0, "they are born with it");
         let hash = world.hash_of("r/a:v2");
@@ -91,12 +95,19 @@ fn an_earlier_version_that_goes_out_again_has_the_role_of_now() {
     world.run(20);
     world.command("promote");
     world.run(90);
-    assert_eq!((world.phase(), world.available("r/a:v1")), (Phase::Healthy, 0));
+    assert_eq!(
+        (world.phase(), world.available("r/a:v1")),
+        (Phase::Healthy, 0)
+    );
     let before = relabelled(&world, "");
     world.set_image("r/a:v1");
     world.run(20);
     assert_eq!(pods(&world, "r/a:v1"), all("canary", 1), "{}", world.tail());
-    assert_eq!(relabelled(&world, ""), before, "it comes with the first pods");
+    assert_eq!(
+        relabelled(&world, ""),
+        before,
+        "it comes with the first pods"
+    );
 }
 
 #[test]

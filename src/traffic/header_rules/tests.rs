@@ -1,4 +1,7 @@
-#![allow(clippy::needless_pass_by_value, reason = "tables of cases read better so")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "tables of cases read better so"
+)]
 
 use json_patch::patch;
 use serde_json::json;
@@ -109,10 +112,19 @@ fn what_stands_is_told_by_what_the_rules_say() {
     };
     let some = |names: &[&str]| Some(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
     let base = route();
-    for wanted in [&[][..], &["beta"], &["inside"], &["beta", "inside"], &["inside", "beta"]] {
+    for wanted in [
+        &[][..],
+        &["beta"],
+        &["inside"],
+        &["beta", "inside"],
+        &["inside", "beta"],
+    ] {
         let live = with(&base, 5, wanted);
         assert_eq!(standing(&live), some(wanted));
-        assert_eq!((read(&live, &known).weight, read(&live, &known).exact), (5, true));
+        assert_eq!(
+            (read(&live, &known).weight, read(&live, &known).exact),
+            (5, true)
+        );
     }
     // What the API server fills in is no change; anything else is.
     let mut defaulted = with(&base, 5, &["beta"]);
@@ -162,8 +174,11 @@ fn each_weighted_rule_has_one_beside_it() {
         names(&live),
         ["tidegate-header.beta.0", "tidegate-header.beta.1", "a", "b"]
     );
-    assert_eq!(live["spec"]["rules"][1]["matches"][0]["path"]["value"], "/b");
-    let mut half = live.clone();
+    assert_eq!(
+        live["spec"]["rules"][1]["matches"][0]["path"]["value"],
+        "/b"
+    );
+    let mut half = live;
     half["spec"]["rules"].as_array_mut().unwrap().remove(0);
     assert_eq!(read(&half, &headers(&["beta"])).headers, None);
     assert_eq!(with(&half, 5, &[]), with(&route, 5, &[]));
@@ -181,7 +196,11 @@ fn what_has_no_room_or_no_meaning_is_said() {
         rules.push(json!({"backendRefs": [{"name": "other", "port": 1}]}));
     }
     assert_eq!(problem(&full, &["beta"]), "");
-    assert_eq!(problem(&with(&full, 5, &["beta"]), &["beta"]), "", "ours are not counted twice");
+    assert_eq!(
+        problem(&with(&full, 5, &["beta"]), &["beta"]),
+        "",
+        "ours are not counted twice"
+    );
     let said = problem(&full, &["beta", "inside"]);
     assert!(
         said.starts_with("HTTPRoute web spec.rules: 15, and 2 more"),
@@ -213,12 +232,18 @@ fn the_managed_route_has_them_too() {
     };
     let known = headers(&["beta"]);
     let mut live = managed_route::body(owner, &managed, BACKENDS, 0);
-    let said = |route: &Value| match managed_route::read(route, owner, &managed, &known, BACKENDS, FIELD) {
+    let said = |route: &Value| match managed_route::read(
+        route, owner, &managed, &known, BACKENDS, FIELD,
+    ) {
         RouteState::Live(live) => (live.weight, live.exact, live.headers),
         other => panic!("{other:?}"),
     };
     assert_eq!(said(&live), (0, true, Some(vec![])));
-    for (weight, wanted) in [(0, known.known.clone()), (20, known.known.clone()), (20, vec![])] {
+    for (weight, wanted) in [
+        (0, known.known.clone()),
+        (20, known.known.clone()),
+        (20, vec![]),
+    ] {
         let change = managed_route::weight_patch(&live, &managed, BACKENDS, weight, &wanted);
         json_patch::merge(&mut live, &change);
         assert_eq!(said(&live), (weight, true, Some(wanted)), "{live}");

@@ -168,7 +168,14 @@ fn the_weight_is_the_largest_and_foreign_backends_count() {
 fn a_foreign_route_is_not_taken_over() {
     let mut route = stored(20, &managed());
     route["metadata"]["ownerReferences"][0]["uid"] = "u2".into();
-    let RouteState::Unusable(problem) = read(&route, OWNER, &managed(), &Headers::default(), BACKENDS, FIELD) else {
+    let RouteState::Unusable(problem) = read(
+        &route,
+        OWNER,
+        &managed(),
+        &Headers::default(),
+        BACKENDS,
+        FIELD,
+    ) else {
         panic!()
     };
     assert!(

@@ -41,7 +41,9 @@ fn check(given: &PodMetadata, at: &str, spec: &RolloutSpec, problems: &mut Vec<P
         let metadata = spec.template.get("metadata");
         metadata.and_then(|m| m.get(part)).unwrap_or(&Value::Null)
     };
-    let mut part = |name: &str, keys: &BTreeMap<String, String>, refusal: &dyn Fn(&str) -> Option<String>| {
+    let mut part = |name: &str,
+                    keys: &BTreeMap<String, String>,
+                    refusal: &dyn Fn(&str) -> Option<String>| {
         for key in keys.keys() {
             let why = if !is_qualified_name(key) {
                 Some("a name of letters, digits, '-', '_' and '.', with an optional DNS prefix and a slash".to_owned())
@@ -52,9 +54,11 @@ fn check(given: &PodMetadata, at: &str, spec: &RolloutSpec, problems: &mut Vec<P
             } else {
                 refusal(key)
             };
-            problems.extend(why.map(|allowed| {
-                Problem::new(format!("{at}.{name}"), format!("{key:?}"), allowed)
-            }));
+            problems.extend(
+                why.map(|allowed| {
+                    Problem::new(format!("{at}.{name}"), format!("{key:?}"), allowed)
+                }),
+            );
         }
     };
     part("labels", &given.labels, &|key| {
@@ -84,13 +88,15 @@ fn is_qualified_name(key: &str) -> bool {
     };
     let named = name.len() <= NAME_MAX
         && ends(name, char::is_ascii_alphanumeric)
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     let lower = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let prefixed = prefix.is_none_or(|prefix| {
         prefix.len() <= PREFIX_MAX
-            && prefix.split('.').all(|part| {
-                ends(part, lower) && part.chars().all(|c| lower(&c) || c == '-')
-            })
+            && prefix
+                .split('.')
+                .all(|part| ends(part, lower) && part.chars().all(|c| lower(&c) || c == '-'))
     });
     named && prefixed
 }
@@ -105,7 +111,9 @@ mod tests {
         for good in ["role", "a", "A_b.c-9", "example.com/role", "x/y"] {
             assert!(is_qualified_name(good), "{good}");
         }
-        for bad in ["", "/", "a/", "/a", "-a", "a-", "a b", "a/b/c", "Ex.com/a", "a..b/c", &long] {
+        for bad in [
+            "", "/", "a/", "/a", "-a", "a-", "a b", "a/b/c", "Ex.com/a", "a..b/c", &long,
+        ] {
             assert!(!is_qualified_name(bad), "{bad}");
         }
     }
