@@ -148,6 +148,7 @@ fn mid_canary(now: Timestamp) -> Observed {
             }),
         }],
         runs: vec![RunObserved {
+            max_duration: tidegate::core::observed::RUN_MAX_DURATION,
             name: run.clone(),
             uid: run,
             resource_version: "1".into(),

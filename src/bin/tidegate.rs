@@ -36,6 +36,8 @@ enum Command {
     GitWriter(Box<GitWriterCommand>),
     /// Show the main job without a cluster: the real controller in a world of its own.
     Demo(tidegate::demo::Options),
+    /// Simulate rollouts under faults, and hold each to what must never happen.
+    Simulate(tidegate::sim::simulate::Options),
     /// Write the CustomResourceDefinitions, to standard output or one file per kind into a folder.
     Crds {
         /// The folder; it is made if it does not exist.
@@ -126,6 +128,7 @@ fn act() -> anyhow::Result<ExitCode> {
         Command::Demo(options) => {
             return run_to_the_end(async { Ok(tidegate::demo::run(options).await) });
         }
+        Command::Simulate(options) => return Ok(tidegate::sim::simulate::run(&options)),
         Command::Controller(args) => run_to_the_end(controller(*args))?,
         Command::GitWriter(args) => run_to_the_end(git_writer(*args))?,
     }

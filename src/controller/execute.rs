@@ -17,7 +17,7 @@ use super::observe::{Snapshot, kind_of};
 use crate::api::revert::RELEASED_ANNOTATION;
 use crate::api::rollout_status::RolloutStatus;
 use crate::core::observed::RouteId;
-use crate::core::plan::{Plan, Precondition, Write};
+use crate::core::plan::{Call, Plan, Precondition, Write};
 use crate::core::spec::{Problem, Spec};
 use crate::traffic::router::{self, Change};
 use crate::traffic::{FIELD_MANAGER, service};
@@ -49,12 +49,14 @@ impl Executor<'_> {
     /// # Errors
     /// The first failure; what came before it stays done.
     pub async fn execute(&self, plan: &Plan) -> Result<(), Error> {
-        for write in &plan.writes {
-            self.write(write).await?;
-            tracing::info!(write = %write, "written");
-        }
-        if let Some(status) = &plan.status {
-            self.write_status(status).await?;
+        for call in plan.calls() {
+            match call {
+                Call::Write(write) => {
+                    self.write(write).await?;
+                    tracing::info!(write = %write, "written");
+                }
+                Call::Status(status) => self.write_status(status).await?,
+            }
         }
         Ok(())
     }

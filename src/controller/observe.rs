@@ -19,10 +19,11 @@ use super::reader::{Labels, Reader};
 use crate::api::analysis::AnalysisTemplateSpec;
 use crate::api::revert::{RELEASED_ANNOTATION, ROLLOUT_LABEL};
 use crate::api::rollout::{HASH_LABEL, Rollout};
+use crate::core::duration;
 use crate::core::naming;
 use crate::core::observed::{
-    Observed, PodObserved, ReplicaSetObserved, RevertObserved, RolloutObserved, RunObserved,
-    RunPhase, ServiceObserved, Settings, TemplateKey,
+    Observed, PodObserved, RUN_MAX_DURATION, ReplicaSetObserved, RevertObserved, RolloutObserved,
+    RunObserved, RunPhase, ServiceObserved, Settings, TemplateKey,
 };
 use crate::core::roles::{GIVEN, PODS_GIVEN};
 use crate::core::spec::{self, Problem, Spec};
@@ -270,6 +271,8 @@ fn run(object: &Object) -> RunObserved {
             .pointer("/spec/terminate")
             .and_then(Value::as_bool)
             .unwrap_or_default(),
+        max_duration: duration::parse(text(&value, "/spec/promote/maxDuration"))
+            .unwrap_or(RUN_MAX_DURATION),
         created: created(&value),
     }
 }
@@ -390,9 +393,16 @@ async fn pods<R: Reader>(
                 terminating: value.pointer("/metadata/deletionTimestamp").is_some(),
                 owner: object.controller_uid().unwrap_or_default().to_owned(),
                 given: object.annotation(GIVEN).map(str::to_owned),
+                ready: is_ready(&value),
             }
         })
         .collect())
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let mut all = conditions.into_iter().flatten();
+    all.any(|c| text(c, "/type") == "Ready" && text(c, "/status") == "True")
 }
 
 /// A Service may still name a Rollout that is gone; that one owns nothing any more.

@@ -140,9 +140,10 @@ pub(super) fn speaks_before_all(spec: &Spec) -> bool {
 }
 
 /// What the background analysis still withholds its word for; `None`: it passed, or there is none.
-pub(super) fn background_passed(draft: &Draft<'_>) -> Option<Wait> {
+pub(super) fn background_passed(draft: &mut Draft<'_>) -> Option<Wait> {
     draft.spec.background.as_ref()?;
-    let name = draft.status.canary.as_ref()?.background_run.clone();
+    let canary = draft.status.canary.as_ref()?;
+    let (name, asked_at) = (canary.background_run.clone(), canary.step_started_at);
     let Some(run) = name.and_then(|name| draft.run(&name)) else {
         return Some(Wait::planned("the background analysis begins", None));
     };
@@ -150,6 +151,12 @@ pub(super) fn background_passed(draft: &Draft<'_>) -> Option<Wait> {
         RunPhase::Successful => None,
         RunPhase::Running if run.verdict == Some(RunVerdict::Pass) => None,
         RunPhase::Inconclusive | RunPhase::Terminated => Some(inconclusive(run)),
+        // It watches on, and may still say so; but a wait without an end has a name.
+        RunPhase::Pending | RunPhase::Running
+            if asked_at.is_some_and(|at| draft.elapsed(at, run.max_duration)) =>
+        {
+            Some(unclear(run))
+        }
         RunPhase::Pending | RunPhase::Running | RunPhase::Failed => Some(running(run)),
     }
 }
@@ -194,6 +201,22 @@ fn inconclusive(run: &RunObserved) -> Wait {
         ),
         Some((PauseReason::Inconclusive, None)),
     )
+}
+
+/// A run in the background whose word is waited for beyond its time.
+fn unclear(run: &RunObserved) -> Wait {
+    match run.verdict {
+        Some(RunVerdict::NoData | RunVerdict::SourceError) => running(run),
+        _ => Wait::planned(
+            format!(
+                "analysis {} has not enough evidence after {} s and looks on: kubectl tidegate \
+                 promote goes on, abort gives up",
+                run.name,
+                run.max_duration.as_secs()
+            ),
+            Some((PauseReason::Inconclusive, None)),
+        ),
+    }
 }
 
 fn running(run: &RunObserved) -> Wait {

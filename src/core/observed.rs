@@ -232,6 +232,10 @@ pub struct LiveRoute {
     pub last_writer: Option<String>,
 }
 
+/// How long the word of an AnalysisRun is waited for that does not say
+/// (`crate::analysis::plan::MAX_DURATION`).
+pub const RUN_MAX_DURATION: SignedDuration = SignedDuration::from_mins(60);
+
 /// An AnalysisRun of the Rollout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunObserved {
@@ -251,6 +255,8 @@ pub struct RunObserved {
     pub message: String,
     /// Whether it was told to end.
     pub terminate: bool,
+    /// How long its word is waited for (`spec.promote.maxDuration`).
+    pub max_duration: SignedDuration,
     /// When it was created.
     pub created: Timestamp,
 }
@@ -306,4 +312,6 @@ pub struct PodObserved {
     pub owner: String,
     /// What it was given for its version's role (annotation [`roles::GIVEN`]).
     pub given: Option<String>,
+    /// Whether it is ready.
+    pub ready: bool,
 }

@@ -28,7 +28,22 @@ pub struct Plan {
     pub wake_at: Option<Timestamp>,
 }
 
+/// One call of a plan's execution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Call<'p> {
+    /// A write to one object.
+    Write(&'p Write),
+    /// The whole status, on the version of the Rollout that was read.
+    Status(&'p RolloutStatus),
+}
+
 impl Plan {
+    /// Its calls in the order in which they are made; the first that fails ends it.
+    pub fn calls(&self) -> impl Iterator<Item = Call<'_>> {
+        let writes = self.writes.iter().map(Call::Write);
+        writes.chain(self.status.iter().map(Call::Status))
+    }
+
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_settled(&self) -> bool {

@@ -2,6 +2,7 @@
 //! API, so that disruption budgets hold.
 
 use super::draft::Draft;
+use super::observed::PodObserved;
 use super::plan::Write;
 
 /// Adds the next eviction, or ends the restart when no old pod is left.
@@ -30,14 +31,19 @@ pub(super) fn proceed(draft: &mut Draft<'_>) {
         .replica_sets
         .iter()
         .partition(|rs| given_up == Some(rs.hash.as_str()));
-    let whole = others
+    // A ReplicaSet's status may not know yet of the pod that was evicted last; the pod itself does.
+    let of_kept = |pod: &PodObserved| kept.iter().any(|rs| rs.uid == pod.owner);
+    let serving = o
+        .pods
         .iter()
-        .all(|rs| rs.available >= rs.desired && rs.up_to_date);
+        .filter(|pod| pod.ready && !pod.terminating && !of_kept(pod));
+    let desired: i32 = others.iter().map(|rs| rs.desired).sum();
+    let whole = i32::try_from(serving.count()).unwrap_or(i32::MAX) >= desired
+        && others
+            .iter()
+            .all(|rs| rs.available >= rs.desired && rs.up_to_date);
     old.retain(|p| !p.terminating);
-    old.sort_by_key(|p| {
-        let goes_last = kept.iter().any(|rs| rs.uid == p.owner);
-        (goes_last, p.created, p.name.clone())
-    });
+    old.sort_by_key(|p| (of_kept(p), p.created, p.name.clone()));
     if let Some(pod) = old.first().filter(|_| whole) {
         draft.write(Write::EvictPod {
             name: pod.name.clone(),

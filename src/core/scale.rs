@@ -10,6 +10,7 @@ use super::naming;
 use super::observed::ReplicaSetObserved;
 use super::plan::Write;
 use super::roles;
+use super::shift::is_recorded;
 use super::spec::Means;
 use super::targets::Targets;
 use super::traffic::{LiveTraffic, pods_for};
@@ -147,6 +148,11 @@ fn rolling(
     for (hash, goal) in std::iter::once((&targets.stable, targets.stable_replicas)).chain(canary) {
         let now = draft.replica_set(hash).map_or(0, |rs| rs.desired);
         let exists = draft.replica_set(hash).is_some();
+        // By pod counts more pods are more traffic: first the record, then the exposure.
+        let exposes = *hash != targets.stable && draft.status.stable.is_some();
+        if exposes && goal > now && !is_recorded(draft) {
+            continue;
+        }
         let to = goal.min(now + (most - total).max(0));
         if to > now || (!exists && !targets.aborted) {
             up(draft, hash, to, desired_hash);
@@ -209,7 +215,7 @@ fn up(draft: &mut Draft<'_>, hash: &str, replicas: i32, desired_hash: &str) {
         hash: hash.to_owned(),
         revision,
         replicas,
-        min_ready_seconds: draft.spec.min_ready_seconds,
+        min_ready_seconds: min_ready_seconds(draft),
         template: roles::at_birth(draft, hash, template(draft, hash)),
     };
     draft.write(write);
@@ -224,6 +230,16 @@ fn template(draft: &Draft<'_>, hash: &str) -> Value {
         }
         _ => template.clone(),
     }
+}
+
+/// How long a pod must have been ready before traffic is moved on its account. A pod that crashes again
+/// and again is ready for a moment each time, and a gateway learns of a new one as late as of anything
+/// else. By pod counts a pod takes traffic as soon as it is ready, whatever anybody waits for.
+fn min_ready_seconds(draft: &Draft<'_>) -> i32 {
+    let moved = !matches!(draft.spec.means, Means::Pods { .. });
+    let settle = i32::try_from(draft.o.settings.settle.as_secs()).unwrap_or(i32::MAX);
+    let least = if moved { settle } else { 0 };
+    draft.spec.min_ready_seconds.max(least)
 }
 
 fn set(draft: &mut Draft<'_>, rs: &ReplicaSetObserved, to: i32) {

@@ -302,11 +302,12 @@ fn may_reassert(
 
 /// Whether what allows this weight stands in the status already: first the record, then the
 /// exposure.
-fn is_recorded(draft: &Draft<'_>) -> bool {
+pub(super) fn is_recorded(draft: &Draft<'_>) -> bool {
     let key = |s: &RolloutStatus| {
         s.canary
             .as_ref()
             .map(|c| (c.hash.clone(), c.attempt, c.step, c.full, c.all_traffic_at))
+            .map(|canary| (canary, s.held_since))
     };
     key(&draft.o.rollout.status) == key(&draft.status)
 }

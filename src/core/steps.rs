@@ -9,7 +9,7 @@ use super::spec::{Pause, Step};
 use super::targets::{Targets, authorised_weight};
 use super::traffic::LiveTraffic;
 use crate::api::rollout::{DeadlineAction, TimeoutAction};
-use crate::api::rollout_status::{AbortReason, PauseReason, PauseStatus};
+use crate::api::rollout_status::{AbortReason, PauseReason, PauseStatus, Phase};
 
 /// What the walk came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,7 +124,7 @@ pub(super) enum Outcome {
 /// What all of the traffic still waits for at a step that asks for it: the background analysis' word,
 /// while both versions have traffic to compare. Once it was given that stands in the status, and it
 /// is not asked for again; a failure aborts all the same.
-pub(super) fn all_traffic_withheld(draft: &Draft<'_>) -> Option<Wait> {
+pub(super) fn all_traffic_withheld(draft: &mut Draft<'_>) -> Option<Wait> {
     let canary = draft.status.canary.as_ref()?;
     let at = usize::try_from(canary.step).unwrap_or(0);
     let open = authorised_weight(&draft.spec.steps, at) == 100
@@ -154,6 +154,8 @@ pub(super) fn grant_all_traffic(draft: &mut Draft<'_>, granted: bool) {
     let now = draft.now;
     if let Some(canary) = &mut draft.status.canary {
         canary.all_traffic_at = granted.then_some(now);
+        // What was waited for until now was a word, not progress.
+        canary.progress_at = Some(now);
     }
 }
 
@@ -313,6 +315,15 @@ fn finish(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> Walk {
 fn check_deadline(draft: &mut Draft<'_>, wait: Wait) -> Walk {
     if wait.clock == Clock::Stops {
         return Walk::Waits(wait);
+    }
+    // It stood still until now, for a person or for something else that was missing: the time for
+    // progress begins anew.
+    let stood = matches!(
+        draft.o.rollout.status.phase,
+        Some(Phase::Paused | Phase::Invalid)
+    );
+    if stood && let Some(canary) = &mut draft.status.canary {
+        canary.progress_at = Some(draft.now);
     }
     match overdue(draft) {
         Some(message) if draft.spec.progress_deadline_action == DeadlineAction::Abort => {

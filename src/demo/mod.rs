@@ -9,7 +9,6 @@ mod gitops;
 mod metrics;
 mod plain;
 mod promql;
-mod random;
 mod repository;
 mod series;
 mod snapshot;

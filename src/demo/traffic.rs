@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::random::Random;
 use super::series::Labels;
 use crate::api::rollout::HASH_LABEL;
 use crate::sim::apiserver::ApiServer;
+use crate::sim::random::Random;
 
 /// Requests for each second. With 0.1 % of them bad, it takes tens of thousands of requests to show
 /// that a version is good enough for half and for all of the traffic; this many come together in one

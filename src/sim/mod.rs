@@ -1,3 +1,15 @@
 //! A Kubernetes that needs no cluster: for the demo, the tests and the simulator.
+//!
+//! [`apiserver`] answers HTTP as a real one does. [`world`] is a whole cluster as typed objects, in
+//! which thousands of rollouts run in a second, and [`invariants`] says what never happens in it.
 
 pub mod apiserver;
+pub mod history;
+pub mod invariants;
+pub mod minimise;
+pub mod mutants;
+pub mod play;
+pub mod random;
+pub mod simulate;
+pub mod trace;
+pub mod world;

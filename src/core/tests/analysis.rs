@@ -7,7 +7,8 @@ use super::world::World;
 use super::{by_pods, routed};
 use crate::api::analysis::Reference;
 use crate::api::analysis_status::{RunPhase, Verdict};
-use crate::api::rollout_status::{AbortReason, Phase};
+use crate::api::rollout_status::{AbortReason, PauseReason, Phase};
+use crate::core::observed::RUN_MAX_DURATION;
 
 #[test]
 fn a_failed_analysis_aborts_and_is_recorded() {
@@ -177,6 +178,26 @@ fn the_background_analysis_must_pass_before_it_has_all_of_the_traffic() {
             assert_eq!(world.phase(), Phase::Aborted, "{}", world.tail());
         }
     }
+}
+
+#[test]
+fn a_wait_for_a_background_analysis_without_evidence_has_a_name() {
+    let mut strategy = routed(json!([{"setWeight": 50}]));
+    strategy["canary"]["analysis"] = json!({"templates": [{"name": "errors"}]});
+    let mut world = World::new(strategy);
+    world.run(10);
+    world.set_image("r/a:v2");
+    world.run(60);
+    world.background(Verdict::Inconclusive);
+    world.run(60);
+    assert_eq!(world.phase(), Phase::Progressing, "{}", world.tail());
+    world.run(RUN_MAX_DURATION.as_secs());
+    let reason = world.status.pause.as_ref().map(|pause| pause.reason);
+    assert_eq!(reason, Some(PauseReason::Inconclusive), "{}", world.tail());
+    // It looks on, and what it says then counts.
+    world.background(Verdict::Pass);
+    world.run(90);
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
 }
 
 /// A version that waits with all of the traffic, after the background analysis gave its word.

@@ -2,11 +2,14 @@
 
 use serde_json::json;
 
+use super::by_pods;
 use super::deployed;
+use super::invariants::LAG_S;
 use super::routed;
 use super::world::World;
 use crate::api::analysis_status::RunPhase;
 use crate::api::rollout_status::{AbortReason, Outcome, PauseReason, Phase};
+use crate::core::plan::Write;
 
 #[test]
 fn the_first_deployment_has_no_steps() {
@@ -25,6 +28,36 @@ fn the_first_deployment_has_no_steps() {
         writes,
         "a settled Rollout writes nothing:\n{}",
         world.tail()
+    );
+}
+
+#[test]
+fn pods_that_are_ready_for_a_moment_get_no_traffic() {
+    let asked = |strategy: serde_json::Value, asked: i32| {
+        let mut world = World::new(strategy);
+        world.spec["minReadySeconds"] = asked.into();
+        world.generation += 1;
+        world.reconcile();
+        let plan = world.reconcile();
+        let made = plan.writes.iter().find_map(|write| match write {
+            Write::CreateReplicaSet {
+                min_ready_seconds, ..
+            } => Some(*min_ready_seconds),
+            _ => None,
+        });
+        made.unwrap_or_else(|| panic!("{:?}", plan.writes))
+    };
+    let settle = i32::try_from(LAG_S).unwrap();
+    assert_eq!(asked(routed(json!([])), 0), settle);
+    assert_eq!(asked(routed(json!([])), 30), 30);
+    assert_eq!(
+        asked(json!({"blueGreen": {"activeService": "active"}}), 0),
+        settle
+    );
+    assert_eq!(
+        asked(by_pods(json!([])), 0),
+        0,
+        "a ready pod has traffic at once"
     );
 }
 

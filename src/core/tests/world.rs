@@ -338,13 +338,9 @@ impl World {
             self.check();
         }
         if let Some(status) = plan.status.clone() {
-            let line = format!(
-                "{:>5} status {} {}",
-                self.seconds(),
-                status.phase.map(|p| p.to_string()).unwrap_or_default(),
-                status.message
-            );
-            self.log.push(line);
+            let phase = status.phase.map(|p| p.to_string()).unwrap_or_default();
+            let said = format!("{:>5} status {phase} {}", self.seconds(), status.message);
+            self.log.push(said);
             self.status = status;
             self.status_writes += 1;
             self.rv += 1;
@@ -358,11 +354,8 @@ impl World {
     }
 
     pub fn seconds(&self) -> i64 {
-        self.now.as_second()
-            - "2026-01-01T00:00:00Z"
-                .parse::<Timestamp>()
-                .unwrap()
-                .as_second()
+        let beginning: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        self.now.as_second() - beginning.as_second()
     }
 
     /// Reconciles until nothing is left to do at this moment.
@@ -392,6 +385,12 @@ impl World {
     }
 
     fn kubelet(&mut self) {
+        // What was evicted is gone, and another pod is in its place.
+        for pod in self.pods.iter_mut().filter(|pod| pod.terminating) {
+            pod.name.push_str("-next");
+            pod.created = self.now;
+            pod.terminating = false;
+        }
         for rs in self.rs.values_mut() {
             let image = rs.template["spec"]["containers"][0]["image"]
                 .as_str()
@@ -423,6 +422,7 @@ impl World {
                     uid: format!("p{}", self.born),
                     created: self.now,
                     terminating: false,
+                    ready: true,
                     owner: rs.hash.clone(),
                     given: given.as_str().map(str::to_owned),
                 });
@@ -545,6 +545,7 @@ impl World {
                     verdict: None,
                     message: "m".into(),
                     terminate: false,
+                    max_duration: RUN_MAX_DURATION,
                     created: now,
                 };
                 self.run_specs.insert(name.clone(), *spec);
@@ -579,7 +580,10 @@ impl World {
             Write::DeleteRevert { name, .. } => {
                 self.reverts.remove(&name);
             }
-            Write::EvictPod { name, .. } => self.pods.retain(|p| p.name != name),
+            Write::EvictPod { name, .. } => {
+                let evicted = self.pods.iter_mut().find(|p| p.name == name);
+                evicted.unwrap().terminating = true;
+            }
         }
     }
 

@@ -188,6 +188,8 @@ spec:
       - name: app
         image: app:lab
         imagePullPolicy: Never
+        # Without a request pods get what everything else leaves, and a busy machine looks like a loss.
+        resources: {{requests: {{cpu: 50m}}}}
         ports: [{{name: http, containerPort: 8080}}]
         readinessProbe: {{httpGet: {{path: /healthz, port: http}}, periodSeconds: 1, timeoutSeconds: 5}}
         env:

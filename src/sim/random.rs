@@ -1,7 +1,7 @@
-//! Random numbers that repeat: the demo's traffic is the same in every run of equal timing.
+//! Random numbers that repeat: one seed, one run.
 //!
-//! `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014): one addition and two multiplications, which
-//! is plenty for requests that are made up. Not for secrets.
+//! `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014): one addition and two multiplications, which is
+//! plenty for a world that is made up. Not for secrets.
 
 /// A stream of numbers.
 #[derive(Debug, Clone)]
@@ -28,6 +28,18 @@ impl Random {
         // The high half of the product: without the bias of a remainder.
         let product = u128::from(self.bits()) * u128::from(n);
         u64::try_from(product >> 64).unwrap_or(0)
+    }
+
+    /// A number from `low` to `high`, both included.
+    pub fn between(&mut self, low: i64, high: i64) -> i64 {
+        let width = u64::try_from(high - low).map_or(0, |width| width + 1);
+        low + i64::try_from(self.below(width)).unwrap_or(0)
+    }
+
+    /// One of `choices`, if there are any.
+    pub fn one_of<'c, T>(&mut self, choices: &'c [T]) -> Option<&'c T> {
+        let at = self.below(choices.len() as u64);
+        choices.get(usize::try_from(at).unwrap_or(0))
     }
 
     /// True in `per_million` of a million cases.

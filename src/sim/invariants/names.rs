@@ -1,0 +1,78 @@
+//! I13, I14, I17: what is made and whose it is.
+
+use super::{Written, holds};
+use crate::core::naming::{self, NAME_MAX};
+use crate::core::plan::Write;
+use crate::sim::world::World;
+use crate::sim::world::objects::Kind;
+
+pub(super) fn versions_are_templates(world: &World, written: &Written<'_>) -> Result<(), String> {
+    let Write::CreateReplicaSet {
+        name,
+        hash,
+        template,
+        ..
+    } = written.write
+    else {
+        return Ok(());
+    };
+    let Some(spec) = written.spec() else {
+        return Err(format!(
+            "{name} is made of a spec that cannot be carried out"
+        ));
+    };
+    holds(*template == spec.template, || {
+        format!("{name} has another template than the spec")
+    })?;
+    let most = written.observed.rollout.status.collision_count + 1;
+    let possible = (0..=most).any(|n| naming::template_hash(template, n) == *hash);
+    holds(possible, || {
+        format!("{hash} is not the hash of the template of {name}")
+    })?;
+    let twins = world.store.list(Kind::ReplicaSet).filter(|stored| {
+        stored.meta.owner.as_deref() == Some(&written.observed.rollout.uid)
+            && stored
+                .replica_set()
+                .is_some_and(|rs| *rs.template == *template)
+    });
+    holds(twins.count() <= 1, || {
+        format!("{name} is a version that there is already")
+    })
+}
+
+pub(super) fn own_objects_only(_: &World, written: &Written<'_>) -> Result<(), String> {
+    let Some(stored) = written.replaced else {
+        return Ok(());
+    };
+    let ours = &written.observed.rollout;
+    if let Some(service) = stored.service() {
+        let other = service
+            .managed_by
+            .as_ref()
+            .filter(|owner| **owner != ours.name);
+        return holds(other.is_none(), || {
+            format!("Service {} belongs to {other:?}", stored.meta.name)
+        });
+    }
+    let owned = stored.replica_set().is_some() || stored.run().is_some();
+    holds(
+        !owned || stored.meta.owner.as_deref() == Some(&ours.uid),
+        || format!("{} is not of {}", stored.meta.name, ours.name),
+    )
+}
+
+pub(super) fn names_are_valid(_: &World, written: &Written<'_>) -> Result<(), String> {
+    let name = match written.write {
+        Write::CreateReplicaSet { name, .. }
+        | Write::CreateAnalysisRun { name, .. }
+        | Write::CreateRevert { name, .. } => name,
+        _ => return Ok(()),
+    };
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = !name.is_empty()
+        && name.len() <= NAME_MAX
+        && name.chars().all(valid)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    holds(good, || format!("{name:?} is no name of an object"))
+}

@@ -1,0 +1,310 @@
+//! Plays a history from its beginning to the moment when nothing moves any more, and says what became
+//! of it.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::history::{Happening, History};
+use super::invariants::{self, Break};
+use super::mutants::Mutant;
+use super::world::objects::{Body, Kind};
+use super::world::{Event, Judgement, Readiness, Weather, World};
+use crate::core::commands::annotation;
+
+/// How long everything has to end once the faults are over: longer than the longest deadline, delay
+/// and backoff that a history has, one after the other.
+const TIME_TO_END: SignedDuration = SignedDuration::from_mins(45);
+/// How long nothing must be written then.
+const REST: SignedDuration = SignedDuration::from_hours(24);
+/// Events of one history; one that has more goes round in a circle.
+const EVENTS_MAX: u64 = 300_000;
+
+/// What became of a history.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// Faults that happened.
+    pub faults: u64,
+    /// Objects written by Tidegate.
+    pub writes: u64,
+    /// Decisions made.
+    pub decisions: u64,
+    /// Stands for all that happened.
+    pub hash: u64,
+    /// The invariant that broke.
+    pub broken: Option<Break>,
+    /// What happened, in words, if that was wanted.
+    pub trace: Vec<String>,
+}
+
+/// Plays a history.
+#[must_use]
+pub fn play(history: &History, mutant: Option<Mutant>, traced: bool) -> Outcome {
+    let mut world = World::new(history.seed, history.instances, traced);
+    world.mutant = mutant;
+    world.git.applied = history.gitops;
+    world.behaviours.extend(history.behaviours.iter().cloned());
+    templates(&mut world);
+    world.add_rollout("web", history.spec.clone());
+    if let Some(other) = &history.other {
+        // It names the same Services, so one of the two is told.
+        world.add_rollout("other", other.clone());
+    }
+    let begin = world.now;
+    for (at, (after, _)) in history.happenings.iter().enumerate() {
+        world.after(*after, Event::History(at));
+    }
+    let last = history
+        .happenings
+        .last()
+        .map_or(SignedDuration::ZERO, |(after, _)| *after);
+    let over = later(begin, last + SignedDuration::from_mins(2));
+    run(&mut world, history, over);
+    if world.broken.is_none() {
+        everything_is_well(&mut world);
+        let end = later(world.now, TIME_TO_END);
+        run(&mut world, history, end);
+    }
+    if world.broken.is_none() {
+        invariants::at_end(&mut world);
+    }
+    if world.broken.is_none() {
+        rests(&mut world, history);
+    }
+    Outcome {
+        seed: history.seed,
+        faults: history.faults(),
+        writes: world.counts.writes,
+        decisions: world.counts.decisions,
+        hash: world.trace.hash(),
+        broken: world.broken.clone(),
+        trace: world.trace.lines().to_vec(),
+    }
+}
+
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+fn run(world: &mut World, history: &History, until: Timestamp) {
+    while world.broken.is_none() {
+        let Some(event) = world.step(until) else {
+            return;
+        };
+        if let Event::History(at) = event
+            && let Some((_, what)) = history.happenings.get(at)
+        {
+            happen(world, what);
+            world.changed();
+        }
+        if world.counts.events > EVENTS_MAX {
+            world.break_off(Break {
+                invariant: "I20",
+                message: format!("{EVENTS_MAX} events and no end"),
+            });
+        }
+    }
+}
+
+/// Nothing is written for a day.
+fn rests(world: &mut World, history: &History) {
+    let before = world.counts.writes;
+    let from = world.counts.events;
+    let end = later(world.now, REST);
+    world.counts.events = 0;
+    run(world, history, end);
+    world.counts.events += from;
+    let written = world.counts.writes - before;
+    if written > 0 && world.broken.is_none() {
+        world.break_off(Break {
+            invariant: "I12",
+            message: format!("{written} writes in a day of rest"),
+        });
+    }
+}
+
+/// What analyses refer to.
+fn templates(world: &mut World) {
+    let errors = json!({"metrics": [{"name": "errors", "ratio": {
+        "bad": "http_requests_total{code=~\"5..\",$(arm)}", "total": "http_requests_total{$(arm)}"}}],
+        "promote": {"minBake": "0s", "maxDuration": "10m"}});
+    let level = json!({"metrics": [{"name": "level",
+        "threshold": {"query": "max(lag_seconds)", "success": "result < 5.0"}}],
+        "promote": {"maxDuration": "10m"}});
+    for (name, template) in [("errors", errors), ("level", level)] {
+        let body = Body::Template(serde_json::from_value(template).ok());
+        let _ = world
+            .store
+            .create(Kind::Template, name, None, body, world.now);
+    }
+}
+
+/// Whatever was wrong is mended, but what versions are.
+fn everything_is_well(world: &mut World) {
+    world
+        .trace
+        .say(world.now, || "the faults are over".to_owned());
+    world.weather = Weather::default();
+    let services: Vec<String> = names(world, Kind::Service);
+    for name in services {
+        let _ = world
+            .store
+            .update(Kind::Service, &name, None, true, |stored| {
+                if let Some(service) = stored.service_mut() {
+                    service.problem = None;
+                }
+            });
+    }
+    for name in names(world, Kind::Route) {
+        let _ = world
+            .store
+            .update(Kind::Route, &name, None, false, |stored| {
+                if let Some(route) = stored.route_mut() {
+                    route.problem = None;
+                }
+            });
+    }
+    for behaviour in world.behaviours.values_mut() {
+        if matches!(behaviour.readiness, Readiness::Crashes(_)) {
+            behaviour.readiness = Readiness::Gets;
+        }
+        if behaviour.judgement == Judgement::Errors {
+            behaviour.judgement = Judgement::Good;
+        }
+    }
+    world.mend_pods();
+    for at in 0..world.controllers.len() {
+        if let Some(controller) = world.controllers.get_mut(at) {
+            controller.ahead = SignedDuration::ZERO;
+            controller.dies_after = None;
+        }
+        world.relist(at);
+    }
+    world.changed();
+}
+
+fn names(world: &World, kind: Kind) -> Vec<String> {
+    world
+        .store
+        .list(kind)
+        .map(|stored| stored.meta.name.clone())
+        .collect()
+}
+
+/// Something of the history happens to the Rollout `web`.
+fn happen(world: &mut World, what: &Happening) {
+    world.trace.say(world.now, || format!("-- {what:?}"));
+    match what {
+        Happening::Commit(image) => {
+            world.git.edit("web", |spec| set_image(spec, image));
+        }
+        Happening::Apply(image) => world.edit_rollout("web", |spec| set_image(spec, image)),
+        Happening::EditSteps => world.edit_rollout("web", |spec| {
+            let steps = spec.pointer_mut("/strategy/canary/steps");
+            if let Some(steps) = steps.and_then(|steps| steps.as_array_mut()) {
+                steps.pop();
+            }
+        }),
+        Happening::Scale(replicas) => {
+            world.edit_rollout("web", |spec| spec["replicas"] = json!(replicas));
+        }
+        Happening::Command(verb) => command(world, verb),
+        Happening::BareAbort => annotate(world, "abort", "now".to_owned()),
+        Happening::Hold(paused) => {
+            world.edit_rollout("web", |spec| spec["paused"] = json!(paused));
+        }
+        Happening::Delete => {
+            let _ = world.store.delete(Kind::Rollout, "web", None, world.now);
+        }
+        Happening::Fault(fault, lasts) => world.fault(fault.clone(), *lasts),
+        Happening::Kill(at, wait, back) => world.kill(*at, *wait, *back),
+        Happening::DieAfter(calls) => {
+            if let Some(controller) = world.controllers.first_mut() {
+                controller.dies_after = Some(*calls);
+            }
+        }
+        Happening::PodsFail(stable, most) => {
+            if let Some(name) = replica_set(world, *stable) {
+                world.fail_pods(&name, *most);
+            }
+        }
+        Happening::ResetWeight(weight) => {
+            for key in names(world, Kind::Route) {
+                world.reset_weight(&key, *weight, "argocd");
+            }
+        }
+        Happening::LoseEvents(kind, lasts) => {
+            if let Some(controller) = world.controllers.first_mut() {
+                controller.misses.insert(*kind);
+            }
+            world.after(*lasts, Event::Relist(0));
+        }
+        Happening::ClockAhead(by) => {
+            if let Some(controller) = world.controllers.first_mut() {
+                controller.ahead = *by;
+            }
+        }
+        Happening::DeleteReplicaSet(stable) => {
+            if let Some(name) = replica_set(world, *stable) {
+                let _ = world.store.delete(Kind::ReplicaSet, &name, None, world.now);
+            }
+        }
+        Happening::BreakStatus => {
+            let _ = world
+                .store
+                .update(Kind::Rollout, "web", None, false, |stored| {
+                    if let Some(canary) = stored
+                        .rollout_mut()
+                        .and_then(|body| body.status.canary.as_mut())
+                    {
+                        canary.step = 99;
+                    }
+                });
+        }
+    }
+}
+
+fn set_image(spec: &mut serde_json::Value, image: &str) {
+    if let Some(at) = spec.pointer_mut("/template/spec/containers/0/image") {
+        *at = json!(image);
+    }
+}
+
+/// The ReplicaSet of the stable version, or of the one that goes out.
+fn replica_set(world: &World, stable: bool) -> Option<String> {
+    let status = &world.store.get(Kind::Rollout, "web")?.rollout()?.status;
+    let hash = match stable {
+        true => &status.stable.as_ref()?.hash,
+        false => &status.canary.as_ref()?.hash,
+    };
+    Some(crate::core::naming::replica_set("web", hash))
+}
+
+/// A command for what its giver sees, as the plugin writes it.
+fn command(world: &mut World, verb: &str) {
+    let Some(status) = world
+        .store
+        .get(Kind::Rollout, "web")
+        .and_then(|stored| Some(stored.rollout()?.status.clone()))
+    else {
+        return;
+    };
+    let (revision, step) = match (&status.canary, &status.stable) {
+        (Some(canary), _) => (canary.revision, canary.step),
+        (None, Some(stable)) => (stable.revision, 0),
+        (None, None) => (0, 0),
+    };
+    let value = format!("{revision}/{step} {} anna", world.now);
+    annotate(world, verb, value);
+}
+
+fn annotate(world: &mut World, verb: &str, value: String) {
+    let _ = world
+        .store
+        .update(Kind::Rollout, "web", None, false, |stored| {
+            if let Some(body) = stored.rollout_mut() {
+                body.annotations.insert(annotation(verb), value);
+            }
+        });
+}

@@ -1,0 +1,302 @@
+//! The calls of a plan, made one by one: each in the weather of its moment, each with its
+//! precondition, each watched over by the invariants.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::objects::{
+    Body, Kind, ReplicaSetBody, RevertBody, RouteBody, RunBody, ServiceBody, Stored,
+};
+use super::store::Refusal;
+use super::view::OURSELVES;
+use super::{Fault, World};
+use crate::api::analysis_status::RunPhase;
+use crate::api::rollout_status::RolloutStatus;
+use crate::core::observed::Observed;
+use crate::core::plan::{Call, Precondition, Write};
+use crate::sim::invariants;
+
+/// What became of a call.
+pub(super) enum Answer {
+    /// It was carried out.
+    Done,
+    /// It was not, because of another version or name (409).
+    Conflict,
+    /// It was not, or nobody knows, because of the API server or the network.
+    Failed,
+    /// A disruption budget forbids it.
+    Held,
+}
+
+impl World {
+    /// Makes a call, in whatever weather there is.
+    pub(super) fn make(
+        &mut self,
+        observed: &Observed,
+        decided_at: Timestamp,
+        call: Call<'_>,
+    ) -> Answer {
+        let share = self.weather.failing_calls();
+        let fails = share > 0 && self.random.below(1_000) < share;
+        if fails && self.random.below(2) == 0 {
+            return Answer::Failed;
+        }
+        let result = match call {
+            Call::Write(Write::EvictPod { .. }) if self.weather.has(&Fault::Budget) => {
+                return Answer::Held;
+            }
+            Call::Write(write) => {
+                let replaced = self.replaced(write, &observed.rollout.name);
+                let done = self.apply(observed, write);
+                if done.is_ok() {
+                    invariants::wrote(self, observed, decided_at, write, replaced.as_deref());
+                }
+                let name = &observed.rollout.name;
+                self.trace
+                    .say(self.now, || format!("{name}: {write}: {done:?}"));
+                done
+            }
+            Call::Status(status) => self.write_status(observed, status),
+        };
+        if result.is_ok() {
+            self.counts.writes += 1;
+        }
+        // What this write changed is seen before anything else happens.
+        self.changed();
+        match result {
+            // It was carried out, but the answer is lost.
+            Ok(()) if fails => Answer::Failed,
+            Ok(()) => Answer::Done,
+            Err(_) => Answer::Conflict,
+        }
+    }
+
+    fn write_status(&mut self, observed: &Observed, status: &RolloutStatus) -> Result<(), Refusal> {
+        let stored = self
+            .store
+            .get(Kind::Rollout, &observed.rollout.name)
+            .cloned();
+        let name = &observed.rollout.name;
+        let version = self.version(&observed.rollout.resource_version);
+        let done = self
+            .store
+            .update(Kind::Rollout, name, version.as_deref(), false, |stored| {
+                if let Some(rollout) = stored.rollout_mut() {
+                    rollout.status = status.clone();
+                }
+            });
+        if let (Ok(()), Some(stored)) = (done, stored) {
+            invariants::said(self, observed, &stored, status);
+        }
+        self.trace.say(self.now, || {
+            let phase = status.phase.map(|p| p.to_string()).unwrap_or_default();
+            format!("{name}: status {phase} {}: {done:?}", status.message)
+        });
+        done
+    }
+
+    /// The object that a write changes, as it is before.
+    fn replaced(&self, write: &Write, rollout: &str) -> Option<Arc<Stored>> {
+        let (kind, name) = match write {
+            Write::SetFinalizer { .. } | Write::RemoveAnnotation { .. } => {
+                (Kind::Rollout, rollout.to_owned())
+            }
+            Write::ScaleReplicaSet { name, .. }
+            | Write::DeleteReplicaSet { name, .. }
+            | Write::RelabelReplicaSet { name, .. }
+            | Write::NotePodsRelabelled { name, .. } => (Kind::ReplicaSet, name.clone()),
+            Write::SwitchService { name, .. } => (Kind::Service, name.clone()),
+            Write::SetWeight { route, .. } => (Kind::Route, route.to_string()),
+            Write::TerminateAnalysisRun { name, .. } | Write::DeleteAnalysisRun { name, .. } => {
+                (Kind::Run, name.clone())
+            }
+            Write::ReleaseRevert { name, .. } | Write::DeleteRevert { name, .. } => {
+                (Kind::Revert, name.clone())
+            }
+            Write::CreateReplicaSet { .. }
+            | Write::CreateRoute { .. }
+            | Write::CreateAnalysisRun { .. }
+            | Write::CreateRevert { .. }
+            | Write::RelabelPod { .. }
+            | Write::EvictPod { .. } => return None,
+        };
+        self.store.get(kind, &name).cloned()
+    }
+
+    /// The version that a write is made on; a bug may leave it out.
+    fn version(&self, read: &str) -> Option<String> {
+        let forgotten = self.mutant.is_some_and(|mutant| mutant.forgets_versions());
+        (!forgotten).then(|| read.to_owned())
+    }
+
+    fn apply(&mut self, observed: &Observed, write: &Write) -> Result<(), Refusal> {
+        let rollout = observed.rollout.name.clone();
+        let now = self.now;
+        let owner = Some((rollout.as_str(), observed.rollout.uid.as_str()));
+        match write {
+            Write::SetFinalizer { on, present } => {
+                let present = *present;
+                self.update(Kind::Rollout, &rollout, on, false, |stored| {
+                    if let Some(body) = stored.rollout_mut() {
+                        body.finalizer = present;
+                    }
+                })
+            }
+            Write::RemoveAnnotation { on, key } => {
+                self.update(Kind::Rollout, &rollout, on, false, |stored| {
+                    if let Some(body) = stored.rollout_mut() {
+                        body.annotations.remove(key);
+                    }
+                })
+            }
+            Write::CreateReplicaSet {
+                name,
+                hash,
+                revision,
+                replicas,
+                template,
+                min_ready_seconds,
+            } => {
+                let body = Body::ReplicaSet(ReplicaSetBody {
+                    hash: hash.clone(),
+                    revision: *revision,
+                    desired: *replicas,
+                    template: Arc::new(template.clone()),
+                    min_ready: SignedDuration::from_secs((*min_ready_seconds).into()),
+                    current: 0,
+                    available: 0,
+                    observed_generation: 0,
+                    failure: None,
+                });
+                self.store.create(Kind::ReplicaSet, name, owner, body, now)
+            }
+            Write::ScaleReplicaSet {
+                name,
+                on,
+                to,
+                revision,
+                ..
+            } => self.update(Kind::ReplicaSet, name, on, true, |stored| {
+                if let Some(body) = stored.replica_set_mut() {
+                    body.desired = *to;
+                    body.revision = revision.unwrap_or(body.revision);
+                }
+            }),
+            Write::DeleteReplicaSet { name, on } => self.delete(Kind::ReplicaSet, name, on),
+            // No Rollout here asks for labels by role.
+            Write::RelabelReplicaSet { name, on, .. }
+            | Write::NotePodsRelabelled { name, on, .. } => {
+                self.update(Kind::ReplicaSet, name, on, false, |_| {})
+            }
+            Write::RelabelPod { .. } => Ok(()),
+            Write::SwitchService {
+                name, on, to, at, ..
+            } => self.update(Kind::Service, name, on, true, |stored| {
+                if let Some(body) = stored.service_mut() {
+                    *body = ServiceBody {
+                        hash: to.clone(),
+                        switched_at: Some(*at),
+                        managed_by: to.is_some().then(|| rollout.clone()),
+                        problem: body.problem.clone(),
+                    };
+                }
+            }),
+            Write::SetWeight {
+                route,
+                resource_version,
+                to,
+                ..
+            } => {
+                let version = self.version(resource_version);
+                let key = route.to_string();
+                self.store
+                    .update(Kind::Route, &key, version.as_deref(), true, |stored| {
+                        if let Some(body) = stored.route_mut() {
+                            body.weight = *to;
+                            body.changed_at = Some(now);
+                            OURSELVES.clone_into(&mut body.writer);
+                        }
+                    })
+            }
+            Write::CreateRoute { route, weight, .. } => {
+                let body = Body::Route(RouteBody {
+                    id: route.clone(),
+                    weight: *weight,
+                    accepted: 0,
+                    changed_at: Some(now),
+                    writer: OURSELVES.to_owned(),
+                    problem: None,
+                });
+                self.store
+                    .create(Kind::Route, &route.to_string(), owner, body, now)
+            }
+            Write::CreateAnalysisRun { name, spec } => {
+                let body = Body::Run(RunBody {
+                    spec: Arc::new((**spec).clone()),
+                    terminate: false,
+                    phase: RunPhase::Pending,
+                    verdict: None,
+                    message: String::new(),
+                });
+                self.store.create(Kind::Run, name, owner, body, now)
+            }
+            Write::TerminateAnalysisRun { name, on } => {
+                self.update(Kind::Run, name, on, true, |stored| {
+                    if let Some(body) = stored.run_mut() {
+                        body.terminate = true;
+                    }
+                })
+            }
+            Write::DeleteAnalysisRun { name, on } => self.delete(Kind::Run, name, on),
+            Write::CreateRevert { name, spec } => {
+                let body = Body::Revert(RevertBody {
+                    spec: Arc::new((**spec).clone()),
+                    released: false,
+                    phase: None,
+                    commit: None,
+                });
+                // It is of the Rollout and outlives it: it has no owner.
+                let done = self.store.create(Kind::Revert, name, None, body, now);
+                if done.is_ok() {
+                    let _ = self
+                        .store
+                        .update(Kind::Revert, name, None, false, |stored| {
+                            stored.meta.rollout = Some(rollout.clone());
+                        });
+                }
+                done
+            }
+            Write::ReleaseRevert { name, on, .. } => {
+                self.update(Kind::Revert, name, on, false, |stored| {
+                    if let Some(body) = stored.revert_mut() {
+                        body.released = true;
+                    }
+                })
+            }
+            Write::DeleteRevert { name, on } => self.delete(Kind::Revert, name, on),
+            Write::EvictPod { uid, .. } => {
+                self.evict(uid);
+                Ok(())
+            }
+        }
+    }
+
+    fn update(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        on: &Precondition,
+        respec: bool,
+        change: impl FnOnce(&mut Stored),
+    ) -> Result<(), Refusal> {
+        let version = self.version(&on.resource_version);
+        self.store
+            .update(kind, name, version.as_deref(), respec, change)
+    }
+
+    fn delete(&mut self, kind: Kind, name: &str, on: &Precondition) -> Result<(), Refusal> {
+        let version = self.version(&on.resource_version);
+        self.store.delete(kind, name, version.as_deref(), self.now)
+    }
+}

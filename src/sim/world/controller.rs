@@ -1,0 +1,446 @@
+//! An instance of Tidegate's controller: caches that lag behind, the shipped decision, and its calls
+//! one by one in the shipped order, each with its precondition and its own time, so that anything may
+//! happen between two of them.
+//!
+//! The loop is that of `controller::reconcile`: a look at the caches finds out whether there is
+//! anything to do; if there is, everything is read anew, decided anew, and only that is carried out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::calls::Answer;
+use super::objects::{KINDS, Kind, Objects};
+use super::view::observe;
+use super::{Event, Fault, World};
+use crate::api::rollout_status::Phase;
+use crate::core::decide::decide;
+use crate::core::observed::Observed;
+use crate::core::plan::Plan;
+use crate::sim::invariants;
+
+/// When nothing asks for a look.
+const RESYNC: SignedDuration = SignedDuration::from_secs(300);
+/// After a write.
+const AFTER_WRITE: SignedDuration = SignedDuration::from_millis(100);
+/// Shortest wait for a moment that a plan names.
+const WAKE_MIN: SignedDuration = SignedDuration::from_millis(10);
+/// After an eviction that a disruption budget forbids.
+const WHILE_HELD: SignedDuration = SignedDuration::from_secs(10);
+
+/// An instance.
+#[derive(Debug)]
+pub struct Controller {
+    /// Whether its process runs.
+    pub alive: bool,
+    /// Whether it believes that it leads.
+    pub leads: bool,
+    /// How far its clock is ahead of the API server's.
+    pub ahead: SignedDuration,
+    /// It dies after so many more calls.
+    pub dies_after: Option<u64>,
+    /// Changes of these kinds that its watches miss until they list anew.
+    pub misses: BTreeSet<Kind>,
+    pub(super) cache: Objects,
+    /// How far each watch has told the changes.
+    pub(super) told: BTreeMap<Kind, usize>,
+    work: BTreeMap<String, Work>,
+    next_look: BTreeMap<String, Timestamp>,
+    failures: BTreeMap<String, Failures>,
+    works: u64,
+}
+
+/// Failures in a row.
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    count: u32,
+    not_before: Timestamp,
+}
+
+/// What is being done for a Rollout.
+#[derive(Debug)]
+struct Work {
+    id: u64,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Objects are read, kind after kind.
+    Reads { read: Objects, left: Vec<Kind> },
+    /// Calls are made, one after the other.
+    Calls {
+        observed: Rc<Observed>,
+        decided_at: Timestamp,
+        plan: Rc<Plan>,
+        next: usize,
+    },
+}
+
+impl Controller {
+    pub(super) fn new(leads: bool) -> Self {
+        Self {
+            alive: true,
+            leads,
+            ahead: SignedDuration::ZERO,
+            dies_after: None,
+            misses: BTreeSet::new(),
+            cache: Objects::new(),
+            told: BTreeMap::new(),
+            work: BTreeMap::new(),
+            next_look: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            works: 0,
+        }
+    }
+
+    /// An object that its caches do not have as it is.
+    #[must_use]
+    pub fn behind(&self, objects: &Objects) -> Option<String> {
+        let differs = |key: &super::objects::Key, version: u64| {
+            self.cache
+                .get(key)
+                .is_none_or(|cached| cached.meta.version != version)
+        };
+        let missing = objects.iter().find(|(key, o)| differs(key, o.meta.version));
+        let gone = self.cache.keys().find(|key| !objects.contains_key(key));
+        let missing = missing.map(|(key, _)| key).or(gone);
+        missing.map(|(kind, name)| format!("{kind:?} {name}"))
+    }
+}
+
+impl World {
+    pub(super) fn controller(&mut self, at: usize) -> Option<&mut Controller> {
+        self.controllers.get_mut(at)
+    }
+
+    fn clock(&self, at: usize) -> Timestamp {
+        let ahead = self
+            .controllers
+            .get(at)
+            .map_or(SignedDuration::ZERO, |c| c.ahead);
+        self.now.checked_add(ahead).unwrap_or(self.now)
+    }
+
+    fn acts(&self, at: usize) -> bool {
+        self.controllers
+            .get(at)
+            .is_some_and(|c| c.alive && (c.leads || self.weather.has(&Fault::TwoLeaders)))
+    }
+
+    /// A controller's process ends, whatever it is at.
+    pub fn kill(&mut self, at: usize, wait: SignedDuration, back: usize) {
+        self.trace.say(self.now, || format!("controller {at} dies"));
+        if let Some(controller) = self.controller(at) {
+            let leads = controller.leads;
+            *controller = Controller::new(leads);
+            controller.alive = false;
+        }
+        self.after(wait, Event::Restart(at, back));
+    }
+
+    /// A look at a Rollout after `wait`, if none comes earlier.
+    pub(super) fn look_after(&mut self, at: usize, rollout: &str, wait: SignedDuration) {
+        let due = self.now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let Some(controller) = self.controller(at) else {
+            return;
+        };
+        if controller
+            .next_look
+            .get(rollout)
+            .is_some_and(|next| *next <= due)
+        {
+            return;
+        }
+        controller.next_look.insert(rollout.to_owned(), due);
+        self.at(due, Event::Look(at, rollout.to_owned()));
+    }
+
+    /// A controller looks at a Rollout as its caches have it.
+    pub(super) fn look(&mut self, at: usize, rollout: &str) {
+        let now = self.now;
+        let acts = self.acts(at);
+        let Some(controller) = self.controller(at) else {
+            return;
+        };
+        // An earlier look has taken this one's place.
+        if controller.next_look.get(rollout) != Some(&now) {
+            return;
+        }
+        controller.next_look.remove(rollout);
+        // Whoever works on it looks again at its end.
+        if !acts || controller.work.contains_key(rollout) {
+            return;
+        }
+        let clock = self.clock(at);
+        let settings = self.settings;
+        let Some(controller) = self.controllers.get(at) else {
+            return;
+        };
+        let Some(observed) = observe(&controller.cache, rollout, settings, |_| Vec::new()) else {
+            return;
+        };
+        let backs_off = controller.failures.get(rollout).map(|f| f.not_before);
+        let Some(plan) = self.decide(rollout, &observed, clock) else {
+            self.look_after(at, rollout, RESYNC);
+            return;
+        };
+        if plan.is_settled() && observed.rollout.status.restart_at.is_none() {
+            self.look_at_wake(at, rollout, &plan);
+            return;
+        }
+        if let Some(not_before) = backs_off.filter(|not_before| *not_before > now) {
+            self.look_after(at, rollout, not_before.duration_since(now));
+            return;
+        }
+        self.begin(at, rollout);
+    }
+
+    fn look_at_wake(&mut self, at: usize, rollout: &str, plan: &Plan) {
+        let clock = self.clock(at);
+        let wait = plan
+            .wake_at
+            .map_or(RESYNC, |wake| wake.duration_since(clock));
+        self.look_after(at, rollout, wait.clamp(WAKE_MIN, RESYNC));
+    }
+
+    /// The shipped decision, twice: the same facts must give the same plan.
+    fn decide(&mut self, rollout: &str, observed: &Observed, clock: Timestamp) -> Option<Plan> {
+        self.counts.decisions += 1;
+        let mutant = self.mutant;
+        let decided = catch_unwind(AssertUnwindSafe(|| match mutant {
+            Some(mutant) => decide(&mutant.sees(observed), clock),
+            None => decide(observed, clock),
+        }));
+        let Ok(mut plan) = decided else {
+            invariants::panicked(self, rollout);
+            return None;
+        };
+        if let Some(mutant) = self.mutant {
+            mutant.decides(observed, &mut plan, clock, self.counts.decisions);
+        }
+        invariants::decided(self, observed, clock, &plan);
+        Some(plan)
+    }
+
+    /// Begins to read everything anew.
+    fn begin(&mut self, at: usize, rollout: &str) {
+        let mut kinds = KINDS.to_vec();
+        // Reads run beside each other, so any of them may be the first.
+        for i in (1..kinds.len()).rev() {
+            let other = usize::try_from(self.random.below(i as u64 + 1)).unwrap_or(0);
+            kinds.swap(i, other);
+        }
+        let Some(controller) = self.controller(at) else {
+            return;
+        };
+        controller.works += 1;
+        let id = controller.works;
+        let stage = Stage::Reads {
+            read: Objects::new(),
+            left: kinds,
+        };
+        controller
+            .work
+            .insert(rollout.to_owned(), Work { id, stage });
+        self.go_on(at, rollout, id);
+    }
+
+    fn go_on(&mut self, at: usize, rollout: &str, id: u64) {
+        let wait = self.some_time(1, 25) + self.weather.slowness();
+        self.after(wait, Event::Proceed(at, rollout.to_owned(), id));
+    }
+
+    /// The next read or call of a work.
+    pub(super) fn proceed(&mut self, at: usize, rollout: &str, id: u64) {
+        let acts = self.acts(at);
+        let Some(controller) = self.controller(at) else {
+            return;
+        };
+        if controller
+            .work
+            .get(rollout)
+            .is_none_or(|work| work.id != id)
+        {
+            return;
+        }
+        let Some(work) = controller.work.remove(rollout) else {
+            return;
+        };
+        if !acts {
+            return;
+        }
+        match work.stage {
+            Stage::Reads { read, left } => self.read(at, rollout, id, read, left),
+            Stage::Calls {
+                observed,
+                decided_at,
+                plan,
+                next,
+            } => self.call(at, rollout, id, observed, decided_at, plan, next),
+        }
+    }
+
+    fn read(&mut self, at: usize, rollout: &str, id: u64, mut read: Objects, mut left: Vec<Kind>) {
+        let share = self.weather.failing_calls();
+        if share > 0 && self.random.below(1_000) < share {
+            self.fail(at, rollout, Answer::Failed);
+            return;
+        }
+        // Most of them come together.
+        let together = 2 + usize::try_from(self.random.below(6)).unwrap_or(0);
+        for _ in 0..together {
+            if let Some(kind) = left.pop() {
+                let all = self.store.list(kind);
+                read.extend(all.map(|o| ((kind, o.meta.name.clone()), Arc::clone(o))));
+            }
+        }
+        if !left.is_empty() {
+            let stage = Stage::Reads { read, left };
+            if let Some(controller) = self.controller(at) {
+                controller
+                    .work
+                    .insert(rollout.to_owned(), Work { id, stage });
+            }
+            self.go_on(at, rollout, id);
+            return;
+        }
+        let clock = self.clock(at);
+        let observed = observe(&read, rollout, self.settings, |rs| self.pods_of(rs));
+        let Some(observed) = observed else {
+            return;
+        };
+        let Some(plan) = self.decide(rollout, &observed, clock) else {
+            self.fail(at, rollout, Answer::Failed);
+            return;
+        };
+        if plan.is_settled() {
+            self.succeed(at, rollout);
+            self.look_at_wake(at, rollout, &plan);
+            return;
+        }
+        let stage = Stage::Calls {
+            observed: Rc::new(observed),
+            decided_at: self.now,
+            plan: Rc::new(plan),
+            next: 0,
+        };
+        if let Some(controller) = self.controller(at) {
+            controller
+                .work
+                .insert(rollout.to_owned(), Work { id, stage });
+        }
+        self.go_on(at, rollout, id);
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a work that goes on"
+    )]
+    fn call(
+        &mut self,
+        at: usize,
+        rollout: &str,
+        id: u64,
+        observed: Rc<Observed>,
+        decided_at: Timestamp,
+        plan: Rc<Plan>,
+        next: usize,
+    ) {
+        let Some(call) = plan.calls().nth(next) else {
+            self.succeed(at, rollout);
+            self.look_after(at, rollout, AFTER_WRITE);
+            return;
+        };
+        if self.dies_now(at) {
+            return;
+        }
+        let answer = self.make(&observed, decided_at, call);
+        if self.dies_now(at) {
+            return;
+        }
+        match answer {
+            Answer::Done => {
+                let stage = Stage::Calls {
+                    observed,
+                    decided_at,
+                    plan,
+                    next: next + 1,
+                };
+                if let Some(controller) = self.controller(at) {
+                    controller
+                        .work
+                        .insert(rollout.to_owned(), Work { id, stage });
+                }
+                self.go_on(at, rollout, id);
+            }
+            other => self.fail(at, rollout, other),
+        }
+    }
+
+    /// Whether the process dies before or after this call.
+    fn dies_now(&mut self, at: usize) -> bool {
+        let Some(controller) = self.controller(at) else {
+            return false;
+        };
+        match &mut controller.dies_after {
+            None => false,
+            Some(0) => {
+                let wait = self.some_time(500, 8_000);
+                self.kill(at, wait, 0);
+                true
+            }
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+        }
+    }
+
+    fn succeed(&mut self, at: usize, rollout: &str) {
+        if let Some(controller) = self.controller(at) {
+            controller.failures.remove(rollout);
+        }
+    }
+
+    /// As `controller::reconcile` waits after a failure.
+    fn fail(&mut self, at: usize, rollout: &str, answer: Answer) {
+        let urgent = self
+            .store
+            .get(Kind::Rollout, rollout)
+            .and_then(|stored| stored.rollout())
+            .is_some_and(|body| body.status.phase == Some(Phase::Aborting));
+        let now = self.now;
+        let spread = self.some_time(50, 150).as_millis();
+        let Some(controller) = self.controller(at) else {
+            return;
+        };
+        let count = controller.failures.get(rollout).map_or(0, |f| f.count) + 1;
+        let grows = |first: i64, factor: f64, most: i64| {
+            let exponent = i32::try_from(count.min(20)).unwrap_or(20) - 1;
+            let wait = first as f64 * factor.powi(exponent);
+            (wait.min(most as f64) as i64) * i64::try_from(spread).unwrap_or(100) / 100
+        };
+        let (wait, gated) = match answer {
+            Answer::Done => return,
+            Answer::Conflict => (SignedDuration::from_millis(grows(200, 1.6, 10_000)), false),
+            Answer::Held => (WHILE_HELD, true),
+            Answer::Failed if urgent => (SignedDuration::from_millis(grows(200, 2.0, 5_000)), true),
+            Answer::Failed => (
+                SignedDuration::from_millis(grows(1_000, 2.0, 300_000)),
+                true,
+            ),
+        };
+        let not_before = match gated {
+            true => now.checked_add(wait).unwrap_or(now),
+            false => now,
+        };
+        controller
+            .failures
+            .insert(rollout.to_owned(), Failures { count, not_before });
+        self.look_after(at, rollout, wait);
+    }
+}

@@ -1,0 +1,201 @@
+//! What requests may go by. Gateways and nodes learn of a change at a time of their own within the
+//! lag, each of routes, Services and endpoints on its own; so nobody asks here what they do, only
+//! what any of them may still be doing.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::objects::{Key, Kind};
+use super::{OURSELVES, World};
+use crate::core::spec::{Means, Spec};
+
+/// The longest time that the data plane goes by what was said before. Tidegate's settle delay is
+/// what an administrator found to be enough for it, so it is longer.
+pub const LAG: SignedDuration = SignedDuration::from_millis(4_000);
+
+/// How many past settings are remembered.
+const CONFIGS_KEPT: usize = 64;
+
+/// What traffic goes by at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether Tidegate said so.
+    pub ours: bool,
+    /// The weight of each route, and the generation that says so.
+    pub routes: Vec<(String, i32, i64)>,
+    /// The version that the stable (or the active) Service selects.
+    pub stable: Option<String>,
+    /// The version that the canary Service selects.
+    pub canary: Option<String>,
+    /// Until when.
+    pub until: Option<Timestamp>,
+}
+
+impl Config {
+    fn says_the_same(&self, other: &Self) -> bool {
+        (&self.routes, &self.stable, &self.canary) == (&other.routes, &other.stable, &other.canary)
+    }
+}
+
+/// What the traffic of a Rollout went by, newest last.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    configs: Vec<Config>,
+}
+
+impl World {
+    /// Writes down what the traffic of each Rollout goes by now.
+    pub(super) fn note_traffic(&mut self) {
+        let rollouts: Vec<String> = self
+            .store
+            .list(Kind::Rollout)
+            .map(|stored| stored.meta.name.clone())
+            .collect();
+        for name in rollouts {
+            let Some(config) = self.spec(&name).and_then(|spec| self.config(&name, spec)) else {
+                continue;
+            };
+            let traffic = self.traffic.entry(name).or_default();
+            match traffic.configs.last_mut() {
+                Some(last) if last.says_the_same(&config) => continue,
+                Some(last) => last.until = Some(config.since),
+                None => {}
+            }
+            traffic.configs.push(config);
+            if traffic.configs.len() > CONFIGS_KEPT {
+                traffic.configs.remove(0);
+            }
+        }
+    }
+
+    fn config(&self, name: &str, spec: &Spec) -> Option<Config> {
+        let selects = |service: &str| {
+            let stored = self.store.get(Kind::Service, service)?;
+            stored.service()?.hash.clone()
+        };
+        let (stable, canary) = match &spec.means {
+            Means::Routes {
+                stable_service,
+                canary_service,
+                ..
+            } => (selects(stable_service), selects(canary_service)),
+            Means::Active { active_service, .. } => (selects(active_service), None),
+            Means::Pods { .. } => return None,
+        };
+        let mut ours = true;
+        let mut routes = Vec::new();
+        for id in spec.routes(name) {
+            let key = id.to_string();
+            if let Some(stored) = self.store.get(Kind::Route, &key)
+                && let Some(route) = stored.route()
+            {
+                ours &= route.writer == OURSELVES;
+                routes.push((key, route.weight, stored.meta.generation));
+            }
+        }
+        Some(Config {
+            since: self.now,
+            ours,
+            routes,
+            stable,
+            canary,
+            until: None,
+        })
+    }
+
+    /// What the traffic of a Rollout may go by now: the newest, and what was so less than the lag ago
+    /// or is so until a gateway has accepted what came after it.
+    pub fn in_use(&self, rollout: &str) -> impl Iterator<Item = &Config> {
+        let configs = self.traffic.get(rollout).map(|t| t.configs.as_slice());
+        let pending = self.oldest_pending(rollout);
+        configs.unwrap_or_default().iter().filter(move |config| {
+            config.until.is_none_or(|until| {
+                self.now.duration_since(until) < LAG || pending.is_some_and(|since| until >= since)
+            })
+        })
+    }
+
+    /// Since when a route of a Rollout says what its gateway has not accepted.
+    fn oldest_pending(&self, rollout: &str) -> Option<Timestamp> {
+        let spec = self.spec(rollout)?;
+        let pending = spec.routes(rollout).into_iter().filter_map(|id| {
+            let stored = self.store.get(Kind::Route, &id.to_string())?;
+            let route = stored.route()?;
+            (route.accepted < stored.meta.generation).then_some(route.changed_at?)
+        });
+        pending.min()
+    }
+
+    /// The largest share of the traffic, in percent, that may reach a version now. `known` leaves out
+    /// what others than Tidegate said since then.
+    #[must_use]
+    pub fn largest_share(&self, rollout: &str, hash: &str, known: Timestamp) -> i32 {
+        let known: Vec<&Config> = self
+            .in_use(rollout)
+            .filter(|config| config.ours || config.since < known)
+            .collect();
+        let by_stable = known.iter().any(|c| c.stable.as_deref() == Some(hash));
+        let by_canary = known.iter().any(|c| c.canary.as_deref() == Some(hash));
+        let mut weights = known
+            .iter()
+            .flat_map(|c| c.routes.iter().map(|(_, w, _)| *w));
+        let without_routes = if by_stable { 100 } else { 0 };
+        let share = |weight: i32| {
+            let of_stable = if by_stable { 100 - weight } else { 0 };
+            let of_canary = if by_canary { weight } else { 0 };
+            of_stable + of_canary
+        };
+        match weights.next() {
+            None => without_routes,
+            Some(first) => weights.map(share).fold(share(first), i32::max),
+        }
+    }
+
+    /// The largest weight that the canary Service may have now.
+    #[must_use]
+    pub fn largest_weight(&self, rollout: &str) -> i32 {
+        let weights = self
+            .in_use(rollout)
+            .flat_map(|c| c.routes.iter().map(|(_, w, _)| *w));
+        weights.max().unwrap_or(0)
+    }
+
+    /// A gateway accepts what a route says now.
+    pub(super) fn accept(&mut self, key: &Key) {
+        if self.weather.has(&super::Fault::Gateway) {
+            let wait = self.some_time(500, 2_000);
+            self.after(wait, super::Event::Accept(key.clone()));
+            return;
+        }
+        let Some(stored) = self.store.get(Kind::Route, &key.1) else {
+            return;
+        };
+        let generation = stored.meta.generation;
+        if stored
+            .route()
+            .is_none_or(|route| route.accepted >= generation)
+        {
+            return;
+        }
+        let _ = self
+            .store
+            .update(Kind::Route, &key.1, None, false, |stored| {
+                if let Some(route) = stored.route_mut() {
+                    route.accepted = generation;
+                }
+            });
+    }
+
+    /// Somebody else than Tidegate gives a route another weight.
+    pub fn reset_weight(&mut self, key: &str, weight: i32, writer: &str) {
+        let now = self.now;
+        let _ = self.store.update(Kind::Route, key, None, true, |stored| {
+            if let Some(route) = stored.route_mut() {
+                route.weight = weight;
+                route.changed_at = Some(now);
+                writer.clone_into(&mut route.writer);
+            }
+        });
+    }
+}

@@ -1,0 +1,155 @@
+//! The repository, the GitOps loop that brings the cluster to what it says, and the Git writer that
+//! takes a bad change out of it. Only what others see of them: which commit says what, and the phases
+//! of a Revert; the writer's own work has its tests against real repositories.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use super::objects::{Kind, RevertBody};
+use super::{Event, Fault, World};
+use crate::api::revert::RevertMode;
+
+/// From look to look of the GitOps loop.
+pub(super) const SYNC_EVERY: SignedDuration = SignedDuration::from_secs(10);
+/// From step to step of the Git writer.
+const WRITER_STEP: SignedDuration = SignedDuration::from_secs(2);
+/// How long it waits for a server that does not answer.
+const WRITER_RETRY: SignedDuration = SignedDuration::from_secs(8);
+
+/// The repository.
+#[derive(Clone, Debug, Default)]
+pub struct Git {
+    /// What it says of each Rollout's spec.
+    head: BTreeMap<String, Arc<Value>>,
+    /// The commits that take a change out, by the Revert that asked.
+    pub reverts: BTreeMap<String, u32>,
+    /// Whether a GitOps loop applies what it says.
+    pub applied: bool,
+}
+
+impl Git {
+    /// Somebody commits a spec.
+    pub fn commit(&mut self, rollout: &str, spec: &Arc<Value>) {
+        self.head.insert(rollout.to_owned(), Arc::clone(spec));
+    }
+
+    /// Somebody commits a change of a spec.
+    pub fn edit(&mut self, rollout: &str, edit: impl FnOnce(&mut Value)) {
+        if let Some(spec) = self.head.get_mut(rollout) {
+            let mut changed = Value::clone(spec);
+            edit(&mut changed);
+            *spec = Arc::new(changed);
+        }
+    }
+}
+
+/// Whether the Git writer has not begun.
+pub(super) fn is_new(revert: &RevertBody) -> bool {
+    revert.phase.is_none()
+}
+
+impl World {
+    /// The GitOps loop applies what the repository says.
+    pub(super) fn sync_git(&mut self) {
+        self.after(SYNC_EVERY, Event::Sync);
+        if !self.git.applied || self.weather.has(&Fault::Git) {
+            return;
+        }
+        let wanted: Vec<(String, Arc<Value>)> = self
+            .git
+            .head
+            .iter()
+            .map(|(name, spec)| (name.clone(), Arc::clone(spec)))
+            .collect();
+        for (name, spec) in wanted {
+            let differs = self
+                .store
+                .get(Kind::Rollout, &name)
+                .and_then(|stored| stored.rollout())
+                .is_some_and(|rollout| rollout.raw["template"] != spec["template"]);
+            if differs {
+                self.trace
+                    .say(self.now, || format!("GitOps applies {name}"));
+                self.edit_rollout(&name, |raw| raw["template"] = spec["template"].clone());
+            }
+        }
+    }
+
+    /// Somebody changes the spec of a Rollout.
+    pub fn edit_rollout(&mut self, name: &str, edit: impl FnOnce(&mut Value)) {
+        let _ = self
+            .store
+            .update(Kind::Rollout, name, None, true, |stored| {
+                if let Some(rollout) = stored.rollout_mut() {
+                    rollout.edit(edit);
+                }
+            });
+    }
+
+    /// The Git writer goes one step on with a Revert.
+    pub(super) fn write_git(&mut self, name: &str) {
+        let Some(stored) = self.store.get(Kind::Revert, name).cloned() else {
+            return;
+        };
+        let Some(revert) = stored.revert() else {
+            return;
+        };
+        let push = revert.spec.mode == RevertMode::Push && !revert.released;
+        if push && self.weather.has(&Fault::Git) {
+            self.after(WRITER_RETRY, Event::Writer(name.to_owned()));
+            return;
+        }
+        let next = match revert.phase.as_deref() {
+            None if !push => None,
+            None => Some("Pending"),
+            Some("Pending") => Some("Pushed"),
+            Some("Pushed") => Some("Landed"),
+            Some("Landed") => Some("Verified"),
+            Some(_) => None,
+        };
+        let Some(next) = next else { return };
+        let commit = next == "Pushed";
+        if commit {
+            self.take_out(name, revert);
+        }
+        let _ = self
+            .store
+            .update(Kind::Revert, name, None, false, |stored| {
+                if let Some(revert) = stored.revert_mut() {
+                    revert.phase = Some(next.to_owned());
+                    if commit {
+                        revert.commit = Some("c0ffee".to_owned());
+                    }
+                }
+            });
+        self.after(WRITER_STEP, Event::Writer(name.to_owned()));
+    }
+
+    /// The repository says what the stable version is again, if it still says the bad one.
+    fn take_out(&mut self, name: &str, revert: &RevertBody) {
+        *self.git.reverts.entry(name.to_owned()).or_default() += 1;
+        let rollout = revert.spec.rollout.name.clone();
+        let stable = crate::core::naming::replica_set(&rollout, &revert.spec.stable.hash);
+        let template = self
+            .store
+            .get(Kind::ReplicaSet, &stable)
+            .and_then(|stored| {
+                let template = &stored.replica_set()?.template;
+                Some(Value::clone(template))
+            });
+        let Some(template) = template else { return };
+        let bad = |spec: &Value| {
+            crate::core::naming::template_hash(&spec["template"], 0) == revert.spec.bad.hash
+        };
+        if let Some(head) = self.git.head.get_mut(&rollout)
+            && bad(head)
+        {
+            let mut spec = Value::clone(head);
+            spec["template"] = template;
+            *head = Arc::new(spec);
+        }
+    }
+}
