@@ -63,6 +63,29 @@ pub(super) fn match_labels_schema(_: &mut schemars::SchemaGenerator) -> Schema {
     })
 }
 
+/// Labels for a role. What the selector and the template have is refused where it is parsed.
+pub(super) fn role_labels_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": {"type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"},
+        "x-kubernetes-validations": [
+            {"rule": "self.all(k, !k.startsWith('tidegate.io/') && k != 'rollouts-pod-template-hash' && k != 'pod-template-hash')", "message": "rollouts-pod-template-hash, pod-template-hash and tidegate.io/* are set by controllers and must not be given"}
+        ]
+    })
+}
+
+pub(super) fn role_annotations_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": {"type": "string", "maxLength": 1024},
+        "x-kubernetes-validations": [
+            {"rule": "self.all(k, !k.startsWith('tidegate.io/'))", "message": "tidegate.io/* is set by controllers and must not be given"}
+        ]
+    })
+}
+
 pub(super) fn int_or_percent_schema(_: &mut schemars::SchemaGenerator) -> Schema {
     json_schema!({
         "x-kubernetes-int-or-string": true,
@@ -96,6 +119,11 @@ pub(super) fn open_object_schema(_: &mut schemars::SchemaGenerator) -> Schema {
 
 pub(super) fn hostnames_schema(_: &mut schemars::SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": 16, "items": {"type": "string", "minLength": 1, "maxLength": 253}})
+}
+
+/// As in an HTTPRoute (RFC 9110, "token").
+pub(super) fn header_name_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"})
 }
 
 pub(super) fn only_true_schema(_: &mut schemars::SchemaGenerator) -> Schema {

@@ -11,6 +11,7 @@ pub mod rollout;
 pub mod rollout_status;
 mod routing;
 mod schema;
+mod steps;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

@@ -12,12 +12,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fields::{
-    dns_name_schema, duration_schema, int_or_percent_schema, match_labels_schema, name_schema,
-    only_true_schema, pod_template_schema,
+    int_or_percent_schema, match_labels_schema, name_schema, pod_template_schema,
+    role_annotations_schema, role_labels_schema,
 };
 use super::rollout_status::RolloutStatus;
 pub use super::routing::{
     GatewayApi, HttpRouteRef, IngressRef, ManagedRoute, ManagedRule, Nginx, RuleRef, TrafficRouting,
+};
+pub use super::steps::{
+    Arg, BackgroundAnalysis, HeaderMatch, Pause, SetCanaryScale, SetHeaderRoute, Step,
+    StepAnalysis, TemplateRef, TimeoutAction,
 };
 
 /// The pod label that tells the versions of one Rollout apart. Its Prometheus form
@@ -83,6 +87,9 @@ pub struct RolloutSpec {
     /// What happens when the deadline has passed.
     #[serde(default)]
     pub progress_deadline_action: DeadlineAction,
+    /// Going back to a version that was stable lately goes without steps, pauses and analyses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_window: Option<RollbackWindow>,
     /// Stops the rollout where it is: no step, no weight. Scaling goes on.
     #[serde(default)]
     pub paused: bool,
@@ -101,6 +108,15 @@ fn default_history_limit() -> i32 {
 }
 fn default_progress_deadline() -> i32 {
     600
+}
+
+/// Which versions may go out again without steps.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RollbackWindow {
+    /// Those that were stable at most so many promotions ago. An aborted version is none of them.
+    #[schemars(range(min = 1, max = 9))]
+    pub revisions: i32,
 }
 
 /// Labels that a pod must have.
@@ -144,8 +160,12 @@ pub struct Strategy {
     validation = Rule::new("!has(self.trafficRouting) || (has(self.stableService) && has(self.canaryService))").message("spec.strategy.canary: trafficRouting needs stableService and canaryService"),
     validation = Rule::new("!has(self.stableService) || !has(self.canaryService) || self.stableService != self.canaryService").message("spec.strategy.canary: stableService and canaryService must be two Services"),
     validation = Rule::new("has(self.trafficRouting) || !has(self.steps) || !self.steps.exists(s, has(s.setCanaryScale))").message("spec.strategy.canary.steps: setCanaryScale needs trafficRouting, because without it the pod counts are the traffic"),
+    validation = Rule::new("!has(self.steps) || !self.steps.exists(s, has(s.setHeaderRoute)) || (has(self.trafficRouting) && has(self.trafficRouting.gatewayAPI))").message("spec.strategy.canary.steps: setHeaderRoute needs trafficRouting.gatewayAPI: neither pod counts nor ingress-nginx tell requests apart by headers beside a weight"),
     validation = Rule::new("!has(self.trafficRouting) || (!has(self.maxSurge) && !has(self.maxUnavailable))").message("spec.strategy.canary: maxSurge and maxUnavailable apply only without trafficRouting"),
     validation = Rule::new("has(self.trafficRouting) || (!has(self.scaleDownDelaySeconds) && !has(self.abortScaleDownDelaySeconds))").message("spec.strategy.canary: scaleDownDelaySeconds and abortScaleDownDelaySeconds apply only with trafficRouting"),
+    validation = Rule::new("has(self.trafficRouting) || (!self.dynamicStableScale && !self.keepOnAbort && !has(self.minPodsPerReplicaSet))").message("spec.strategy.canary: dynamicStableScale, keepOnAbort and minPodsPerReplicaSet apply only with trafficRouting, because without it the pod counts are the traffic"),
+    validation = Rule::new("!self.dynamicStableScale || !has(self.scaleDownDelaySeconds)").message("spec.strategy.canary: with dynamicStableScale the old version's pods go with its traffic, and scaleDownDelaySeconds has nothing to keep; leave one of them out"),
+    validation = Rule::new("!self.keepOnAbort || !has(self.abortScaleDownDelaySeconds)").message("spec.strategy.canary: with keepOnAbort an aborted version's pods stay, and abortScaleDownDelaySeconds has no meaning; leave one of them out"),
     validation = Rule::new("!has(self.steps) || self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight).isSorted()").message("spec.strategy.canary.steps: weights must not decrease from step to step"),
 )]
 pub struct Canary {
@@ -183,142 +203,82 @@ pub struct Canary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86400))]
     pub abort_scale_down_delay_seconds: Option<i32>,
-}
-
-/// One step of a canary: exactly one of its fields.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.setWeight), has(self.pause), has(self.analysis), has(self.setCanaryScale)].filter(x, x).size() == 1").message("a step has exactly one of setWeight, pause, analysis and setCanaryScale"))]
-pub struct Step {
-    /// Percent of the traffic for the new version, 0 to 100.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
-    pub set_weight: Option<i32>,
-    /// Wait.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pause: Option<Pause>,
-    /// Go on when the evidence suffices.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub analysis: Option<StepAnalysis>,
-    /// How many canary pods there are, apart from the weight.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub set_canary_scale: Option<SetCanaryScale>,
-}
-
-/// A wait: for a time, or until somebody promotes.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!(has(self.duration) && has(self.timeout))").message("a pause has a duration, or a timeout that bounds the wait for a promotion, not both"),
-    validation = Rule::new("!has(self.onTimeout) || has(self.timeout)").message("onTimeout needs timeout"),
-)]
-pub struct Pause {
-    /// Goes on by itself after this time. Absent: until promoted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration_schema")]
-    pub duration: Option<String>,
-    /// How long to wait for a promotion at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration_schema")]
-    pub timeout: Option<String>,
-    /// What happens after `timeout`. Default Abort.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_timeout: Option<TimeoutAction>,
-}
-
-/// What a pause does when nobody promoted in time.
-#[derive(
-    schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq,
-)]
-pub enum TimeoutAction {
-    /// Abort the version.
-    #[default]
-    Abort,
-    /// Go on.
-    Promote,
-}
-
-/// An analysis as a step.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct StepAnalysis {
-    /// The templates whose metrics are looked at together.
-    #[schemars(length(min = 1, max = 10))]
-    pub templates: Vec<TemplateRef>,
-    /// Values for the templates' args.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
-    pub args: Vec<Arg>,
-    /// Overrides the templates' `promote.maxDuration`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration_schema")]
-    pub max_duration: Option<String>,
-}
-
-/// An analysis beside the steps, to the end of the rollout.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct BackgroundAnalysis {
-    /// The templates whose metrics are looked at together.
-    #[schemars(length(min = 1, max = 10))]
-    pub templates: Vec<TemplateRef>,
-    /// Values for the templates' args.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
-    pub args: Vec<Arg>,
-    /// The step, from 0, at which it starts.
+    /// An aborted version's pods stay, to look at, until another version goes out or the spec goes back.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 50))]
-    pub starting_step: i32,
-}
-
-/// An AnalysisTemplate of the namespace, or a ClusterAnalysisTemplate.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct TemplateRef {
-    /// Its name.
-    #[schemars(schema_with = "dns_name_schema")]
-    pub name: String,
-    /// True: a ClusterAnalysisTemplate.
+    pub keep_on_abort: bool,
+    /// Keeps a new version's pods off the stable version's nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anti_affinity: Option<AntiAffinity>,
+    /// For the stable version's pods, as long as it is stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable_metadata: Option<PodMetadata>,
+    /// For the new version's pods, until it is stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary_metadata: Option<PodMetadata>,
+    /// The stable version's pods go as its traffic goes: no double capacity, and an abort that has to
+    /// wait for pods.
     #[serde(default)]
-    pub cluster_scope: bool,
+    pub dynamic_stable_scale: bool,
+    /// No version that has traffic by weight has fewer pods, unless `replicas` is less. Default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub min_pods_per_replica_set: Option<i32>,
 }
 
-/// A value for a template's arg.
+/// Labels and annotations that pods carry because of their version's role.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct Arg {
-    /// The arg's name in the template.
-    #[schemars(length(min = 1, max = 63))]
-    pub name: String,
-    /// Its value; escaped as a label value where a query uses it.
-    #[schemars(length(max = 1024))]
-    pub value: String,
+pub struct PodMetadata {
+    /// Labels that neither the template nor the selector has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "role_labels_schema")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations that the template does not have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "role_annotations_schema")]
+    pub annotations: BTreeMap<String, String>,
 }
 
-/// How many canary pods there are: exactly one of its fields.
+/// Keeps a new version's pods off the stable version's nodes: exactly one of its fields.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = Rule::new("has(self.requiredDuringSchedulingIgnoredDuringExecution) != has(self.preferredDuringSchedulingIgnoredDuringExecution)").message("antiAffinity has exactly one of requiredDuringSchedulingIgnoredDuringExecution and preferredDuringSchedulingIgnoredDuringExecution"))]
+pub struct AntiAffinity {
+    /// A pod that finds no such node stays pending.
+    #[serde(
+        rename = "requiredDuringSchedulingIgnoredDuringExecution",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub required: Option<RequiredAntiAffinity>,
+    /// A pod that finds no such node runs elsewhere.
+    #[serde(
+        rename = "preferredDuringSchedulingIgnoredDuringExecution",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub preferred: Option<PreferredAntiAffinity>,
+}
+
+/// `{}`: there is nothing to choose.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct RequiredAntiAffinity {}
+
+/// How much it counts.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.replicas), has(self.percent), has(self.matchTraffic)].filter(x, x).size() == 1").message("setCanaryScale has exactly one of replicas, percent and matchTraffic"))]
-pub struct SetCanaryScale {
-    /// This many pods.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 10000))]
-    pub replicas: Option<i32>,
-    /// This share of `spec.replicas`, rounded up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
-    pub percent: Option<i32>,
-    /// Back to what the weight asks for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "only_true_schema")]
-    pub match_traffic: Option<bool>,
+pub struct PreferredAntiAffinity {
+    /// Beside the scheduler's other preferences, 1 to 100.
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: i32,
 }
 
 /// The whole new version comes up beside the old one; then one write switches.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.previewService) || self.activeService != self.previewService").message("spec.strategy.blueGreen: activeService and previewService must be two Services"))]
+#[x_kube(
+    validation = Rule::new("!has(self.previewService) || self.activeService != self.previewService").message("spec.strategy.blueGreen: activeService and previewService must be two Services"),
+    validation = Rule::new("!self.keepOnAbort || !has(self.abortScaleDownDelaySeconds)").message("spec.strategy.blueGreen: with keepOnAbort an aborted version's pods stay, and abortScaleDownDelaySeconds has no meaning; leave one of them out"),
+)]
 pub struct BlueGreen {
     /// The Service that users reach.
     #[schemars(schema_with = "name_schema")]
@@ -348,6 +308,18 @@ pub struct BlueGreen {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86400))]
     pub abort_scale_down_delay_seconds: Option<i32>,
+    /// An aborted version's pods stay, to look at, until another version goes out or the spec goes back.
+    #[serde(default)]
+    pub keep_on_abort: bool,
+    /// Keeps a new version's pods off the stable version's nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anti_affinity: Option<AntiAffinity>,
+    /// For the stable version's pods, as long as it is stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_metadata: Option<PodMetadata>,
+    /// For the new version's pods, until it is stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_metadata: Option<PodMetadata>,
 }
 
 /// When the switch happens without a person.

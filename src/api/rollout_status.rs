@@ -214,7 +214,11 @@ pub struct TrafficStatus {
     pub desired: i32,
     /// Percent for the canary that the data plane is known to have.
     pub accepted: i32,
-    /// When `accepted` was confirmed.
+    /// Names of the header routes that the data plane is known to have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub header_routes: Vec<String>,
+    /// When these were confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmed_at: Option<Timestamp>,
     /// When a weight that somebody else had changed was last put back.

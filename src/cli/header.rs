@@ -264,6 +264,14 @@ fn describe(step: &Step) -> String {
         let names: Vec<&str> = analysis.templates.iter().map(|t| t.name.as_str()).collect();
         return format!("analysis {}", names.join(", "));
     }
+    if let Some(route) = &step.set_header_route {
+        let removed = if route.matches.is_empty() {
+            " removed"
+        } else {
+            ""
+        };
+        return format!("setHeaderRoute {}{removed}", route.name);
+    }
     match &step.set_canary_scale {
         Some(scale) => match (scale.replicas, scale.percent) {
             (Some(replicas), _) => format!("setCanaryScale {replicas}"),

@@ -4,11 +4,12 @@ use json_patch::merge;
 use serde_json::{Value, json};
 
 use super::object::{Kind, Object};
-use super::observe::{FINALIZER, REVISION};
+use super::observe::{FINALIZER, RELABELLED_AT, REVISION};
 use crate::api::analysis::AnalysisRunSpec;
 use crate::api::revert::{ROLLOUT_LABEL, RevertSpec};
 use crate::api::rollout::HASH_LABEL;
-use crate::core::plan::Write;
+use crate::core::plan::{RoleChange, Write};
+use crate::core::roles::{self, PODS_GIVEN};
 use crate::core::spec::Spec;
 use crate::traffic::Owner;
 
@@ -27,15 +28,18 @@ pub fn replica_set(owner: Owner<'_>, spec: &Spec, write: &Write) -> Option<Value
         return None;
     };
     let mut template = template.clone();
+    let pods_given = roles::mark(&template);
     merge(
         &mut template,
         &json!({"metadata": {"labels": {HASH_LABEL: hash}}}),
     );
-    let mut labels = template
-        .pointer("/metadata/labels")
-        .cloned()
-        .unwrap_or_default();
-    merge(&mut labels, &json!({ROLLOUT_LABEL: owner.name}));
+    // Its own labels are the version's: they do not change with the role.
+    let labels = spec.template.pointer("/metadata/labels");
+    let mut labels = labels.cloned().unwrap_or_default();
+    merge(
+        &mut labels,
+        &json!({HASH_LABEL: hash, ROLLOUT_LABEL: owner.name}),
+    );
     let mut selector = json!(spec.selector);
     merge(&mut selector, &json!({HASH_LABEL: hash}));
     let spec = json!({
@@ -45,7 +49,7 @@ pub fn replica_set(owner: Owner<'_>, spec: &Spec, write: &Write) -> Option<Value
         "template": template,
     });
     let mut body = owned(Kind::ReplicaSet, owner, name, &spec);
-    let annotations = json!({REVISION: revision.to_string()});
+    let annotations = json!({REVISION: revision.to_string(), PODS_GIVEN: pods_given});
     merge(
         &mut body,
         &json!({"metadata": {"labels": labels, "annotations": annotations}}),
@@ -53,9 +57,20 @@ pub fn replica_set(owner: Owner<'_>, spec: &Spec, write: &Write) -> Option<Value
     Some(body)
 }
 
-/// The patch that gives a ReplicaSet another size, and another number when the version goes out anew.
-pub fn scale(to: i32, revision: Option<i64>) -> Value {
-    let mut body = json!({"spec": {"replicas": to}});
+/// The patch that gives a ReplicaSet another size, and another number and role when the version goes
+/// out anew.
+pub fn scale(to: i32, revision: Option<i64>, role: Option<&RoleChange>) -> Value {
+    // What is merged into has the nulls: merging a null would take a key away instead.
+    let mut body = role.map_or_else(
+        || json!({}),
+        |role| {
+            json!({
+                "metadata": {"annotations": {PODS_GIVEN: role.given}},
+                "spec": {"template": {"metadata": role.metadata}},
+            })
+        },
+    );
+    merge(&mut body, &json!({"spec": {"replicas": to}}));
     if let Some(revision) = revision {
         let annotations = json!({REVISION: revision.to_string()});
         merge(
@@ -63,6 +78,26 @@ pub fn scale(to: i32, revision: Option<i64>) -> Value {
             &json!({"metadata": {"annotations": annotations}}),
         );
     }
+    body
+}
+
+/// The patch that gives a ReplicaSet's pods to come another role, if it has this generation.
+pub fn relabel_replica_set(generation: i64, role: &RoleChange) -> Value {
+    json!({
+        "metadata": {"annotations": {RELABELLED_AT: generation.to_string()}},
+        "spec": {"template": {"metadata": role.metadata}},
+    })
+}
+
+/// The patch that notes what a ReplicaSet's pods were given.
+pub fn pods_relabelled(given: Option<&str>) -> Value {
+    json!({"metadata": {"annotations": {PODS_GIVEN: given}}})
+}
+
+/// The patch that gives a pod another role, if it is the one that was seen.
+pub fn relabel_pod(uid: &str, role: &RoleChange) -> Value {
+    let mut body = json!({"metadata": role.metadata});
+    merge(&mut body, &json!({"metadata": {"uid": uid}}));
     body
 }
 
@@ -255,8 +290,30 @@ mod tests {
     #[test]
     fn patches_carry_the_version() {
         assert_eq!(
-            on("7", scale(4, Some(2))),
+            on("7", scale(4, Some(2), None)),
             json!({"metadata": {"resourceVersion": "7", "annotations": {REVISION: "2"}}, "spec": {"replicas": 4}})
+        );
+    }
+
+    #[test]
+    fn a_role_goes_with_the_first_pods_or_comes_alone() {
+        let role = |given: Option<&str>| RoleChange {
+            metadata: json!({"labels": {"role": "canary", "old": null}}),
+            given: given.map(str::to_owned),
+        };
+        assert_eq!(
+            scale(1, None, Some(&role(Some("ab")))),
+            json!({"metadata": {"annotations": {PODS_GIVEN: "ab"}}, "spec": {"replicas": 1,
+                "template": {"metadata": {"labels": {"role": "canary", "old": null}}}}})
+        );
+        assert_eq!(
+            relabel_replica_set(7, &role(None)),
+            json!({"metadata": {"annotations": {RELABELLED_AT: "7"}},
+                "spec": {"template": {"metadata": {"labels": {"role": "canary", "old": null}}}}})
+        );
+        assert_eq!(
+            relabel_pod("u7", &role(None)),
+            json!({"metadata": {"uid": "u7", "labels": {"role": "canary", "old": null}}})
         );
     }
 }

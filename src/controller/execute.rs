@@ -32,13 +32,23 @@ pub struct Executor<'a> {
     pub cluster_name: Option<&'a str>,
 }
 
+/// What came of the writes that nothing waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Afterwards {
+    /// Pods whose change the API server refused.
+    pub refused: usize,
+    /// What it said to the first of them.
+    pub why: Option<String>,
+    /// Whether the rest has to be tried again.
+    pub unfinished: bool,
+}
+
 impl Executor<'_> {
-    /// Carries `plan` out, all but its events, and says how many objects were written.
+    /// Carries `plan` out, all but its events and what comes afterwards.
     ///
     /// # Errors
     /// The first failure; what came before it stays done.
-    pub async fn execute(&self, plan: &Plan) -> Result<usize, Error> {
-        let mut written = 0;
+    pub async fn execute(&self, plan: &Plan) -> Result<(), Error> {
         for call in plan.calls() {
             match call {
                 Call::Write(write) => {
@@ -47,9 +57,37 @@ impl Executor<'_> {
                 }
                 Call::Status(status) => self.write_status(status).await?,
             }
-            written += 1;
         }
-        Ok(written)
+        Ok(())
+    }
+
+    /// Carries out what nothing waits for. A pod that is gone is left out, and so is one whose change
+    /// the API server refuses, because asking again changes nothing; any other failure ends it for
+    /// now.
+    pub async fn execute_afterwards(&self, plan: &Plan) -> Afterwards {
+        let mut came_to = Afterwards::default();
+        for write in &plan.afterwards {
+            let Err(error) = self.write(write).await else {
+                tracing::info!(write = %write, "written");
+                continue;
+            };
+            let is_pod = matches!(write, Write::RelabelPod { .. });
+            match (&error, code(&error)) {
+                (Error::Conflict { .. }, _) if is_pod => {}
+                (_, Some(400..=428)) if is_pod => {
+                    let why = error.chain();
+                    tracing::warn!(write = %write, why, "refused, and left as it is");
+                    came_to.refused += 1;
+                    came_to.why.get_or_insert(why);
+                }
+                _ => {
+                    tracing::warn!(write = %write, error = %error.chain(), "again later");
+                    came_to.unfinished = true;
+                    break;
+                }
+            }
+        }
+        came_to
     }
 
     async fn write(&self, write: &Write) -> Result<(), Error> {
@@ -74,12 +112,30 @@ impl Executor<'_> {
                 on,
                 to,
                 revision,
+                role,
                 ..
             } => {
-                let body = bodies::scale(*to, *revision);
+                let body = bodies::scale(*to, *revision, role.as_ref());
                 self.patch(Kind::ReplicaSet, name, on, body).await
             }
             Write::DeleteReplicaSet { name, on } => self.delete(Kind::ReplicaSet, name, on).await,
+            Write::RelabelReplicaSet {
+                name,
+                on,
+                generation,
+                change,
+            } => {
+                let body = bodies::relabel_replica_set(*generation, change);
+                self.patch(Kind::ReplicaSet, name, on, body).await
+            }
+            Write::RelabelPod { name, uid, change } => {
+                let body = bodies::relabel_pod(uid, change);
+                self.merge(Kind::Pod, name, &body).await
+            }
+            Write::NotePodsRelabelled { name, on, given } => {
+                let body = bodies::pods_relabelled(given.as_deref());
+                self.patch(Kind::ReplicaSet, name, on, body).await
+            }
             Write::SwitchService {
                 name, on, to, at, ..
             } => {
@@ -87,9 +143,17 @@ impl Executor<'_> {
                 let body = service::switch_patch(version, self.name(), to.as_deref(), *at);
                 self.merge(Kind::Service, name, &body).await
             }
-            Write::SetWeight { route, to, at, .. } => {
-                let change = router::change(self.spec()?, owner, found, route, *to, *at);
-                self.change_route(route, change.map_err(refused)?).await
+            Write::SetWeight {
+                route,
+                to,
+                headers,
+                at,
+                ..
+            } => {
+                let said = (*to, headers.as_slice());
+                let change = router::change(self.spec()?, owner, found, route, said, *at);
+                let change = change.map_err(refused)?;
+                self.change_route(route, change, !headers.is_empty()).await
             }
             Write::CreateRoute { route, weight, at } => {
                 let body = router::body(self.spec()?, owner, found, route, *weight, *at);
@@ -172,11 +236,22 @@ impl Executor<'_> {
 
     /// A merge patch that carries the resourceVersion itself.
     async fn merge(&self, kind: Kind, name: &str, body: &Value) -> Result<(), Error> {
+        let params = PatchParams::apply(FIELD_MANAGER);
+        self.merge_with(kind, name, body, &params).await
+    }
+
+    async fn merge_with(
+        &self,
+        kind: Kind,
+        name: &str,
+        body: &Value,
+        params: &PatchParams,
+    ) -> Result<(), Error> {
         let api = kind.api(self.calls.client(), Some(self.namespace()));
-        let (params, patch) = (PatchParams::apply(FIELD_MANAGER), Patch::Merge(body));
+        let patch = Patch::Merge(body);
         let answer = self
             .calls
-            .call("patch", kind, name, api.patch(name, &params, &patch))
+            .call("patch", kind, name, api.patch(name, params, &patch))
             .await;
         answer.map(drop).map_err(gone_is_conflict)
     }
@@ -197,15 +272,26 @@ impl Executor<'_> {
         answer.map(drop).map_err(gone_is_conflict)
     }
 
-    async fn change_route(&self, route: &RouteId, change: Change) -> Result<(), Error> {
+    /// With rules of our own, a server that would drop their names has to refuse: rules without a name
+    /// would be taken for the user's.
+    async fn change_route(
+        &self,
+        route: &RouteId,
+        change: Change,
+        has_own_rules: bool,
+    ) -> Result<(), Error> {
         let target = router::written(route, self.name());
         let (kind, name) = kind_of(&target);
+        let mut params = PatchParams::apply(FIELD_MANAGER);
+        if has_own_rules {
+            params = params.validation_strict();
+        }
         match change {
-            Change::Merge(body) => self.merge(kind, name, &body).await,
+            Change::Merge(body) => self.merge_with(kind, name, &body, &params).await,
             Change::Json(patch) => {
                 let read = self.snapshot.routes.get(&target);
                 let version = read.and_then(|r| r.pointer("/metadata/resourceVersion")?.as_str());
-                self.json_patch(kind, name, version.unwrap_or_default(), patch)
+                self.json_patch(kind, name, version.unwrap_or_default(), patch, &params)
                     .await
             }
         }
@@ -219,12 +305,13 @@ impl Executor<'_> {
         name: &str,
         version: &str,
         patch: JsonPatch,
+        params: &PatchParams,
     ) -> Result<(), Error> {
         let api = kind.api(self.calls.client(), Some(self.namespace()));
-        let (params, patch) = (PatchParams::apply(FIELD_MANAGER), Patch::<()>::Json(patch));
+        let patch = Patch::<()>::Json(patch);
         let answer = self
             .calls
-            .call("patch", kind, name, api.patch(name, &params, &patch))
+            .call("patch", kind, name, api.patch(name, params, &patch))
             .await;
         let Err(error) = answer else { return Ok(()) };
         if code(&error) == Some(422) {

@@ -18,6 +18,7 @@ pub mod context;
 pub mod error;
 pub mod events;
 pub mod execute;
+pub mod facts;
 pub mod lanes;
 pub mod lease;
 pub mod object;

@@ -14,18 +14,16 @@ use serde_json::Value;
 
 use super::caches::RolloutFacts;
 use super::error::Error;
-use super::object::{Kind, LAST_APPLIED, Object};
+use super::facts;
+use super::object::{Kind, Object};
 use super::reader::{Labels, Reader};
 use crate::api::analysis::AnalysisTemplateSpec;
-use crate::api::revert::{RELEASED_ANNOTATION, ROLLOUT_LABEL};
-use crate::api::rollout::{HASH_LABEL, Rollout};
-use crate::core::duration;
+use crate::api::revert::ROLLOUT_LABEL;
 use crate::core::naming;
 use crate::core::observed::{
-    Observed, PodObserved, RUN_MAX_DURATION, ReplicaSetObserved, RevertObserved, RolloutObserved,
-    RunObserved, RunPhase, ServiceObserved, Settings, TemplateKey,
+    Observed, PodObserved, ReplicaSetObserved, ServiceObserved, Settings, TemplateKey,
 };
-use crate::core::spec::{self, Problem, Spec};
+use crate::core::spec::{Problem, Spec};
 use crate::traffic::router::{self, Found, RouterObject};
 use crate::traffic::{Owner, service};
 
@@ -33,6 +31,9 @@ use crate::traffic::{Owner, service};
 pub const FINALIZER: &str = "tidegate.io/traffic";
 /// Number of a version, on its ReplicaSet.
 pub const REVISION: &str = "tidegate.io/revision";
+/// Generation of a ReplicaSet when its template's metadata was last changed: the next generation has
+/// the same size.
+pub const RELABELLED_AT: &str = "tidegate.io/relabelled-at-generation";
 
 /// The facts, and the objects that a write starts from.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ pub async fn observe<R: Reader>(
     let Some(object) = reader.get(Kind::Rollout, namespace, name).await? else {
         return Ok(None);
     };
-    let rollout = rollout(&object)?;
+    let rollout = facts::rollout(&object)?;
     let mut observed = Observed {
         rollout,
         replica_sets: Vec::new(),
@@ -116,7 +117,7 @@ pub async fn observe<R: Reader>(
     observed.replica_sets = replica_sets
         .iter()
         .filter(ours)
-        .map(|o| replica_set(o))
+        .map(|o| facts::replica_set(o))
         .collect();
     observed.foreign_replica_sets = replica_sets
         .iter()
@@ -124,8 +125,8 @@ pub async fn observe<R: Reader>(
         .map(|o| o.name().to_owned())
         .collect();
     own_name(reader, &mut observed, &spec).await?;
-    observed.runs = runs.iter().filter(ours).map(|o| run(o)).collect();
-    observed.reverts = reverts.iter().map(|o| revert(o)).collect();
+    observed.runs = runs.iter().filter(ours).map(|o| facts::run(o)).collect();
+    observed.reverts = reverts.iter().map(|o| facts::revert(o)).collect();
     let siblings = reader.siblings(namespace, name);
     observed.services = services;
     for service in observed.services.values_mut().flatten() {
@@ -133,7 +134,11 @@ pub async fn observe<R: Reader>(
     }
     observed.templates = templates;
     observed.conflicts = conflicts(&object, &spec, &siblings);
-    if observed.rollout.status.restart_at.is_some() {
+    let lagging = observed
+        .replica_sets
+        .iter()
+        .any(ReplicaSetObserved::pods_lag);
+    if observed.rollout.status.restart_at.is_some() || lagging {
         observed.pods = pods(reader, namespace, &spec, &observed.replica_sets).await?;
     }
     let owner = Owner {
@@ -147,31 +152,6 @@ pub async fn observe<R: Reader>(
         rollout: object,
         routes,
     }))
-}
-
-fn rollout(object: &Object) -> Result<RolloutObserved, Error> {
-    let value = object.value();
-    let typed = Rollout::deserialize(value.as_ref()).map_err(|error| Error::Unreadable {
-        what: format!("Rollout {}", object.name()),
-        reason: error.to_string(),
-    })?;
-    let metadata = typed.metadata;
-    let mut annotations = metadata.annotations.unwrap_or_default();
-    annotations.remove(LAST_APPLIED);
-    Ok(RolloutObserved {
-        namespace: object.namespace().to_owned(),
-        name: object.name().to_owned(),
-        uid: object.uid().to_owned(),
-        resource_version: object.resource_version().to_owned(),
-        generation: metadata.generation.unwrap_or_default(),
-        deleted_at: metadata.deletion_timestamp.map(|t| t.0),
-        has_finalizer: metadata
-            .finalizers
-            .is_some_and(|f| f.iter().any(|f| f == FINALIZER)),
-        annotations,
-        spec: spec::parse(&typed.spec),
-        status: typed.status.unwrap_or_default(),
-    })
 }
 
 /// The ReplicaSet of the version that the spec asks for is looked up by name as well: one of that
@@ -194,7 +174,7 @@ async fn own_name<R: Reader>(
         .await?
     {
         Some(found) if found.controller_uid() == Some(&rollout.uid) => {
-            observed.replica_sets.push(replica_set(&found));
+            observed.replica_sets.push(facts::replica_set(&found));
             observed.replica_sets.sort_by(|a, b| a.name.cmp(&b.name));
         }
         Some(_) => {
@@ -203,86 +183,6 @@ async fn own_name<R: Reader>(
         None => {}
     }
     Ok(())
-}
-
-fn replica_set(object: &Object) -> ReplicaSetObserved {
-    let mut value = object.value().into_owned();
-    let generation = number(&value, "/metadata/generation");
-    let failure = value
-        .pointer("/status/conditions")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .find(|c| text(c, "/type") == "ReplicaFailure" && text(c, "/status") == "True")
-        .map(|c| text(c, "/message").to_owned());
-    ReplicaSetObserved {
-        name: object.name().to_owned(),
-        uid: object.uid().to_owned(),
-        resource_version: object.resource_version().to_owned(),
-        hash: object.label(HASH_LABEL).unwrap_or_default().to_owned(),
-        revision: object
-            .annotation(REVISION)
-            .and_then(|r| r.parse().ok())
-            .unwrap_or_default(),
-        // A ReplicaSet without a number has one pod, as the API has it.
-        desired: value
-            .pointer("/spec/replicas")
-            .map_or(1, |_| count(&value, "/spec/replicas")),
-        current: count(&value, "/status/replicas"),
-        ready: count(&value, "/status/readyReplicas"),
-        available: count(&value, "/status/availableReplicas"),
-        up_to_date: number(&value, "/status/observedGeneration") >= generation && generation > 0,
-        created: created(&value),
-        failure,
-        template: value
-            .pointer_mut("/spec/template")
-            .map(Value::take)
-            .unwrap_or_default(),
-    }
-}
-
-fn run(object: &Object) -> RunObserved {
-    let value = object.value();
-    let status = |key: &str| value.pointer("/status").and_then(|s| s.get(key));
-    RunObserved {
-        name: object.name().to_owned(),
-        uid: object.uid().to_owned(),
-        resource_version: object.resource_version().to_owned(),
-        hash: text(&value, "/spec/canaryHash").to_owned(),
-        phase: parsed(status("phase")).unwrap_or(RunPhase::Pending),
-        verdict: parsed(status("verdict")),
-        message: text(&value, "/status/message").to_owned(),
-        terminate: value
-            .pointer("/spec/terminate")
-            .and_then(Value::as_bool)
-            .unwrap_or_default(),
-        max_duration: duration::parse(text(&value, "/spec/promote/maxDuration"))
-            .unwrap_or(RUN_MAX_DURATION),
-        created: created(&value),
-    }
-}
-
-fn revert(object: &Object) -> RevertObserved {
-    let value = object.value();
-    let words = |at: &str| Some(text(&value, at).to_owned()).filter(|t| !t.is_empty());
-    let phase = words("/status/phase");
-    let planned_only = text(&value, "/spec/mode") == "DryRun";
-    RevertObserved {
-        name: object.name().to_owned(),
-        uid: object.uid().to_owned(),
-        resource_version: object.resource_version().to_owned(),
-        hash: text(&value, "/spec/bad/hash").to_owned(),
-        released: object.annotation(RELEASED_ANNOTATION).is_some(),
-        finished: match phase.as_deref() {
-            None | Some("Pending" | "Pushed" | "Landed") => false,
-            Some("Planned") => planned_only,
-            Some(_) => true,
-        },
-        phase,
-        message: words("/status/message"),
-        commit: words("/status/commit"),
-        created: created(&value),
-    }
 }
 
 async fn services<R: Reader>(
@@ -339,22 +239,10 @@ async fn templates<R: Reader>(
         let found = reader.get(kind, namespace, &key.name).await?;
         Ok::<_, Error>((
             key.clone(),
-            found.and_then(|object| template(kind, &object)),
+            found.and_then(|object| facts::template(kind, &object)),
         ))
     });
     Ok(try_join_all(read).await?.into_iter().collect())
-}
-
-/// A template that does not fit its schema counts as missing: it must not hold up an abort.
-fn template(kind: Kind, object: &Object) -> Option<AnalysisTemplateSpec> {
-    let value = object.value();
-    match AnalysisTemplateSpec::deserialize(value.get("spec")?) {
-        Ok(spec) => Some(spec),
-        Err(error) => {
-            tracing::warn!(%kind, name = object.name(), %error, "the template cannot be read");
-            None
-        }
-    }
 }
 
 async fn pods<R: Reader>(
@@ -368,24 +256,7 @@ async fn pods<R: Reader>(
     let ours = found
         .iter()
         .filter(|o| o.controller_uid().is_some_and(|uid| owners.contains(uid)));
-    Ok(ours
-        .map(|object| {
-            let value = object.value();
-            PodObserved {
-                name: object.name().to_owned(),
-                uid: object.uid().to_owned(),
-                created: created(&value),
-                terminating: value.pointer("/metadata/deletionTimestamp").is_some(),
-                ready: is_ready(&value),
-            }
-        })
-        .collect())
-}
-
-fn is_ready(pod: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    let mut all = conditions.into_iter().flatten();
-    all.any(|c| text(c, "/type") == "Ready" && text(c, "/status") == "True")
+    Ok(ours.map(|object| facts::pod(object)).collect())
 }
 
 /// A Service may still name a Rollout that is gone; that one owns nothing any more.
@@ -409,7 +280,7 @@ fn conflicts(
 ) -> Vec<Problem> {
     let value = object.value();
     let established = value.pointer("/status/stable/hash").is_some();
-    let age = (!established, created(&value), object.name());
+    let age = (!established, facts::created(&value), object.name());
     let pod_labels: Labels = value
         .pointer("/spec/template/metadata/labels")
         .and_then(|l| Labels::deserialize(l).ok())
@@ -449,36 +320,6 @@ fn conflicts(
         }
     }
     problems
-}
-
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
-
-fn number(value: &Value, pointer: &str) -> i64 {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_i64)
-        .unwrap_or_default()
-}
-
-fn count(value: &Value, pointer: &str) -> i32 {
-    i32::try_from(number(value, pointer))
-        .unwrap_or(i32::MAX)
-        .max(0)
-}
-
-fn created(value: &Value) -> Timestamp {
-    text(value, "/metadata/creationTimestamp")
-        .parse()
-        .unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-fn parsed<T: for<'de> Deserialize<'de>>(value: Option<&Value>) -> Option<T> {
-    T::deserialize(value?).ok()
 }
 
 #[cfg(test)]

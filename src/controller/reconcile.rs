@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::caches::Key;
 use super::context::{Context, Failure};
 use super::error::Error;
-use super::execute::Executor;
+use super::execute::{Afterwards, Executor};
 use super::lanes::Lane;
 use super::observe::{Snapshot, observe};
 use super::reader::{CachedReader, LiveReader};
@@ -33,7 +33,7 @@ const RESYNC: Duration = Duration::from_secs(300);
 const AFTER_WRITE: Duration = Duration::from_millis(100);
 /// While somebody else works on the Rollout.
 const WHILE_CLAIMED: Duration = Duration::from_millis(50);
-/// While a disruption budget forbids an eviction.
+/// While a disruption budget forbids an eviction, and before what nothing waits for is tried again.
 const WHILE_HELD: Duration = Duration::from_secs(10);
 /// Shortest wait for a moment that the plan names, against a clock that stands still.
 const WAKE_MIN: Duration = Duration::from_millis(10);
@@ -159,7 +159,30 @@ async fn act(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
     for event in &plan.events {
         ctx.events.send(snapshot.owner(), event, now);
     }
-    Ok(Next::After(AFTER_WRITE))
+    let afterwards = executor.execute_afterwards(&plan).await;
+    if let Some(event) = pods_left(&afterwards) {
+        ctx.events.send(snapshot.owner(), &event, now);
+    }
+    Ok(Next::After(if afterwards.unfinished {
+        WHILE_HELD
+    } else {
+        AFTER_WRITE
+    }))
+}
+
+/// Says that pods keep the labels and annotations of another role.
+fn pods_left(afterwards: &Afterwards) -> Option<PlannedEvent> {
+    let why = afterwards.why.as_ref()?;
+    let mut note = format!(
+        "{} pods keep the labels and annotations of their earlier role until they are replaced: {why}",
+        afterwards.refused
+    );
+    note.truncate(note.floor_char_boundary(NOTE_MAX));
+    Some(PlannedEvent {
+        warning: true,
+        reason: "PodsNotRelabelled",
+        note,
+    })
 }
 
 /// Decides; a panic is kept to this Rollout.

@@ -45,8 +45,10 @@ pub(super) fn collect(draft: &mut Draft<'_>) {
         }
     }
     for route in &o.routes {
-        if let RouteState::Unusable(problem) = &route.state {
-            problems.push(problem.clone());
+        match &route.state {
+            RouteState::Unusable(problem) => problems.push(problem.clone()),
+            RouteState::Live(live) => problems.extend(live.no_headers.clone()),
+            RouteState::ToCreate => {}
         }
     }
     draft.problems.extend(problems);

@@ -19,7 +19,9 @@ use super::plan::{Plan, Write};
 use super::reject;
 use super::restart;
 use super::retention;
+use super::roles;
 use super::scale;
+use super::shift;
 use super::spec::Spec;
 use super::status::{self, Standing};
 use super::steps::{self, Walk};
@@ -64,13 +66,14 @@ fn with_spec(o: &Observed, spec: &Spec, now: Timestamp) -> Plan {
     status::traffic(&mut draft, &live, &targets, &desired);
 
     if let Some(targets) = &targets {
-        traffic::shift(&mut draft, &live, targets);
+        shift::traffic(&mut draft, &live, targets);
         scale::scale(&mut draft, &live, targets, &desired);
     }
     reject::record(&mut draft);
     judge::end_obsolete(&mut draft);
     restart::proceed(&mut draft);
     retention::trim(&mut draft, &desired);
+    roles::proceed(&mut draft, &live);
     status::conclude(
         &mut draft,
         situation,
@@ -134,7 +137,7 @@ fn first_deployment(
         });
     let routed = draft.spec.replicas == 0
         || draft.spec.routes(&draft.o.rollout.name).is_empty()
-        || (live.weight == 0 && live.exact && live.is_confirmed());
+        || (live.says(0, &[]) && live.is_confirmed());
     if whole && pointed && routed {
         lifecycle::promote(draft);
         return (Situation::Settled, Standing::Plain);
@@ -213,8 +216,17 @@ fn targets(
         {
             None
         }
-        Situation::Initial | Situation::Settled | Situation::Rejected => {
-            Some(Targets::only(draft, &stable))
+        Situation::Initial | Situation::Rejected => Some(Targets::only(draft, &stable)),
+        Situation::Settled => {
+            let over = draft
+                .status
+                .history
+                .first()
+                .map_or(draft.now, |last| last.at);
+            Some(Targets {
+                since: over,
+                ..Targets::only(draft, &stable)
+            })
         }
         Situation::Aborted => {
             let since = draft.status.abort.as_ref().map_or(draft.now, |a| a.at);

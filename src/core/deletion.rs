@@ -7,6 +7,7 @@ use super::counts;
 use super::draft::{Draft, of_service};
 use super::plan::Write;
 use super::scale;
+use super::shift;
 use super::spec::Means;
 use super::targets::Targets;
 use super::traffic;
@@ -27,8 +28,10 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
         Some(canary) => Targets::back(draft, &stable, canary, since),
         None => Targets::only(draft, &stable),
     };
-    let waiting = if live.weight > 0 {
-        traffic::shift(draft, &live, &targets);
+    let waiting = if live.reaches_canary() {
+        shift::traffic(draft, &live, &targets);
+        // Stable may have given pods up.
+        scale::scale(draft, &live, &targets, desired);
         Some(
             live.unconfirmed
                 .clone()

@@ -19,6 +19,7 @@ pub(super) struct Draft<'a> {
     /// The status as it will be.
     pub status: RolloutStatus,
     pub writes: Vec<Write>,
+    pub afterwards: Vec<Write>,
     pub events: Vec<PlannedEvent>,
     /// What is wrong outside the spec: nothing new is begun and no weight rises while there is any.
     pub problems: Vec<Problem>,
@@ -33,6 +34,7 @@ impl<'a> Draft<'a> {
             now,
             status: o.rollout.status.clone(),
             writes: Vec::new(),
+            afterwards: Vec::new(),
             events: Vec::new(),
             problems: Vec::new(),
             wake_at: None,
@@ -126,6 +128,7 @@ impl<'a> Draft<'a> {
         Plan {
             writes: self.writes,
             status,
+            afterwards: self.afterwards,
             events: self.events,
             wake_at: self.wake_at,
         }

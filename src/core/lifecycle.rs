@@ -74,7 +74,41 @@ pub(super) fn update(draft: &mut Draft<'_>, desired: &str) -> Situation {
         return Situation::Rejected;
     }
     begin(draft, desired, 1);
+    if is_known_good(draft, desired) {
+        go_back(draft);
+    }
     Situation::InProgress
+}
+
+/// Whether a version was stable so lately that the rollback window still has it.
+fn is_known_good(draft: &Draft<'_>, hash: &str) -> bool {
+    let Some(window) = draft.spec.rollback_window else {
+        return false;
+    };
+    let window = usize::try_from(window).unwrap_or(0);
+    let good =
+        |entry: &&HistoryEntry| matches!(entry.outcome, Outcome::Initial | Outcome::Promoted);
+    // The newest of them is stable itself.
+    let mut before = draft
+        .status
+        .history
+        .iter()
+        .filter(good)
+        .skip(1)
+        .take(window);
+    before.any(|entry| entry.hash == hash)
+}
+
+/// What is known to be good needs no steps; its pods are waited for all the same.
+fn go_back(draft: &mut Draft<'_>) {
+    if let Some(canary) = &mut draft.status.canary {
+        canary.full = true;
+    }
+    draft.event(
+        false,
+        "RollbackWindow",
+        "the version was stable lately: it goes out without steps and analyses",
+    );
 }
 
 /// A canary that may have all the traffic and that the stable Service names is the stable version:

@@ -2,6 +2,7 @@
 //! imports and fails otherwise. Open [`decide`] and read from top to bottom what Tidegate does with
 //! a Rollout.
 
+mod affinity;
 mod checks;
 pub mod commands;
 mod counts;
@@ -18,8 +19,10 @@ pub mod plan;
 mod reject;
 mod restart;
 mod retention;
+pub mod roles;
 mod run_spec;
 mod scale;
+mod shift;
 pub mod spec;
 mod status;
 mod steps;

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::spec::{Problem, Spec};
+use super::roles;
+use super::spec::{HeaderRoute, Problem, Spec};
 use crate::api::analysis::AnalysisTemplateSpec;
 use crate::api::rollout_status::RolloutStatus;
 
@@ -34,7 +35,8 @@ pub struct Observed {
     /// What stands in the way because of other objects: another Rollout with an overlapping
     /// selector, a Service or route that belongs to another Rollout.
     pub conflicts: Vec<Problem>,
-    /// This Rollout's pods; read only while a restart is pending.
+    /// This Rollout's pods; read only while a restart is pending or pods have another role than
+    /// their version.
     pub pods: Vec<PodObserved>,
     /// What the administrator set.
     pub settings: Settings,
@@ -102,13 +104,19 @@ pub struct ReplicaSetObserved {
     pub ready: i32,
     /// `status.availableReplicas`.
     pub available: i32,
-    /// Whether the status speaks of the present generation.
+    /// Whether the status speaks of the present size.
     pub up_to_date: bool,
+    /// Its generation.
+    pub generation: i64,
+    /// Whether the status speaks of the present template: pods from now on are made from it.
+    pub template_seen: bool,
+    /// Short for what its pods were given for their version's role; `None`: nothing.
+    pub pods_given: Option<String>,
     /// When it was created.
     pub created: Timestamp,
     /// Message of a `ReplicaFailure` condition (quota, admission).
     pub failure: Option<String>,
-    /// The pod template with which it was created, for the record of what changed.
+    /// The pod template, for the record of what changed and for its version's role.
     pub template: Value,
 }
 
@@ -122,6 +130,12 @@ impl ReplicaSetObserved {
         } else {
             0
         }
+    }
+
+    /// Whether it has pods that may have another role than its template.
+    #[must_use]
+    pub fn pods_lag(&self) -> bool {
+        self.current > 0 && self.template_seen && self.pods_given != roles::mark(&self.template)
     }
 
     /// Pods that may be sent requests: every ready one, whether it has been so for long enough or not,
@@ -205,6 +219,11 @@ pub struct LiveRoute {
     pub weight: i32,
     /// Whether every rule says exactly `weight` and `100 - weight`.
     pub exact: bool,
+    /// The spec's header routes whose rules it has; `None`: rules of Tidegate's stand there that are
+    /// not as they should be.
+    pub headers: Option<Vec<HeaderRoute>>,
+    /// What keeps it from having the spec's header routes.
+    pub no_headers: Option<Problem>,
     /// Why its router does not have it, as far as the router says. `None`: the router says that it
     /// has it, or has no way to say.
     pub pending: Option<String>,
@@ -291,6 +310,10 @@ pub struct PodObserved {
     pub created: Timestamp,
     /// Whether its deletion has begun.
     pub terminating: bool,
+    /// Uid of its ReplicaSet.
+    pub owner: String,
+    /// What it was given for its version's role (annotation [`roles::GIVEN`]).
+    pub given: Option<String>,
     /// Whether it is ready.
     pub ready: bool,
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::observed::RouteId;
+use super::spec::HeaderRoute;
 use crate::api::analysis::AnalysisRunSpec;
 use crate::api::revert::RevertSpec;
 use crate::api::rollout_status::RolloutStatus;
@@ -19,6 +20,8 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// The whole new status, if it differs from the observed one; written after `writes`.
     pub status: Option<RolloutStatus>,
+    /// Written after the status. Nothing waits for these, and one that fails stops nothing.
+    pub afterwards: Vec<Write>,
     /// To be published after the status; losing one loses nothing.
     pub events: Vec<PlannedEvent>,
     /// When time alone changes something. `None`: only an event can.
@@ -44,7 +47,7 @@ impl Plan {
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.writes.is_empty() && self.status.is_none()
+        self.writes.is_empty() && self.status.is_none() && self.afterwards.is_empty()
     }
 }
 
@@ -55,6 +58,15 @@ pub struct Precondition {
     pub uid: String,
     /// The resourceVersion.
     pub resource_version: String,
+}
+
+/// Other labels and annotations for pods, because their version has another role.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoleChange {
+    /// A JSON merge patch of a pod's metadata, or of that in a ReplicaSet's template.
+    pub metadata: Value,
+    /// Short for what is given then; `None`: nothing.
+    pub given: Option<String>,
 }
 
 /// One write to one object.
@@ -101,6 +113,37 @@ pub enum Write {
         to: i32,
         /// A new revision number, when the version goes out anew.
         revision: Option<i64>,
+        /// Its template's role, when the version's first pods of now have another one.
+        role: Option<RoleChange>,
+    },
+    /// Another role for the pods to come of a ReplicaSet. It restarts none.
+    RelabelReplicaSet {
+        /// Its name.
+        name: String,
+        /// As read.
+        on: Precondition,
+        /// Its generation as read: the write makes the next one, of the same size.
+        generation: i64,
+        /// What changes.
+        change: RoleChange,
+    },
+    /// Another role for a pod that runs.
+    RelabelPod {
+        /// Its name.
+        name: String,
+        /// Its uid, the precondition: its status is the kubelet's and changes all the time.
+        uid: String,
+        /// What changes.
+        change: RoleChange,
+    },
+    /// Note that all pods of a ReplicaSet have their role.
+    NotePodsRelabelled {
+        /// Its name.
+        name: String,
+        /// As read.
+        on: Precondition,
+        /// Short for what they were given; `None`: nothing.
+        given: Option<String>,
     },
     /// A ReplicaSet of the history that is not kept any longer.
     DeleteReplicaSet {
@@ -132,6 +175,8 @@ pub enum Write {
         from: i32,
         /// To.
         to: i32,
+        /// The header routes that it has then.
+        headers: Vec<HeaderRoute>,
         /// When.
         at: Timestamp,
     },
@@ -232,6 +277,11 @@ impl std::fmt::Display for Write {
                 write!(f, "scale ReplicaSet {name} {from} -> {to}")
             }
             Self::DeleteReplicaSet { name, .. } => write!(f, "delete ReplicaSet {name}"),
+            Self::RelabelReplicaSet { name, .. } => write!(f, "relabel ReplicaSet {name}"),
+            Self::RelabelPod { name, .. } => write!(f, "relabel Pod {name}"),
+            Self::NotePodsRelabelled { name, .. } => {
+                write!(f, "note the relabelled pods of ReplicaSet {name}")
+            }
             Self::SwitchService { name, from, to, .. } => write!(
                 f,
                 "switch Service {name} {} -> {}",
@@ -239,8 +289,19 @@ impl std::fmt::Display for Write {
                 to.as_deref().unwrap_or("(all)")
             ),
             Self::SetWeight {
-                route, from, to, ..
-            } => write!(f, "weight {route} {from} -> {to}"),
+                route,
+                from,
+                to,
+                headers,
+                ..
+            } => {
+                write!(f, "weight {route} {from} -> {to}")?;
+                let names: Vec<&str> = headers.iter().map(|h| h.name.as_str()).collect();
+                match names.as_slice() {
+                    [] => Ok(()),
+                    _ => write!(f, ", by header {}", names.join(", ")),
+                }
+            }
             Self::CreateRoute { route, weight, .. } => {
                 write!(f, "create {route} with weight {weight}")
             }

@@ -2,6 +2,7 @@
 //! API, so that disruption budgets hold.
 
 use super::draft::Draft;
+use super::observed::PodObserved;
 use super::plan::Write;
 
 /// Adds the next eviction, or ends the restart when no old pod is left.
@@ -24,15 +25,25 @@ pub(super) fn proceed(draft: &mut Draft<'_>) {
         );
         return;
     }
+    // A version that was given up may never be whole again: it holds nobody up, and its pods go last.
+    let given_up = draft.status.abort.as_ref().map(|abort| abort.hash.as_str());
+    let (kept, others): (Vec<_>, Vec<_>) = o
+        .replica_sets
+        .iter()
+        .partition(|rs| given_up == Some(rs.hash.as_str()));
     // A ReplicaSet's status may not know yet of the pod that was evicted last; the pod itself does.
-    let serving = o.pods.iter().filter(|pod| pod.ready && !pod.terminating);
-    let desired: i32 = o.replica_sets.iter().map(|rs| rs.desired).sum();
+    let of_kept = |pod: &PodObserved| kept.iter().any(|rs| rs.uid == pod.owner);
+    let serving = o
+        .pods
+        .iter()
+        .filter(|pod| pod.ready && !pod.terminating && !of_kept(pod));
+    let desired: i32 = others.iter().map(|rs| rs.desired).sum();
     let whole = i32::try_from(serving.count()).unwrap_or(i32::MAX) >= desired
-        && o.replica_sets
+        && others
             .iter()
             .all(|rs| rs.available >= rs.desired && rs.up_to_date);
     old.retain(|p| !p.terminating);
-    old.sort_by_key(|p| (p.created, p.name.clone()));
+    old.sort_by_key(|p| (of_kept(p), p.created, p.name.clone()));
     if let Some(pod) = old.first().filter(|_| whole) {
         draft.write(Write::EvictPod {
             name: pod.name.clone(),

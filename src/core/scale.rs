@@ -2,14 +2,18 @@
 //! reach is scaled below what that traffic needs, and what it has left goes after its delay.
 
 use jiff::SignedDuration;
+use serde_json::Value;
 
+use super::affinity;
 use super::draft::{Draft, of_replica_set};
 use super::naming;
 use super::observed::ReplicaSetObserved;
 use super::plan::Write;
+use super::roles;
+use super::shift::is_recorded;
 use super::spec::Means;
 use super::targets::Targets;
-use super::traffic::{LiveTraffic, is_recorded, pods_for};
+use super::traffic::{LiveTraffic, pods_for};
 
 /// Adds the writes that bring the pods towards the targets.
 pub(super) fn scale(
@@ -63,20 +67,21 @@ fn goal_and_delay(
     rs: &ReplicaSetObserved,
 ) -> (i32, SignedDuration) {
     let settle = draft.o.settings.settle;
+    let capacity = &draft.spec.capacity;
     if rs.hash == targets.stable {
         (targets.stable_replicas, settle)
     } else if targets.canary.as_deref() == Some(rs.hash.as_str()) {
-        let delay = if targets.aborted {
-            draft.spec.abort_scale_down_delay.max(settle)
-        } else {
-            settle
-        };
-        (targets.canary_replicas, delay)
+        match (targets.aborted, capacity.abort_scale_down_delay) {
+            (false, _) => (targets.canary_replicas, settle),
+            (true, Some(delay)) => (targets.canary_replicas, delay.max(settle)),
+            // It stays as it is.
+            (true, None) => (rs.desired, settle),
+        }
     } else if targets.canary.is_some() {
         // A version between: it never became stable, and nobody goes back to it.
         (0, settle)
     } else {
-        (0, draft.spec.scale_down_delay.max(settle))
+        (0, capacity.scale_down_delay.max(settle))
     }
 }
 
@@ -211,9 +216,20 @@ fn up(draft: &mut Draft<'_>, hash: &str, replicas: i32, desired_hash: &str) {
         revision,
         replicas,
         min_ready_seconds: min_ready_seconds(draft),
-        template: draft.spec.template.clone(),
+        template: roles::at_birth(draft, hash, template(draft, hash)),
     };
     draft.write(write);
+}
+
+/// The spec's template, with what keeps a new version's pods off the stable one's nodes.
+fn template(draft: &Draft<'_>, hash: &str) -> Value {
+    let template = &draft.spec.template;
+    match (draft.spec.capacity.anti_affinity, &draft.status.stable) {
+        (Some(rule), Some(stable)) if stable.hash != hash => {
+            affinity::apart_from(template, rule, &stable.hash)
+        }
+        _ => template.clone(),
+    }
 }
 
 /// How long a pod must have been ready before traffic is moved on its account. A pod that crashes again
@@ -240,5 +256,6 @@ fn set(draft: &mut Draft<'_>, rs: &ReplicaSetObserved, to: i32) {
         from: rs.desired,
         to,
         revision,
+        role: roles::before_first_pods(draft, rs),
     });
 }

@@ -15,7 +15,7 @@ pub use parse::parse;
 use super::naming;
 use super::observed::{RouteId, TemplateKey};
 use crate::api::rollout::{
-    DeadlineAction, GitRevertMode, ManagedRoute, RevertCause, RuleRef, TimeoutAction,
+    DeadlineAction, GitRevertMode, ManagedRoute, PodMetadata, RevertCause, RuleRef, TimeoutAction,
 };
 
 /// Something that is wrong, in words that let a person mend it.
@@ -77,14 +77,49 @@ pub struct Spec {
     pub means: Means,
     /// Analysis in the background.
     pub background: Option<(i32, AnalysisRequest)>,
-    /// How long the old version stays after the traffic has left it.
-    pub scale_down_delay: SignedDuration,
-    /// How long an aborted version stays after the traffic has left it.
-    pub abort_scale_down_delay: SignedDuration,
+    /// How many pods the versions have, and for how long.
+    pub capacity: Capacity,
+    /// What pods carry because of their version's role.
+    pub roles: Roles,
+    /// A version that was stable at most so many promotions ago goes out again without steps.
+    pub rollback_window: Option<i32>,
     /// How far the Git writer goes.
     pub revert_mode: GitRevertMode,
     /// For which aborts.
     pub revert_on: Vec<RevertCause>,
+}
+
+/// How many pods the versions have beside each other, and for how long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Capacity {
+    /// The stable version's pods go as its traffic goes, instead of at the end.
+    pub stable_follows_traffic: bool,
+    /// No version that has traffic by weight has fewer pods, unless `replicas` is less.
+    pub min_pods: i32,
+    /// How long the old version stays after the traffic has left it.
+    pub scale_down_delay: SignedDuration,
+    /// How long an aborted version stays after the traffic has left it; `None`: until the next one.
+    pub abort_scale_down_delay: Option<SignedDuration>,
+    /// Whether a new version's pods keep off the stable version's nodes.
+    pub anti_affinity: Option<AntiAffinity>,
+}
+
+/// What pods carry because of their version's role.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Roles {
+    /// Those of the stable version.
+    pub stable: PodMetadata,
+    /// Those of the version that goes out.
+    pub canary: PodMetadata,
+}
+
+/// How much a new version's pods keep off the stable version's nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AntiAffinity {
+    /// They do not run there.
+    Required,
+    /// They would rather not, by so much (1 to 100).
+    Preferred(i32),
 }
 
 /// How traffic is moved from version to version.
@@ -137,6 +172,35 @@ pub enum Step {
     Analysis(AnalysisRequest),
     /// This many canary pods from here on.
     SetCanaryScale(CanaryScale),
+    /// This header route from here on; without headers: no longer.
+    SetHeaderRoute(HeaderRoute),
+}
+
+/// Requests with all of these headers go to the canary, apart from the weight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderRoute {
+    /// Its name.
+    pub name: String,
+    /// What a request must have.
+    pub headers: Vec<HeaderMatch>,
+}
+
+/// A header of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderMatch {
+    /// Its name, in any case.
+    pub name: String,
+    /// Its value.
+    pub value: HeaderValue,
+}
+
+/// A header's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderValue {
+    /// The whole of it.
+    Exact(String),
+    /// A regular expression, in the dialect of the gateway.
+    Regex(String),
 }
 
 /// A wait.
@@ -247,6 +311,28 @@ impl Spec {
                 _ => None,
             })
             .chain(self.background.as_ref().map(|(_, request)| request))
+    }
+
+    /// The header routes that the steps up to and including `step` have set and not removed; past the
+    /// last step: none.
+    #[must_use]
+    pub fn header_routes_at(&self, step: usize) -> Vec<HeaderRoute> {
+        let mut standing: Vec<HeaderRoute> = Vec::new();
+        if step >= self.steps.len() {
+            return standing;
+        }
+        for step in self.steps.iter().take(step + 1) {
+            let Step::SetHeaderRoute(route) = step else {
+                continue;
+            };
+            let place = standing.iter_mut().find(|s| s.name == route.name);
+            match place {
+                Some(place) => *place = route.clone(),
+                None => standing.push(route.clone()),
+            }
+            standing.retain(|s| !s.headers.is_empty());
+        }
+        standing
     }
 
     /// Hash of the first `n` steps: whether what was done still stands in the spec.

@@ -9,7 +9,7 @@ use super::lifecycle::{Situation, rejection};
 use super::lossless;
 use super::observed::Observed;
 use super::plan::{Plan, Write};
-use super::spec::{Means, Problem};
+use super::spec::{HeaderRoute, Means, Problem};
 use super::steps::Wait;
 use super::targets::Targets;
 use super::traffic::LiveTraffic;
@@ -86,15 +86,20 @@ pub(super) fn traffic(
     let Some(targets) = targets else { return };
     let now = draft.now;
     let mut traffic = draft.status.traffic.clone().unwrap_or_default();
-    if traffic.desired != targets.weight {
+    let headers_end = targets.headers.is_empty() && !traffic.header_routes.is_empty();
+    if traffic.desired != targets.weight || headers_end {
         traffic.desired = targets.weight;
         traffic.reasserted_at = None;
     }
     if live.is_confirmed() && live.exact {
-        if traffic.accepted != live.weight || traffic.confirmed_at.is_none() {
+        let names = |routes: &Vec<HeaderRoute>| routes.iter().map(|h| h.name.clone()).collect();
+        let headers: Vec<String> = live.headers.as_ref().map(names).unwrap_or_default();
+        let same = traffic.accepted == live.weight && traffic.header_routes == headers;
+        if !same || traffic.confirmed_at.is_none() {
             traffic.confirmed_at = Some(now);
         }
         traffic.accepted = live.weight;
+        traffic.header_routes = headers;
     }
     if let Means::Pods { .. } = draft.spec.means {
         // The share moves with every pod; it is written with the counts.
@@ -181,7 +186,7 @@ fn phase(
             let reason =
                 draft.status.abort.as_ref().map(|a| a.message.clone()).unwrap_or_default();
             let before = draft.o.rollout.status.phase == Some(Phase::Aborted);
-            let back = live.weight == 0 && live.exact && (live.is_confirmed() || before);
+            let back = live.says(0, &[]) && (live.is_confirmed() || before);
             match &draft.spec.means {
                 _ if !back => (Phase::Aborting, format!("traffic goes back to stable: {reason}")),
                 Means::Pods { .. } if draft.available(desired) > 0 => {
@@ -198,7 +203,7 @@ fn settled(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> (Phase, S
     let settled_before = draft.o.rollout.status.phase == Some(Phase::Healthy);
     // Without pods there is no traffic, whatever the routes say.
     let none = draft.spec.replicas == 0;
-    if !none && (live.weight > 0 || !(live.is_confirmed() || settled_before)) {
+    if !none && (live.reaches_canary() || !(live.is_confirmed() || settled_before)) {
         return (
             Phase::Progressing,
             "the routes go over to the stable Service".to_owned(),
@@ -207,9 +212,26 @@ fn settled(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> (Phase, S
     let whole = draft.available(stable) >= draft.spec.replicas;
     if !whole {
         let text = failure(draft, stable, "pods of the stable version become available");
+        let deadline = draft.spec.progress_deadline;
+        if let Some(since) = short_since(draft)
+            && draft.elapsed(since, deadline)
+        {
+            let text = format!("no progress within {} s: {text}", deadline.as_secs());
+            return (Phase::Degraded, text);
+        }
         return (Phase::Progressing, text);
     }
     (Phase::Healthy, "stable has all traffic".to_owned())
+}
+
+/// Since when a stable version that is short of pods has had time to bring them up: since it was
+/// not ready, and not in the time of the rollout that made it stable.
+fn short_since(draft: &Draft<'_>) -> Option<Timestamp> {
+    let before = &draft.o.rollout.status;
+    let ready = before.conditions.iter().find(|c| c.type_ == "Ready")?;
+    let since = (ready.status == ConditionStatus::False).then_some(ready.last_transition_time)?;
+    let promoted = draft.status.history.first().map(|last| last.at);
+    Some(since.max(promoted.unwrap_or(since)))
 }
 
 fn in_progress(

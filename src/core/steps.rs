@@ -90,6 +90,11 @@ pub(super) fn walk(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> W
                 let targets = Targets::at_step(draft, stable, &canary.hash, at);
                 reached(draft, live, &targets, &format!("{weight} % of the traffic"))
             }
+            Step::SetHeaderRoute(route) => {
+                let targets = Targets::at_step(draft, stable, &canary.hash, at);
+                let what = format!("header route {}", route.name);
+                reached(draft, live, &targets, &what)
+            }
             Step::SetCanaryScale(_) => {
                 let targets = Targets::at_step(draft, stable, &canary.hash, at);
                 scaled(draft, &targets)
@@ -226,7 +231,7 @@ fn reached(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, what: &
     if draft.spec.replicas == 0 {
         return Outcome::Done;
     }
-    if live.weight != targets.weight || !live.exact {
+    if !live.says(targets.weight, &targets.headers) {
         return Outcome::Waits(Wait::for_cluster(format!("{what}: being written")));
     }
     match &live.unconfirmed {

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::draft::Draft;
-use super::spec::{CanaryScale, Means, Step};
+use super::spec::{CanaryScale, HeaderRoute, Means, Spec, Step};
 use super::traffic::{LiveTraffic, pods_for};
 
 /// Where a Rollout should be now.
@@ -17,6 +17,8 @@ pub(super) struct Targets {
     pub canary: Option<String>,
     /// Percent of the traffic that the canary may have.
     pub weight: i32,
+    /// Which requests the canary may have besides.
+    pub headers: Vec<HeaderRoute>,
     /// Pods of stable.
     pub stable_replicas: i32,
     /// Pods of the canary.
@@ -34,6 +36,7 @@ impl Targets {
             stable: stable.to_owned(),
             canary: None,
             weight: 0,
+            headers: Vec::new(),
             stable_replicas: draft.spec.replicas,
             canary_replicas: 0,
             aborted: false,
@@ -61,13 +64,14 @@ impl Targets {
         let (canary_replicas, stable_replicas) = match draft.spec.means {
             Means::Pods { .. } => split_pods(weight, replicas),
             Means::Routes { .. } | Means::Active { .. } => (
-                canary_pods(&draft.spec.steps, step, weight, replicas),
-                replicas,
+                canary_pods(draft.spec, step, weight),
+                stable_pods(draft.spec, weight),
             ),
         };
         Self {
             canary: Some(canary.to_owned()),
             weight,
+            headers: draft.spec.header_routes_at(step),
             stable_replicas,
             canary_replicas,
             since: draft
@@ -91,6 +95,9 @@ impl Targets {
             }
         } else {
             self.weight = self.weight.min(live.weight);
+            let standing = live.headers.as_deref().unwrap_or_default();
+            self.headers.retain(|header| standing.contains(header));
+            self.stable_replicas = stable_pods(draft.spec, self.weight);
         }
     }
 }
@@ -125,7 +132,8 @@ fn weight_before_all(steps: &[Step], step: usize) -> i32 {
 
 /// Pods of the canary with a router: what `setCanaryScale` says, else what the weight needs. Past the
 /// last step and with all of the traffic: as many as stable had.
-fn canary_pods(steps: &[Step], step: usize, weight: i32, replicas: i32) -> i32 {
+fn canary_pods(spec: &Spec, step: usize, weight: i32) -> i32 {
+    let (steps, replicas) = (&spec.steps, spec.replicas);
     if step >= steps.len() && weight == 100 {
         return replicas;
     }
@@ -140,7 +148,29 @@ fn canary_pods(steps: &[Step], step: usize, weight: i32, replicas: i32) -> i32 {
     match scale {
         Some(CanaryScale::Replicas(n)) => *n,
         Some(CanaryScale::Percent(percent)) => pods_for(*percent, replicas),
-        Some(CanaryScale::MatchTraffic) | None => pods_for(weight, replicas),
+        // Requests that come by their headers need a pod at any weight.
+        Some(CanaryScale::MatchTraffic) | None if !spec.header_routes_at(step).is_empty() => {
+            pods_of_share(spec, weight.max(1))
+        }
+        Some(CanaryScale::MatchTraffic) | None => pods_of_share(spec, weight),
+    }
+}
+
+/// Pods of stable while the canary has `weight`.
+fn stable_pods(spec: &Spec, weight: i32) -> i32 {
+    if spec.capacity.stable_follows_traffic {
+        pods_of_share(spec, 100 - weight)
+    } else {
+        spec.replicas
+    }
+}
+
+/// Pods of a version with this share of the traffic: what it needs, and not fewer than
+/// `minPodsPerReplicaSet`.
+fn pods_of_share(spec: &Spec, share: i32) -> i32 {
+    match pods_for(share, spec.replicas) {
+        0 => 0,
+        needed => needed.max(spec.capacity.min_pods.min(spec.replicas)),
     }
 }
 
@@ -160,6 +190,8 @@ pub(super) fn split_pods(weight: i32, replicas: i32) -> (i32, i32) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -182,32 +214,82 @@ mod tests {
         assert_eq!(split_pods(99, i32::MAX).0, 2_126_008_810);
     }
 
+    /// A canary with a router of 10 pods.
+    fn spec(canary: &Value) -> Spec {
+        let mut rollout = json!({
+            "replicas": 10,
+            "selector": {"matchLabels": {"app": "a"}},
+            "template": {"spec": {"containers": [{"image": "r/a:v1"}]}},
+            "strategy": {"canary": {
+                "stableService": "stable", "canaryService": "canary",
+                "trafficRouting": {"nginx": {"ingresses": [{"name": "web"}]}},
+            }},
+        });
+        for (field, value) in canary.as_object().unwrap() {
+            rollout["strategy"]["canary"][field] = value.clone();
+        }
+        crate::core::spec::parse(&serde_json::from_value(rollout).unwrap()).unwrap()
+    }
+
     #[test]
     fn the_weight_is_the_last_one_set_and_all_past_the_end() {
-        let steps = [
-            Step::SetCanaryScale(CanaryScale::Replicas(3)),
-            Step::SetWeight(5),
-            Step::SetWeight(25),
-        ];
-        let weights: Vec<i32> = (0..4).map(|s| authorised_weight(&steps, s)).collect();
+        let three = spec(
+            &json!({"steps": [{"setCanaryScale": {"replicas": 3}}, {"setWeight": 5}, {"setWeight": 25}]}),
+        );
+        let steps = &three.steps;
+        let weights: Vec<i32> = (0..4).map(|s| authorised_weight(steps, s)).collect();
         assert_eq!(weights, [0, 5, 25, 100]);
         let pods: Vec<i32> = (0..4)
-            .map(|s| canary_pods(&steps, s, authorised_weight(&steps, s), 10))
+            .map(|s| canary_pods(&three, s, authorised_weight(steps, s)))
             .collect();
         assert_eq!(pods, [3, 3, 3, 10]);
         assert_eq!(authorised_weight(&[], 0), 100);
         let before: Vec<i32> = [0, 1, 2, 3, usize::MAX]
-            .map(|s| weight_before_all(&steps, s))
+            .map(|s| weight_before_all(steps, s))
             .into();
         assert_eq!(before, [0, 5, 25, 25, 25]);
         assert_eq!(
             weight_before_all(&[Step::SetWeight(60), Step::SetWeight(100)], 1),
             60
         );
+        let by_weight = spec(&json!({"steps": [{"setWeight": 5}, {"setWeight": 25}]}));
         assert_eq!(
-            canary_pods(&steps[1..], 2, 25, 10),
+            canary_pods(&by_weight, 2, 25),
             3,
             "they wait for the word, too"
         );
+    }
+
+    #[test]
+    fn pods_beside_each_other() {
+        let rows = [
+            (
+                "full",
+                json!({}),
+                [(0, 0, 10), (5, 1, 10), (25, 3, 10), (100, 10, 10)],
+            ),
+            (
+                "stable follows its traffic",
+                json!({"dynamicStableScale": true}),
+                [(0, 0, 10), (5, 1, 10), (25, 3, 8), (100, 10, 0)],
+            ),
+            (
+                "never one alone",
+                json!({"dynamicStableScale": true, "minPodsPerReplicaSet": 2}),
+                [(0, 0, 10), (5, 2, 10), (95, 10, 2), (100, 10, 0)],
+            ),
+            (
+                "not more than there are",
+                json!({"minPodsPerReplicaSet": 50}),
+                [(0, 0, 10), (5, 10, 10), (25, 10, 10), (100, 10, 10)],
+            ),
+        ];
+        for (name, canary, expected) in rows {
+            let spec = spec(&canary);
+            for (weight, of_canary, of_stable) in expected {
+                let found = (canary_pods(&spec, 0, weight), stable_pods(&spec, weight));
+                assert_eq!(found, (of_canary, of_stable), "{name}, {weight} %");
+            }
+        }
     }
 }

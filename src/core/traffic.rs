@@ -1,25 +1,11 @@
-//! Where the traffic is, and the next safe write that brings it where it should be.
-//!
-//! The order is always: pods available, then selector, then weight, then (elsewhere, in `scale`) the
-//! old pods go. A Service is pointed elsewhere only while nothing flows through it, or when what it
-//! points at serves nobody. Weights rise only onto available pods of the version they are meant for
-//! and fall only onto a stable version that can carry them.
+//! Where the traffic is, as far as the API says it: read off the routes, the active Service or the
+//! pods.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::draft::{Draft, of_service};
-use super::observed::{RouteId, RouteObserved, RouteState, ServiceObserved};
-use super::plan::Write;
-use super::spec::Means;
-use super::targets::Targets;
-use crate::api::rollout_status::RolloutStatus;
-
-/// How long an abort waits for a stable version that is short of pods before it sends it everything
-/// all the same: pods that do not come back are no reason to keep users on a version judged bad.
-pub(super) const ABORT_CAPACITY_WAIT: SignedDuration = SignedDuration::from_secs(60);
-/// A weight that somebody else changed is put back at once, and then at most this often, so that
-/// two writers never fight in a loop.
-pub(super) const REASSERT_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+use super::draft::Draft;
+use super::observed::{RouteId, RouteState, ServiceObserved};
+use super::spec::{HeaderRoute, Means};
 
 /// What the data plane does now, as far as the API says it.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +14,10 @@ pub(super) struct LiveTraffic {
     pub weight: i32,
     /// Whether every route says exactly that.
     pub exact: bool,
+    /// The header routes that every route has; `None`: they differ, or are not as they should be.
+    pub headers: Option<Vec<HeaderRoute>>,
+    /// Whether any route sends requests to the canary by their headers.
+    any_headers: bool,
     /// Why the data plane may not have it yet; `None`: it has.
     pub unconfirmed: Option<String>,
     /// Which versions are selected, with their percent. `None`: a selector without a version.
@@ -40,6 +30,16 @@ impl LiveTraffic {
     /// Whether the data plane is known to have it.
     pub fn is_confirmed(&self) -> bool {
         self.unconfirmed.is_none()
+    }
+
+    /// Whether any request is sent to the canary's side.
+    pub fn reaches_canary(&self) -> bool {
+        self.weight > 0 || self.any_headers
+    }
+
+    /// Whether every route says exactly this.
+    pub fn says(&self, weight: i32, headers: &[HeaderRoute]) -> bool {
+        self.weight == weight && self.exact && self.headers.as_deref() == Some(headers)
     }
 
     /// Percent of the traffic that may reach this version.
@@ -77,6 +77,7 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
     let mut exact = true;
     let mut unconfirmed = None;
     let mut weights = Vec::new();
+    let mut headers: Vec<Option<Vec<HeaderRoute>>> = Vec::new();
     let o = draft.o;
     for route in &o.routes {
         match &route.state {
@@ -84,6 +85,7 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
                 weight = weight.max(live.weight);
                 weights.push(live.weight);
                 exact &= live.exact;
+                headers.push(live.headers.clone());
                 if let Some(reason) = &live.pending {
                     unconfirmed = Some(format!("{} is not accepted yet: {reason}", route.id));
                 } else if let Some(at) = live.changed_at
@@ -93,15 +95,29 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
                 }
             }
             // Without a canary Ingress, ingress-nginx sends nothing to the canary.
-            RouteState::ToCreate if matches!(route.id, RouteId::NginxIngress(_)) => weights.push(0),
-            RouteState::ToCreate => unconfirmed = Some(format!("{} does not exist yet", route.id)),
+            RouteState::ToCreate => {
+                headers.push(Some(Vec::new()));
+                if matches!(route.id, RouteId::NginxIngress(_)) {
+                    weights.push(0);
+                } else {
+                    unconfirmed = Some(format!("{} does not exist yet", route.id));
+                }
+            }
             RouteState::Unusable(problem) => unconfirmed = Some(problem.to_string()),
         }
     }
     exact &= weights.iter().all(|w| *w == weight);
+    let any_headers = headers.iter().any(|h| *h != Some(Vec::new()));
+    let headers = match headers.split_first() {
+        Some((first, rest)) if rest.iter().all(|h| h == first) => first.clone(),
+        Some(_) => None,
+        None => Some(Vec::new()),
+    };
+    // How many requests have the headers is not known; some do.
+    let of_canary = weight.max(i32::from(any_headers));
     let mut shares = Vec::new();
     let mut switched_at = None;
-    for (name, share) in [(stable, 100 - weight), (canary, weight)] {
+    for (name, share) in [(stable, 100 - weight), (canary, of_canary)] {
         let Some(service) = draft.service(name) else {
             if share > 0 {
                 unconfirmed = Some(format!("Service {name} is missing or cannot be used"));
@@ -120,6 +136,8 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
     LiveTraffic {
         weight,
         exact,
+        headers,
+        any_headers,
         unconfirmed,
         shares,
         switched_at,
@@ -131,6 +149,8 @@ fn live_active(draft: &mut Draft<'_>, active: &str, canary: Option<&str>) -> Liv
         return LiveTraffic {
             weight: 0,
             exact: true,
+            headers: Some(Vec::new()),
+            any_headers: false,
             unconfirmed: Some(format!("Service {active} is missing or cannot be used")),
             shares: vec![(None, 100)],
             switched_at: None,
@@ -146,6 +166,8 @@ fn live_active(draft: &mut Draft<'_>, active: &str, canary: Option<&str>) -> Liv
     LiveTraffic {
         weight,
         exact: true,
+        headers: Some(Vec::new()),
+        any_headers: false,
         unconfirmed,
         shares: vec![(service.hash.clone(), 100)],
         switched_at: service.switched_at,
@@ -171,6 +193,8 @@ fn live_pods(draft: &Draft<'_>, canary: Option<&str>, stable: &str) -> LiveTraff
     LiveTraffic {
         weight: percent(of(canary)),
         exact: true,
+        headers: Some(Vec::new()),
+        any_headers: false,
         unconfirmed: None,
         shares: vec![
             (Some(stable.to_owned()), percent(of(Some(stable)))),
@@ -183,286 +207,10 @@ fn live_pods(draft: &Draft<'_>, canary: Option<&str>, stable: &str) -> LiveTraff
     }
 }
 
-fn settled(draft: &mut Draft<'_>, service: &ServiceObserved) -> bool {
+/// Whether the data plane is known to have what a Service says.
+pub(super) fn settled(draft: &mut Draft<'_>, service: &ServiceObserved) -> bool {
     let settle = draft.o.settings.settle;
     service
         .switched_at
         .is_none_or(|at| draft.elapsed(at, settle))
-}
-
-/// Adds the next writes that bring the traffic towards the targets. Pod counts are moved by
-/// `scale` alone.
-pub(super) fn shift(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets) {
-    match &draft.spec.means {
-        Means::Routes {
-            stable_service,
-            canary_service,
-            ..
-        } => {
-            shift_routes(draft, live, targets, stable_service, canary_service);
-        }
-        Means::Active {
-            active_service,
-            preview_service,
-        } => {
-            shift_active(
-                draft,
-                live,
-                targets,
-                active_service,
-                preview_service.as_deref(),
-            );
-        }
-        Means::Pods { .. } => {}
-    }
-}
-
-fn shift_routes(
-    draft: &mut Draft<'_>,
-    live: &LiveTraffic,
-    targets: &Targets,
-    stable_service: &str,
-    canary_service: &str,
-) {
-    let Some(stable) = draft.service(stable_service) else {
-        return;
-    };
-    let canary = draft.service(canary_service);
-    let routed_to_canary = live.weight > 0 || !live.is_confirmed();
-    let in_progress = targets.canary.as_deref().filter(|_| !targets.aborted);
-    let want = in_progress.unwrap_or(&targets.stable);
-    if let Some(canary) = canary
-        && canary.hash.as_deref() != Some(want)
-        && !routed_to_canary
-        && draft.available(want) > 0
-    {
-        switch(draft, canary, want);
-    }
-    let want = targets.stable.as_str();
-    if stable.hash.as_deref() != Some(want) && may_switch_stable(draft, live, targets, stable) {
-        switch(draft, stable, want);
-    }
-    shift_weights(draft, live, targets, stable, canary);
-}
-
-/// The stable Service may be pointed at the stable version when nothing flows through it, when it
-/// names no version yet and the whole of it is there, or when what it names serves nobody.
-fn may_switch_stable(
-    draft: &Draft<'_>,
-    live: &LiveTraffic,
-    targets: &Targets,
-    stable: &ServiceObserved,
-) -> bool {
-    let available = draft.available(&targets.stable);
-    let whole = available >= draft.spec.replicas.max(1);
-    match &stable.hash {
-        None => whole,
-        Some(hash) if draft.serves_nobody(hash) => available > 0,
-        Some(_) => live.weight == 100 && live.exact && live.is_confirmed() && whole,
-    }
-}
-
-fn shift_weights(
-    draft: &mut Draft<'_>,
-    live: &LiveTraffic,
-    targets: &Targets,
-    stable: &ServiceObserved,
-    canary: Option<&ServiceObserved>,
-) {
-    // As long as the canary Service names another version, nothing may flow through it: the weight
-    // was authorised for this canary alone.
-    let named = canary.filter(|c| c.hash.is_some() && c.hash == targets.canary);
-    let goal = match (named, canary) {
-        (Some(_), _) => targets.weight,
-        // A Service that went missing changes no traffic by itself; an abort does.
-        (None, None) if !targets.aborted => live.weight,
-        (None, _) => 0,
-    };
-    let to = if goal > live.weight {
-        let ready = draft.available(targets.canary.as_deref().unwrap_or_default());
-        let enough = ready > 0 && ready >= targets.canary_replicas;
-        let settled = named.is_some_and(|canary| settled(draft, canary));
-        if !enough || !is_recorded(draft) || !settled {
-            return;
-        }
-        goal
-    } else if goal < live.weight {
-        if stable.hash.as_deref() != Some(targets.stable.as_str()) || !settled(draft, stable) {
-            return;
-        }
-        match weight_stable_can_take(draft, live, targets, goal) {
-            Some(to) if to < live.weight => to,
-            _ => return,
-        }
-    } else {
-        goal
-    };
-    let o = draft.o;
-    let changes: Vec<&RouteObserved> = o.routes.iter().filter(|r| needs(r, to)).collect();
-    if changes.is_empty() || !may_reassert(draft, live, &changes) {
-        return;
-    }
-    let now = draft.now;
-    for route in changes {
-        match &route.state {
-            RouteState::Live(was) => draft.write(Write::SetWeight {
-                route: route.id.clone(),
-                resource_version: was.resource_version.clone(),
-                from: was.weight,
-                to,
-                at: now,
-            }),
-            RouteState::ToCreate => {
-                draft.write(Write::CreateRoute {
-                    route: route.id.clone(),
-                    weight: to,
-                    at: now,
-                });
-            }
-            RouteState::Unusable(_) => {}
-        }
-    }
-}
-
-/// Whether a route does not yet say `to`.
-fn needs(route: &RouteObserved, to: i32) -> bool {
-    match &route.state {
-        RouteState::Live(live) => live.weight != to || !live.exact,
-        RouteState::ToCreate => to > 0 || !matches!(route.id, RouteId::NginxIngress(_)),
-        RouteState::Unusable(_) => false,
-    }
-}
-
-/// The smallest canary weight, not under `goal`, whose rest stable can carry now; `None`: none below
-/// what it is.
-fn weight_stable_can_take(
-    draft: &mut Draft<'_>,
-    live: &LiveTraffic,
-    targets: &Targets,
-    goal: i32,
-) -> Option<i32> {
-    let replicas = draft.spec.replicas;
-    let available = draft.available(&targets.stable);
-    if available >= pods_for(100 - goal, replicas) {
-        return Some(goal);
-    }
-    let canary_serves = targets
-        .canary
-        .as_deref()
-        .is_some_and(|h| !draft.serves_nobody(h));
-    if available == 0 {
-        // Nobody can serve on stable: moving traffic there loses it, unless the canary serves nobody
-        // either.
-        return (!canary_serves).then_some(goal);
-    }
-    if !canary_serves || draft.elapsed(targets.since, ABORT_CAPACITY_WAIT) {
-        return Some(goal);
-    }
-    let carried = i32::try_from(i64::from(available) * 100 / i64::from(replicas.max(1))).ok()?;
-    Some((100 - carried).clamp(goal, live.weight))
-}
-
-/// A weight that had been confirmed and is another one now was changed by somebody else. It is put
-/// back at once, and then at a bounded rate, and said so.
-fn may_reassert(draft: &mut Draft<'_>, live: &LiveTraffic, changes: &[&RouteObserved]) -> bool {
-    let before = draft.o.rollout.status.traffic.clone().unwrap_or_default();
-    let ours = draft.status.traffic.clone().unwrap_or_default();
-    let same_goal = before.confirmed_at.is_some() && ours.desired == before.desired;
-    let drifted =
-        before.desired == before.accepted && (live.weight != before.accepted || !live.exact);
-    if !same_goal || (!drifted && before.reasserted_at.is_none()) {
-        return true;
-    }
-    if before
-        .reasserted_at
-        .is_some_and(|at| !draft.elapsed(at, REASSERT_INTERVAL))
-    {
-        return false;
-    }
-    for route in changes {
-        let RouteState::Live(was) = &route.state else {
-            continue;
-        };
-        let writer = was.last_writer.as_deref().unwrap_or("somebody");
-        draft.event(
-            true,
-            "WeightReset",
-            format!(
-                "{}: {writer} changed the canary's weight from {} to {}; put back. Leave the \
-                 weights out of Git, or let Tidegate own the route (gatewayAPI.managedRoute)",
-                route.id, ours.desired, was.weight
-            ),
-        );
-    }
-    let now = draft.now;
-    if let Some(traffic) = &mut draft.status.traffic {
-        traffic.reasserted_at = Some(now);
-    }
-    true
-}
-
-/// Whether what allows this weight stands in the status already: first the record, then the
-/// exposure.
-pub(super) fn is_recorded(draft: &Draft<'_>) -> bool {
-    let key = |s: &RolloutStatus| {
-        s.canary
-            .as_ref()
-            .map(|c| (c.hash.clone(), c.attempt, c.step, c.full, c.all_traffic_at))
-            .map(|canary| (canary, s.held_since))
-    };
-    key(&draft.o.rollout.status) == key(&draft.status)
-}
-
-fn shift_active(
-    draft: &mut Draft<'_>,
-    live: &LiveTraffic,
-    targets: &Targets,
-    active_service: &str,
-    preview_service: Option<&str>,
-) {
-    let to_canary = targets.weight == 100 && targets.canary.is_some();
-    let want = match &targets.canary {
-        Some(canary) if to_canary => canary.as_str(),
-        _ => targets.stable.as_str(),
-    };
-    if let Some(active) = draft.service(active_service)
-        && active.hash.as_deref() != Some(want)
-    {
-        let available = draft.available(want);
-        let whole = available >= draft.spec.replicas.max(1);
-        let serves_nobody = active
-            .hash
-            .as_deref()
-            .is_some_and(|h| draft.serves_nobody(h))
-            && available > 0;
-        if to_canary && !is_recorded(draft) {
-            return;
-        }
-        // Back to stable: what is missing there is waited for only so long.
-        let overdue = !to_canary
-            && live.weight == 100
-            && available > 0
-            && draft.elapsed(targets.since, ABORT_CAPACITY_WAIT);
-        if whole || (serves_nobody && !to_canary) || overdue {
-            switch(draft, active, want);
-        }
-    }
-    let want = targets.canary.as_deref().unwrap_or(&targets.stable);
-    if let Some(preview) = preview_service.and_then(|name| draft.service(name))
-        && preview.hash.as_deref() != Some(want)
-        && draft.available(want) > 0
-    {
-        switch(draft, preview, want);
-    }
-}
-
-fn switch(draft: &mut Draft<'_>, service: &ServiceObserved, to: &str) {
-    let at = draft.now;
-    draft.write(Write::SwitchService {
-        name: service.name.clone(),
-        on: of_service(service),
-        from: service.hash.clone(),
-        to: Some(to.to_owned()),
-        at,
-    });
 }

@@ -97,6 +97,15 @@ impl History {
     /// The history of a seed, with about so many faults.
     #[must_use]
     pub fn of(seed: u64, faults: u64) -> Self {
+        let mut history = Self::without_rules(seed, faults);
+        // Chance of their own: all else stays as it is without them.
+        rules(&mut Random::new(!seed), &mut history.spec);
+        history
+    }
+
+    /// The same for a Rollout that has none of the rules that it may have besides.
+    #[must_use]
+    pub fn without_rules(seed: u64, faults: u64) -> Self {
         let mut random = Random::new(seed);
         let spec = spec(&mut random);
         let other = (random.below(8) == 0).then(|| self::spec(&mut random));
@@ -217,6 +226,64 @@ fn spec(random: &mut Random) -> Value {
         "strategy": strategy,
         "gitRevert": {"mode": "Push", "on": ["Failed", "Manual", "Deadline"]},
     })
+}
+
+/// Rules that a Rollout may have besides, each of them now and then.
+fn rules(random: &mut Random, spec: &mut Value) {
+    let mut now_and_then = || random.below(4) == 0;
+    if now_and_then() {
+        spec["rollbackWindow"] = json!({"revisions": 2});
+    }
+    let (apart, keeps, roles) = (now_and_then(), now_and_then(), now_and_then());
+    let (follows, least, by_header) = (now_and_then(), now_and_then(), now_and_then());
+    let role = |role: &str| json!({"labels": {"role": role}, "annotations": {"note": role}});
+    let preferred = random.below(2) == 0;
+    let anti_affinity = match preferred {
+        true => json!({"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 50}}),
+        false => json!({"requiredDuringSchedulingIgnoredDuringExecution": {}}),
+    };
+    for (way, stable, canary) in [
+        ("canary", "stableMetadata", "canaryMetadata"),
+        ("blueGreen", "activeMetadata", "previewMetadata"),
+    ] {
+        let Some(way) = spec.pointer_mut(&format!("/strategy/{way}")) else {
+            continue;
+        };
+        if apart {
+            way["antiAffinity"] = anti_affinity.clone();
+        }
+        if keeps {
+            way["keepOnAbort"] = json!(true);
+        }
+        if roles {
+            way[stable] = role("stable");
+            way[canary] = role("canary");
+        }
+    }
+    let Some(canary) = spec.pointer_mut("/strategy/canary") else {
+        return;
+    };
+    let routed = canary.get("trafficRouting").is_some();
+    let by_gateway = canary.pointer("/trafficRouting/gatewayAPI").is_some();
+    if follows && routed {
+        canary["dynamicStableScale"] = json!(true);
+    }
+    if least && routed {
+        canary["minPodsPerReplicaSet"] = json!(2);
+    }
+    let steps = canary.get_mut("steps").and_then(Value::as_array_mut);
+    if let Some(steps) = steps.filter(|_| by_header && by_gateway) {
+        let testers = json!({"setHeaderRoute": {"name": "testers",
+            "match": [{"header": "x-tester", "exact": "yes"}]}});
+        let gone = json!({"setHeaderRoute": {"name": "testers"}});
+        let at = usize::try_from(random.below(steps.len() as u64 + 1)).unwrap_or(0);
+        if random.below(2) == 0 {
+            let later =
+                at + usize::try_from(random.below((steps.len() - at) as u64 + 1)).unwrap_or(0);
+            steps.insert(later, gone);
+        }
+        steps.insert(at, testers);
+    }
 }
 
 /// Whether an analysis looks on in the background: chance that hangs on the steps alone, so that

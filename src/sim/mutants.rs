@@ -231,6 +231,7 @@ impl Mutant {
                         from: rs.desired,
                         to: rs.desired + 1,
                         revision: None,
+                        role: None,
                     });
                 }
             }

@@ -3,7 +3,7 @@
 //! `rules` and `backendRefs` are atomic lists there, so that a weight alone cannot be owned by
 //! server-side apply: it is changed by a JSON patch that tests the resourceVersion, and the name of
 //! the backend beside each weight. Nothing else of the route is touched, and no rule is added or
-//! taken away.
+//! taken away but Tidegate's own ([`super::header_rules`]).
 //!
 //! Facts from the Gateway API reference (`gateway.networking.k8s.io/v1`): a missing weight is 1; a
 //! rule whose weights are all 0 answers 500; weights go from 0 to 1,000,000; a rule has at most 16
@@ -13,13 +13,14 @@
 //! therefore read as well, from `managedFields`.
 
 use json_patch::jsonptr::PointerBuf;
-use json_patch::{AddOperation, Patch, PatchOperation, TestOperation};
+use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, TestOperation};
 use serde_json::Value;
 
+use super::header_rules::{self, Headers};
 use super::{Backends, changed_at, last_writer, list, resource_version, summarise, text};
 use crate::api::rollout::RuleRef;
 use crate::core::observed::LiveRoute;
-use crate::core::spec::Problem;
+use crate::core::spec::{HeaderRoute, Problem};
 
 /// The weight of a backend that has none.
 const WEIGHT_DEFAULT: i64 = 1;
@@ -36,20 +37,33 @@ struct Place {
     stable: (usize, i64),
 }
 
-/// What `route` says about the two backends in `rules` (none: every rule that has both). `field`
-/// is the Rollout's field that names the route.
+/// What `route` says about the two backends in `rules` (none: every rule that has both), and which of
+/// the header routes it has. `field` is the Rollout's field that names the route.
 ///
 /// # Errors
 /// The first thing that keeps the route from carrying weights.
 pub fn read(
     route: &Value,
     rules: &[RuleRef],
+    headers: &Headers,
     backends: Backends<'_>,
     field: &str,
 ) -> Result<LiveRoute, Problem> {
     let places = places(route, rules, backends, field)?;
     let shares: Vec<(i64, i64)> = places.iter().map(|p| (p.canary.1, p.stable.1)).collect();
-    Ok(live(route, &shares))
+    let all = list(route, "/spec/rules");
+    let weighted = weighted(all, &places);
+    let others = all.iter().filter(|rule| !header_rules::is_ours(rule));
+    let name = text(route, "/metadata/name");
+    Ok(LiveRoute {
+        headers: header_rules::standing(all, &headers.known, &weighted, backends.canary),
+        no_headers: header_rules::obstacle(name, others.count(), headers, &weighted),
+        ..live(route, &shares)
+    })
+}
+
+fn weighted<'a>(all: &'a [Value], places: &[Place]) -> Vec<&'a Value> {
+    places.iter().filter_map(|p| all.get(p.rule)).collect()
 }
 
 /// An HTTPRoute whose rules divide the traffic by `shares`: the canary's and the rest's weight.
@@ -59,13 +73,16 @@ pub(super) fn live(route: &Value, shares: &[(i64, i64)]) -> LiveRoute {
         resource_version: resource_version(route).to_owned(),
         weight,
         exact,
+        headers: Some(Vec::new()),
+        no_headers: None,
         pending: pending(route),
         changed_at: changed_at(route, &RULES),
         last_writer: last_writer(route, &RULES),
     }
 }
 
-/// The patch that gives the canary `weight` percent and stable the rest, in `rules` of `route`.
+/// The patch that gives the canary `weight` percent and stable the rest, in `rules` of `route`, and
+/// the route the rules of these header routes and no others.
 ///
 /// # Errors
 /// The first thing that keeps the route from carrying weights.
@@ -74,6 +91,7 @@ pub fn weight_patch(
     rules: &[RuleRef],
     backends: Backends<'_>,
     weight: i32,
+    headers: &[HeaderRoute],
     field: &str,
 ) -> Result<Patch, Problem> {
     let weight = weight.clamp(0, 100);
@@ -81,7 +99,8 @@ pub fn weight_patch(
         ["metadata", "resourceVersion"],
         resource_version(route),
     )];
-    for place in places(route, rules, backends, field)? {
+    let places = places(route, rules, backends, field)?;
+    for place in &places {
         let rule = place.rule.to_string();
         let sides = [
             (place.canary.0, backends.canary, weight),
@@ -97,7 +116,45 @@ pub fn weight_patch(
             }));
         }
     }
+    operations.extend(header_operations(route, &places, backends, headers));
     Ok(Patch(operations))
+}
+
+/// Takes Tidegate's own rules away, the last one first, and puts those of `headers` before the first
+/// rule with weights. None where they stand already.
+fn header_operations(
+    route: &Value,
+    places: &[Place],
+    backends: Backends<'_>,
+    headers: &[HeaderRoute],
+) -> Vec<PatchOperation> {
+    let all = list(route, "/spec/rules");
+    let weighted = weighted(all, places);
+    let standing = header_rules::standing(all, headers, &weighted, backends.canary);
+    if standing.as_deref() == Some(headers) {
+        return Vec::new();
+    }
+    let at = |index: usize| PointerBuf::from_tokens(["spec", "rules", &index.to_string()]);
+    let ours: Vec<usize> = all
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| header_rules::is_ours(rule))
+        .map(|(index, _)| index)
+        .collect();
+    let first = places.iter().map(|p| p.rule).min().unwrap_or_default();
+    let first = first - ours.iter().filter(|index| **index < first).count();
+    let gone = ours
+        .into_iter()
+        .rev()
+        .map(|index| PatchOperation::Remove(RemoveOperation { path: at(index) }));
+    let rules = header_rules::rules(headers, &weighted, backends.canary);
+    let new = rules.into_iter().enumerate().map(|(i, rule)| {
+        PatchOperation::Add(AddOperation {
+            path: at(first + i),
+            value: rule,
+        })
+    });
+    gone.chain(new).collect()
 }
 
 fn test<'a>(path: impl IntoIterator<Item = &'a str>, value: &str) -> PatchOperation {
@@ -116,9 +173,12 @@ fn places(
 ) -> Result<Vec<Place>, Problem> {
     let all = list(route, "/spec/rules");
     let name = text(route, "/metadata/name");
+    // Places are counted among the user's rules, so that ours move none of them.
+    let users = all.iter().enumerate();
+    let users: Vec<(usize, &Value)> = users.filter(|(_, r)| !header_rules::is_ours(r)).collect();
     let mut found = Vec::new();
     if rules.is_empty() {
-        for (index, rule) in all.iter().enumerate() {
+        for (index, rule) in users.iter().copied() {
             let has = |backend| named(rule, backend).next().is_some();
             if has(backends.canary) && has(backends.stable) {
                 found.push(place(route, index, rule, backends)?);
@@ -137,8 +197,7 @@ fn places(
     }
     for (i, wanted) in rules.iter().enumerate() {
         let at = format!("{field}.rules[{i}]");
-        let index = find_rule(all, wanted, &at, name)?;
-        let Some(rule) = all.get(index) else { continue };
+        let (index, rule) = find_rule(&users, wanted, &at, name)?;
         if found.iter().all(|p: &Place| p.rule != index) {
             found.push(place(route, index, rule, backends)?);
         }
@@ -146,16 +205,22 @@ fn places(
     Ok(found)
 }
 
-fn find_rule(all: &[Value], wanted: &RuleRef, at: &str, route: &str) -> Result<usize, Problem> {
+fn find_rule<'a>(
+    all: &[(usize, &'a Value)],
+    wanted: &RuleRef,
+    at: &str,
+    route: &str,
+) -> Result<(usize, &'a Value), Problem> {
     if let Some(name) = &wanted.name {
         let named: Vec<&str> = all
             .iter()
-            .map(|r| text(r, "/name"))
+            .map(|(_, r)| text(r, "/name"))
             .filter(|n| !n.is_empty())
             .collect();
         return all
             .iter()
-            .position(|rule| text(rule, "/name") == name)
+            .find(|(_, rule)| text(rule, "/name") == name)
+            .copied()
             .ok_or_else(|| {
                 Problem::new(
                     format!("{at}.name"),
@@ -177,7 +242,7 @@ fn find_rule(all: &[Value], wanted: &RuleRef, at: &str, route: &str) -> Result<u
     let index = wanted.index.unwrap_or_default();
     usize::try_from(index)
         .ok()
-        .filter(|i| *i < all.len())
+        .and_then(|i| all.get(i).copied())
         .ok_or_else(|| {
             Problem::new(
                 format!("{at}.index"),

@@ -88,6 +88,8 @@ pub fn read(
         resource_version: resource_version(canary).to_owned(),
         weight,
         exact,
+        headers: Some(Vec::new()),
+        no_headers: None,
         pending: None,
         changed_at: timestamp(annotation(canary, CHANGED_AT)),
         last_writer: last_writer(canary, &["metadata", "annotations", WEIGHT])

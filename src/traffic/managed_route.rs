@@ -7,10 +7,11 @@
 use serde_json::{Map, Value, json};
 
 use super::gateway_api::live;
+use super::header_rules::{self, Headers};
 use super::{Backends, Owner, covers, list, resource_version, text};
 use crate::api::rollout::ManagedRoute;
 use crate::core::observed::RouteState;
-use crate::core::spec::Problem;
+use crate::core::spec::{HeaderRoute, Problem};
 
 /// Parts of a rule that must not be there if the Rollout does not ask for them. The API server
 /// fills in `matches`, and nothing else.
@@ -28,7 +29,7 @@ pub fn body(
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": owner.metadata(owner.name),
-        "spec": spec(managed, backends, weight),
+        "spec": spec(managed, backends, weight, &[]),
     })
 }
 
@@ -38,6 +39,7 @@ pub fn read(
     route: &Value,
     owner: Owner<'_>,
     managed: &ManagedRoute,
+    headers: &Headers,
     backends: Backends<'_>,
     field: &str,
 ) -> RouteState {
@@ -53,31 +55,40 @@ pub fn read(
              rename that one, or name it in httpRoutes",
         ));
     }
-    let shares: Vec<(i64, i64)> = list(route, "/spec/rules")
-        .iter()
-        .map(|rule| share(rule, backends))
-        .collect();
+    let all = list(route, "/spec/rules");
+    let weighted = all.iter().filter(|rule| !header_rules::is_ours(rule));
+    let shares: Vec<(i64, i64)> = weighted.map(|rule| share(rule, backends)).collect();
     let mut found = live(route, &shares);
-    found.exact = found.exact && is_ours(route, &spec(managed, backends, found.weight));
+    // The rules are made anew from the Rollout with each write, so that is what they are held to.
+    let wanted = rules(managed, backends, found.weight);
+    let beside: Vec<&Value> = wanted.iter().collect();
+    let name = text(route, "/metadata/name");
+    found.headers = header_rules::standing(all, &headers.known, &beside, backends.canary);
+    found.no_headers = header_rules::obstacle(name, beside.len(), headers, &beside);
+    let standing = found.headers.as_deref().unwrap_or_default();
+    found.exact = found.exact && is_ours(route, &spec(managed, backends, found.weight, standing));
     RouteState::Live(found)
 }
 
-/// The merge patch that writes the whole spec with `weight` percent for the canary.
+/// The merge patch that writes the whole spec with `weight` percent for the canary and the rules of
+/// these header routes.
 #[must_use]
 pub fn weight_patch(
     route: &Value,
     managed: &ManagedRoute,
     backends: Backends<'_>,
     weight: i32,
+    headers: &[HeaderRoute],
 ) -> Value {
-    let mut spec = spec(managed, backends, weight);
+    let mut spec = spec(managed, backends, weight, headers);
     if let Value::Object(fields) = &mut spec {
         fields.entry("hostnames").or_insert(Value::Null);
     }
     json!({"metadata": {"resourceVersion": resource_version(route)}, "spec": spec})
 }
 
-fn spec(managed: &ManagedRoute, backends: Backends<'_>, weight: i32) -> Value {
+/// The rules that carry weights.
+fn rules(managed: &ManagedRoute, backends: Backends<'_>, weight: i32) -> Vec<Value> {
     let weight = weight.clamp(0, 100);
     let backend = |name: &str, share: i32| json!({"group": "", "kind": "Service", "name": name, "port": managed.port, "weight": share});
     let backend_refs = json!([
@@ -98,15 +109,24 @@ fn spec(managed: &ManagedRoute, backends: Backends<'_>, weight: i32) -> Value {
         rule.insert("backendRefs".into(), backend_refs.clone());
         Value::Object(rule)
     };
-    let rules: Vec<Value> = if managed.rules.is_empty() {
-        vec![rule(&[], &[], None)]
-    } else {
-        managed
-            .rules
-            .iter()
-            .map(|r| rule(&r.matches, &r.filters, r.timeouts.as_ref()))
-            .collect()
-    };
+    if managed.rules.is_empty() {
+        return vec![rule(&[], &[], None)];
+    }
+    let each = managed.rules.iter();
+    each.map(|r| rule(&r.matches, &r.filters, r.timeouts.as_ref()))
+        .collect()
+}
+
+fn spec(
+    managed: &ManagedRoute,
+    backends: Backends<'_>,
+    weight: i32,
+    headers: &[HeaderRoute],
+) -> Value {
+    let weighted = rules(managed, backends, weight);
+    let beside: Vec<&Value> = weighted.iter().collect();
+    let mut rules = header_rules::rules(headers, &beside, backends.canary);
+    rules.extend(weighted.iter().cloned());
     let mut spec = Map::new();
     spec.insert("parentRefs".into(), managed.parent_refs.clone().into());
     if !managed.hostnames.is_empty() {

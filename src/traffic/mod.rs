@@ -6,6 +6,7 @@
 //! [`gateway_api`] and write the file for another router by its example.
 
 pub mod gateway_api;
+pub mod header_rules;
 pub mod ingress_nginx;
 pub mod managed_route;
 pub mod router;

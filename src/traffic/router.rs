@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use json_patch::Patch;
 use serde_json::Value;
 
+use super::header_rules::Headers;
 use super::{Backends, Owner, gateway_api, ingress_nginx, managed_route};
 use crate::core::observed::{RouteId, RouteObserved, RouteState};
-use crate::core::spec::{Means, Problem, Router, Spec};
+use crate::core::spec::{HeaderRoute, Means, Problem, Router, Spec};
 
 const GATEWAY: &str = "spec.strategy.canary.trafficRouting.gatewayAPI";
 const NGINX: &str = "spec.strategy.canary.trafficRouting.nginx.ingresses";
@@ -66,8 +67,9 @@ pub fn read(spec: &Spec, owner: Owner<'_>, found: &Found) -> Vec<RouteObserved> 
     let Some((backends, router)) = parts(spec) else {
         return Vec::new();
     };
+    let headers = Headers::of(spec);
     let observed = |(i, id): (usize, RouteId)| RouteObserved {
-        state: state(router, backends, owner, found, i, &id),
+        state: state((router, &headers), backends, owner, found, i, &id),
         id,
     };
     spec.routes(owner.name)
@@ -78,7 +80,7 @@ pub fn read(spec: &Spec, owner: Owner<'_>, found: &Found) -> Vec<RouteObserved> 
 }
 
 fn state(
-    router: &Router,
+    (router, headers): (&Router, &Headers),
     backends: Backends<'_>,
     owner: Owner<'_>,
     found: &Found,
@@ -99,7 +101,7 @@ fn state(
                 .get(i)
                 .map(|(_, rules)| rules.as_slice())
                 .unwrap_or_default();
-            match gateway_api::read(route, rules, backends, &field) {
+            match gateway_api::read(route, rules, headers, backends, &field) {
                 Ok(live) => RouteState::Live(live),
                 Err(problem) => RouteState::Unusable(problem),
             }
@@ -108,7 +110,7 @@ fn state(
             match found.get(&RouterObject::HttpRoute(name.clone())) {
                 Some(route) => {
                     let field = format!("{GATEWAY}.managedRoute");
-                    managed_route::read(route, owner, managed, backends, &field)
+                    managed_route::read(route, owner, managed, headers, backends, &field)
                 }
                 None => RouteState::ToCreate,
             }
@@ -156,7 +158,7 @@ pub fn body(
     }
 }
 
-/// The change that gives the canary `weight` percent at a route.
+/// The change that gives the canary `weight` percent at a route, and the route these header routes.
 ///
 /// # Errors
 /// When the route cannot carry weights (any more).
@@ -165,7 +167,7 @@ pub fn change(
     owner: Owner<'_>,
     found: &Found,
     route: &RouteId,
-    weight: i32,
+    (weight, headers): (i32, &[HeaderRoute]),
     at: Timestamp,
 ) -> Result<Change, Problem> {
     let Some((backends, router)) = parts(spec) else {
@@ -180,10 +182,11 @@ pub fn change(
                 .find(|(n, _)| n == name)
                 .map(|(_, r)| r.as_slice());
             let rules = rules.unwrap_or_default();
-            gateway_api::weight_patch(live, rules, backends, weight, &field).map(Change::Json)
+            gateway_api::weight_patch(live, rules, backends, weight, headers, &field)
+                .map(Change::Json)
         }
         (Router::Managed(managed), RouteId::ManagedHttpRoute(_)) => Ok(Change::Merge(
-            managed_route::weight_patch(live, managed, backends, weight),
+            managed_route::weight_patch(live, managed, backends, weight, headers),
         )),
         (Router::Nginx(_), RouteId::NginxIngress(name)) => {
             let stable = object(found, &RouterObject::Ingress(name.clone()))?;

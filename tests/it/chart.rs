@@ -61,7 +61,7 @@ const CONTROLLER: &[&str] = &[
     "core services: get list watch patch",
     "networking.k8s.io ingresses: get list watch create patch",
     "gateway.networking.k8s.io httproutes: get list watch create patch",
-    "core pods: list",
+    "core pods: list patch",
     "core pods/eviction: create",
     "events.k8s.io events: create",
 ];

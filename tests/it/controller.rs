@@ -1,5 +1,6 @@
 //! The real controller against the API server in memory.
 
+mod rules;
 pub mod world;
 
 use std::sync::Arc;

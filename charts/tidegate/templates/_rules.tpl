@@ -40,10 +40,12 @@ of the same rules: whoever adds a line here adds it there and says why.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list, watch, create, patch]
-# Only for `restart`: pods are evicted, so that disruption budgets hold, and never deleted.
+# Only for `restart` and for labels that follow a version's role (stableMetadata, canaryMetadata):
+# pods are evicted, so that disruption budgets hold, and never deleted; of a pod only labels and
+# annotations are patched.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list]
+  verbs: [list, patch]
 - apiGroups: [""]
   resources: [pods/eviction]
   verbs: [create]

@@ -1,15 +1,17 @@
 //! From the API's types to the parsed spec: all problems at once, none of them a panic.
 
-use std::collections::BTreeMap;
+mod roles;
+mod steps;
 
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
-use super::{AnalysisRequest, CanaryScale, Means, Pause, Problem, Router, Spec, Step};
-use crate::api::rollout::{self as api, Arg, GitRevertMode, RevertCause, RolloutSpec, TemplateRef};
-use crate::core::duration;
-use crate::core::observed::TemplateKey;
+use super::{
+    AnalysisRequest, AntiAffinity, CanaryScale, Capacity, Means, Pause, Problem, Router, Spec, Step,
+};
+use crate::api::rollout::{self as api, GitRevertMode, RevertCause, RolloutSpec};
+use steps::{args, request, template_keys};
 
 /// Default of `scaleDownDelaySeconds` and `abortScaleDownDelaySeconds`, as in Argo Rollouts: longer
 /// than proxies keep idle connections in most set-ups.
@@ -24,33 +26,22 @@ const MAX_SURGE_PERCENT: i32 = 25;
 pub fn parse(spec: &RolloutSpec) -> Result<Spec, Vec<Problem>> {
     let mut problems = Vec::new();
     let images = images(&spec.template, &mut problems);
-    let (steps, means, background, delay, abort_delay) =
-        match (&spec.strategy.canary, &spec.strategy.blue_green) {
-            (Some(canary), None) => canary_way(canary, spec.replicas, &mut problems),
-            (None, Some(blue_green)) => blue_green_way(blue_green, &mut problems),
-            _ => {
-                problems.push(Problem::new(
-                    "spec.strategy",
-                    "none or both",
-                    "exactly one of canary and blueGreen",
-                ));
-                (
-                    Vec::new(),
-                    Means::Pods {
-                        max_surge: 1,
-                        max_unavailable: 0,
-                    },
-                    None,
-                    None,
-                    None,
-                )
-            }
-        };
-    if !problems.is_empty() {
+    let way = match (&spec.strategy.canary, &spec.strategy.blue_green) {
+        (Some(canary), None) => Some(canary_way(canary, spec.replicas, &mut problems)),
+        (None, Some(blue_green)) => Some(blue_green_way(blue_green, &mut problems)),
+        _ => {
+            problems.push(Problem::new(
+                "spec.strategy",
+                "none or both",
+                "exactly one of canary and blueGreen",
+            ));
+            None
+        }
+    };
+    let roles = roles::parse(spec, &mut problems);
+    let (Some(way), true) = (way, problems.is_empty()) else {
         return Err(problems);
-    }
-    let seconds =
-        |s: Option<i32>| SignedDuration::from_secs(s.unwrap_or(SCALE_DOWN_DELAY_S).into());
+    };
     Ok(Spec {
         replicas: spec.replicas,
         selector: spec.selector.match_labels.clone(),
@@ -61,11 +52,12 @@ pub fn parse(spec: &RolloutSpec) -> Result<Spec, Vec<Problem>> {
         progress_deadline: SignedDuration::from_secs(spec.progress_deadline_seconds.into()),
         progress_deadline_action: spec.progress_deadline_action,
         paused: spec.paused,
-        steps,
-        means,
-        background,
-        scale_down_delay: seconds(delay),
-        abort_scale_down_delay: seconds(abort_delay),
+        steps: way.steps,
+        means: way.means,
+        background: way.background,
+        capacity: way.capacity,
+        roles,
+        rollback_window: spec.rollback_window.as_ref().map(|w| w.revisions),
         revert_mode: spec
             .git_revert
             .as_ref()
@@ -77,50 +69,38 @@ pub fn parse(spec: &RolloutSpec) -> Result<Spec, Vec<Problem>> {
     })
 }
 
-type Way = (
-    Vec<Step>,
-    Means,
-    Option<(i32, AnalysisRequest)>,
-    Option<i32>,
-    Option<i32>,
-);
+/// What both strategies are, in the planner's terms.
+struct Way {
+    steps: Vec<Step>,
+    means: Means,
+    background: Option<(i32, AnalysisRequest)>,
+    capacity: Capacity,
+}
+
+/// What both strategies can say, with the defaults where nothing is said.
+fn capacity(
+    delay: Option<i32>,
+    abort_delay: Option<i32>,
+    keep_on_abort: bool,
+    anti_affinity: Option<&api::AntiAffinity>,
+) -> Capacity {
+    let seconds =
+        |s: Option<i32>| SignedDuration::from_secs(s.unwrap_or(SCALE_DOWN_DELAY_S).into());
+    Capacity {
+        stable_follows_traffic: false,
+        min_pods: 1,
+        scale_down_delay: seconds(delay),
+        abort_scale_down_delay: (!keep_on_abort).then(|| seconds(abort_delay)),
+        anti_affinity: anti_affinity.map(|rule| match &rule.preferred {
+            Some(preferred) => AntiAffinity::Preferred(preferred.weight),
+            None => AntiAffinity::Required,
+        }),
+    }
+}
 
 fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) -> Way {
     const AT: &str = "spec.strategy.canary";
-    let mut steps = Vec::new();
-    for (i, step) in canary.steps.iter().enumerate() {
-        let at = format!("{AT}.steps[{i}]");
-        match (
-            &step.set_weight,
-            &step.pause,
-            &step.analysis,
-            &step.set_canary_scale,
-        ) {
-            (Some(weight), None, None, None) => steps.push(Step::SetWeight(*weight)),
-            (None, Some(pause), None, None) => {
-                steps.extend(parse_pause(pause, &format!("{at}.pause"), problems).map(Step::Pause));
-            }
-            (None, None, Some(analysis), None) => {
-                steps.push(Step::Analysis(request(
-                    analysis,
-                    format!("{at}.analysis"),
-                    problems,
-                )));
-            }
-            (None, None, None, Some(scale)) => {
-                steps.extend(
-                    parse_scale(scale, &format!("{at}.setCanaryScale"), problems)
-                        .map(Step::SetCanaryScale),
-                );
-            }
-            _ => problems.push(Problem::new(
-                at,
-                "none or several kinds",
-                "exactly one of setWeight, pause, analysis and setCanaryScale",
-            )),
-        }
-    }
-    check_steps(&steps, problems);
+    let steps = steps::parse(&canary.steps, problems);
     let means = match (
         &canary.traffic_routing,
         &canary.stable_service,
@@ -145,6 +125,19 @@ fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) 
             }
         }
     };
+    let by_headers = |step: &Step| matches!(step, Step::SetHeaderRoute(_));
+    let can = matches!(&means, Means::Routes { router, .. } if !matches!(router, Router::Nginx(_)));
+    if let Some(i) = steps.iter().position(by_headers).filter(|_| !can) {
+        problems.push(Problem::new(
+            format!("{AT}.steps[{i}].setHeaderRoute"),
+            match &means {
+                Means::Routes { .. } => "with nginx",
+                _ => "without a router",
+            },
+            "trafficRouting.gatewayAPI: neither pod counts nor ingress-nginx tell requests apart by \
+             headers beside a weight",
+        ));
+    }
     let background = canary.analysis.as_ref().map(|b| {
         if usize::try_from(b.starting_step).map_or(true, |start| start > steps.len()) {
             problems.push(Problem::new(
@@ -164,13 +157,21 @@ fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) 
         };
         (b.starting_step, request)
     });
-    (
+    Way {
         steps,
         means,
         background,
-        canary.scale_down_delay_seconds,
-        canary.abort_scale_down_delay_seconds,
-    )
+        capacity: Capacity {
+            stable_follows_traffic: canary.dynamic_stable_scale,
+            min_pods: canary.min_pods_per_replica_set.unwrap_or(1),
+            ..capacity(
+                canary.scale_down_delay_seconds,
+                canary.abort_scale_down_delay_seconds,
+                canary.keep_on_abort,
+                canary.anti_affinity.as_ref(),
+            )
+        },
+    }
 }
 
 /// Blue/green is the same way with other means: the preview comes up, is judged, waits, gets its
@@ -209,40 +210,16 @@ fn blue_green_way(bg: &api::BlueGreen, problems: &mut Vec<Problem>) -> Way {
         active_service: bg.active_service.clone(),
         preview_service: bg.preview_service.clone(),
     };
-    (
+    Way {
         steps,
         means,
-        None,
-        bg.scale_down_delay_seconds,
-        bg.abort_scale_down_delay_seconds,
-    )
-}
-
-/// What the schema cannot say about the list of steps.
-fn check_steps(steps: &[Step], problems: &mut Vec<Problem>) {
-    let mut weight = 0;
-    let mut scale: Option<i32> = None;
-    for (i, step) in steps.iter().enumerate() {
-        match step {
-            Step::SetWeight(next) if *next < weight => problems.push(Problem::new(
-                format!("spec.strategy.canary.steps[{i}].setWeight"),
-                next,
-                format!("at least {weight}, the weight before it: weights do not decrease"),
-            )),
-            Step::SetWeight(next) => weight = *next,
-            Step::SetCanaryScale(CanaryScale::Replicas(n) | CanaryScale::Percent(n)) => {
-                scale = Some(*n);
-            }
-            Step::SetCanaryScale(CanaryScale::MatchTraffic) => scale = None,
-            Step::Pause(_) | Step::Analysis(_) => {}
-        }
-        if scale == Some(0) && weight > 0 {
-            problems.push(Problem::new(
-                format!("spec.strategy.canary.steps[{i}]"),
-                format!("{weight} % of the traffic on 0 canary pods"),
-                "at least one canary pod while the weight is above 0",
-            ));
-        }
+        background: None,
+        capacity: capacity(
+            bg.scale_down_delay_seconds,
+            bg.abort_scale_down_delay_seconds,
+            bg.keep_on_abort,
+            bg.anti_affinity.as_ref(),
+        ),
     }
 }
 
@@ -326,79 +303,6 @@ fn resolve(
     }
 }
 
-fn parse_pause(pause: &api::Pause, at: &str, problems: &mut Vec<Problem>) -> Option<Pause> {
-    if let Some(text) = &pause.duration {
-        return read_duration(text, &format!("{at}.duration"), problems).map(Pause::For);
-    }
-    let Some(text) = &pause.timeout else {
-        return Some(Pause::UntilPromoted(None));
-    };
-    let timeout = read_duration(text, &format!("{at}.timeout"), problems)?;
-    Some(Pause::UntilPromoted(Some((
-        timeout,
-        pause.on_timeout.unwrap_or_default(),
-    ))))
-}
-
-fn parse_scale(
-    scale: &api::SetCanaryScale,
-    at: &str,
-    problems: &mut Vec<Problem>,
-) -> Option<CanaryScale> {
-    match (scale.replicas, scale.percent, scale.match_traffic) {
-        (Some(n), None, None) => Some(CanaryScale::Replicas(n)),
-        (None, Some(p), None) => Some(CanaryScale::Percent(p)),
-        (None, None, Some(true)) => Some(CanaryScale::MatchTraffic),
-        _ => {
-            problems.push(Problem::new(
-                at,
-                "none or several",
-                "exactly one of replicas, percent and matchTraffic: true",
-            ));
-            None
-        }
-    }
-}
-
-fn request(
-    analysis: &api::StepAnalysis,
-    field: String,
-    problems: &mut Vec<Problem>,
-) -> AnalysisRequest {
-    if let Some(text) = &analysis.max_duration {
-        read_duration(text, &format!("{field}.maxDuration"), problems);
-    }
-    AnalysisRequest {
-        templates: template_keys(&analysis.templates),
-        args: args(&analysis.args, &field, problems),
-        max_duration: analysis.max_duration.clone(),
-        field,
-    }
-}
-
-fn template_keys(refs: &[TemplateRef]) -> Vec<TemplateKey> {
-    refs.iter()
-        .map(|t| TemplateKey {
-            name: t.name.clone(),
-            cluster_scope: t.cluster_scope,
-        })
-        .collect()
-}
-
-fn args(args: &[Arg], at: &str, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
-    let mut out: BTreeMap<String, String> = BTreeMap::new();
-    for (i, arg) in args.iter().enumerate() {
-        if out.insert(arg.name.clone(), arg.value.clone()).is_some() {
-            problems.push(Problem::new(
-                format!("{at}.args[{i}].name"),
-                format!("{:?}", arg.name),
-                "each arg once",
-            ));
-        }
-    }
-    out.into_iter().collect()
-}
-
 fn router(routing: &api::TrafficRouting, problems: &mut Vec<Problem>) -> Router {
     if let Some(nginx) = &routing.nginx {
         return Router::Nginx(nginx.ingresses.iter().map(|i| i.name.clone()).collect());
@@ -422,12 +326,6 @@ fn router(routing: &api::TrafficRouting, problems: &mut Vec<Problem>) -> Router 
         "gatewayAPI.httpRoutes, gatewayAPI.managedRoute or nginx.ingresses",
     ));
     Router::Nginx(Vec::new())
-}
-
-fn read_duration(text: &str, field: &str, problems: &mut Vec<Problem>) -> Option<SignedDuration> {
-    duration::parse(text)
-        .map_err(|e| problems.push(Problem::new(field, format!("{text:?}"), e.to_string())))
-        .ok()
 }
 
 fn images(template: &Value, problems: &mut Vec<Problem>) -> Vec<String> {

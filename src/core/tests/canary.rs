@@ -379,3 +379,83 @@ fn a_lost_status_is_taken_from_the_services() {
     );
     assert_eq!(world.weight, 25);
 }
+
+/// Back within the window: without steps, but not without pods. What was aborted is not known to be good.
+#[test]
+fn a_version_that_was_stable_lately_goes_back_without_steps() {
+    let steps = json!([{"setWeight": 25}, {"pause": {}}]);
+    let there_and_back = |window: i64, way: &[&str]| {
+        let mut world = World::new(routed(steps.clone()));
+        if window > 0 {
+            world.spec["rollbackWindow"] = json!({ "revisions": window });
+        }
+        world.run(10);
+        for image in way {
+            world.set_image(image);
+            world.run(20);
+            world.command("promote");
+            world.run(60);
+            assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+        }
+        world.set_image("r/a:v1");
+        world.run(90);
+        world
+    };
+    let two = ["r/a:v2"];
+    let three = ["r/a:v2", "r/a:v3"];
+    let four = ["r/a:v2", "r/a:v3", "r/a:v4"];
+    for (window, way, at_once) in [
+        (0, &two[..], false),
+        (1, &two[..], true),
+        (1, &three[..], false),
+        (2, &three[..], true),
+        (2, &four[..], false),
+    ] {
+        let world = there_and_back(window, way);
+        let phase = if at_once {
+            Phase::Healthy
+        } else {
+            Phase::Paused
+        };
+        assert_eq!(world.phase(), phase, "{window} {way:?}\n{}", world.tail());
+    }
+
+    let mut world = there_and_back(3, &two);
+    world.set_image("r/a:v3");
+    world.run(20);
+    world.command("abort");
+    world.run(60);
+    world.set_image("r/a:v2");
+    world.run(60);
+    assert_eq!(
+        world.phase(),
+        Phase::Healthy,
+        "v2 was stable before v1\n{}",
+        world.tail()
+    );
+    world.set_image("r/a:v3");
+    world.run(60);
+    assert_ne!(
+        world.phase(),
+        Phase::Healthy,
+        "v3 was never stable\n{}",
+        world.tail()
+    );
+}
+
+#[test]
+fn a_stable_version_short_of_pods_is_degraded_when_its_time_is_over() {
+    let mut world = deployed(json!([{"setWeight": 50}]));
+    world.short_of("r/a:v1", 1);
+    world.run(599);
+    assert_eq!(world.phase(), Phase::Progressing, "{}", world.tail());
+    world.run(10);
+    assert_eq!(world.phase(), Phase::Degraded, "{}", world.tail());
+    world.short_of("r/a:v1", 4);
+    world.run(2);
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+    // The next time has a time of its own.
+    world.short_of("r/a:v1", 1);
+    world.run(10);
+    assert_eq!(world.phase(), Phase::Progressing, "{}", world.tail());
+}

@@ -155,6 +155,8 @@ fn restart_replaces_the_old_pods_one_by_one() {
         uid: format!("p{i}"),
         created,
         terminating: false,
+        owner: "rs".into(),
+        given: None,
         ready: true,
     };
     world.pods = (0..4).map(pod).collect();
@@ -166,6 +168,31 @@ fn restart_replaces_the_old_pods_one_by_one() {
     let seconds: std::collections::BTreeSet<_> = evictions.map(|l| l.get(..5)).collect();
     assert_eq!(
         (seconds.len(), world.status.restart_at),
+        (4, None),
+        "{}",
+        world.tail()
+    );
+}
+
+/// An aborted version that is kept to be looked at and never comes up holds nobody up.
+#[test]
+fn a_restart_does_not_wait_for_a_version_that_was_given_up() {
+    let mut strategy = routed(json!([{"setWeight": 50}]));
+    strategy["canary"]["keepOnAbort"] = json!(true);
+    let mut world = World::new(strategy);
+    world.has_pods = true;
+    world.run(10);
+    world.broken.insert("r/a:v2".into());
+    world.set_image("r/a:v2");
+    world.run(10);
+    world.command("abort");
+    world.run(20);
+    assert_eq!(world.phase(), Phase::Aborted, "{}", world.tail());
+    world.command("restart");
+    world.run(10);
+    let evictions = world.log.iter().filter(|l| l.contains("evict")).count();
+    assert_eq!(
+        (evictions, world.status.restart_at),
         (4, None),
         "{}",
         world.tail()

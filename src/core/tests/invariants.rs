@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 
 use super::world::World;
 use crate::api::rollout_status::Phase;
-use crate::core::spec::Means;
+use crate::core::spec::{HeaderRoute, Means};
 use crate::core::targets::authorised_weight;
 
 /// How long the data plane may still use what a Service or route said before.
@@ -17,6 +17,15 @@ pub struct Config {
     weight: i32,
     stable: Option<String>,
     canary: Option<String>,
+    /// Whether requests go to the canary Service by their headers.
+    headers: bool,
+}
+
+impl Config {
+    /// Percent of the traffic that goes to the canary Service, at least.
+    fn to_canary(&self) -> i32 {
+        self.weight.max(i32::from(self.headers))
+    }
 }
 
 impl World {
@@ -32,11 +41,13 @@ impl World {
                 weight: self.weight,
                 stable: hash(&stable_service),
                 canary: hash(&canary_service),
+                headers: !self.headers.is_empty(),
             }),
             Means::Active { active_service, .. } => Some(Config {
                 weight: 0,
                 stable: hash(&active_service),
                 canary: None,
+                headers: false,
             }),
             Means::Pods { .. } => None,
         }
@@ -47,6 +58,43 @@ impl World {
         if self.configs.last().is_none_or(|(_, last)| *last != config) {
             self.configs.push((self.now, config));
         }
+    }
+
+    /// I7: a header route comes only if the steps allow it as far as the status says, and onto pods of
+    /// the very version that they allow it for.
+    pub fn check_new_headers(&self, headers: &[HeaderRoute]) {
+        let new: Vec<_> = headers
+            .iter()
+            .filter(|h| !self.headers.contains(h))
+            .collect();
+        if new.is_empty() {
+            return;
+        }
+        let canary = self
+            .status
+            .canary
+            .as_ref()
+            .filter(|_| self.status.abort.is_none());
+        let canary = canary.expect("I7: a header route without a version that goes out");
+        let step = if canary.full {
+            usize::MAX
+        } else {
+            canary.step as usize
+        };
+        let allowed = self.parsed().header_routes_at(step);
+        let service = &self.services["canary"];
+        let settled = service
+            .switched_at
+            .is_none_or(|at| self.now.duration_since(at) >= SignedDuration::from_secs(LAG_S));
+        assert!(
+            new.iter().all(|h| allowed.contains(h))
+                && service.hash.as_ref() == Some(&canary.hash)
+                && settled
+                && self.rs[&canary.hash].available > 0,
+            "I7: {new:?} at step {}\n{}",
+            canary.step,
+            self.tail()
+        );
     }
 
     /// I1, I3, I4, I5: checked after every write and at every tick.
@@ -69,6 +117,15 @@ impl World {
                 self.tail()
             );
         }
+        // I7: nobody is left on a header route when a rollout is over.
+        if matches!(self.status.phase, Some(Phase::Healthy | Phase::Aborted)) {
+            assert!(
+                self.headers.is_empty()
+                    || self.status.canary.is_some() && self.status.abort.is_none(),
+                "I7: a header route is left\n{}",
+                self.tail()
+            );
+        }
         // Every configuration that the data plane may still use.
         let since = self
             .now
@@ -82,7 +139,7 @@ impl World {
         for (_, config) in self.configs.iter().skip(from) {
             for (hash, share) in [
                 (&config.stable, 100 - config.weight),
-                (&config.canary, config.weight),
+                (&config.canary, config.to_canary()),
             ] {
                 let Some(hash) = hash.as_ref().filter(|_| share > 0) else {
                     continue;
@@ -99,7 +156,7 @@ impl World {
         let window = self.configs.get(from..).unwrap_or_default();
         let pointed = window.last().and_then(|(_, c)| c.canary.clone());
         let switched = window.iter().any(|(_, c)| c.canary != pointed);
-        let still = window.iter().map(|(_, c)| c.weight).max().unwrap_or(0);
+        let still = window.iter().map(|(_, c)| c.to_canary()).max().unwrap_or(0);
         assert!(
             !switched || still == 0 || pointed.is_none() || pointed == stable_hash,
             "I4: {still} % may still flow to the canary Service, which now selects {pointed:?}\n{}",

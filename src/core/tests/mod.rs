@@ -9,15 +9,21 @@
 mod analysis;
 mod blue_green;
 mod canary;
+mod capacity;
 mod commands;
 mod hand_over;
+mod headers;
 mod invariants;
 mod pods;
 mod random;
 mod refusals;
+mod roles;
 mod world;
 
 use serde_json::{Value, json};
+
+/// What somebody does to a world.
+type Act = fn(&mut world::World);
 
 /// A canary with a user's HTTPRoute and these steps.
 fn routed(steps: Value) -> Value {

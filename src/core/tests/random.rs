@@ -29,12 +29,25 @@ fn strategies() -> Vec<Value> {
         strategy["canary"]["analysis"] = json!({"templates": [{"name": "level"}]});
         strategy
     };
+    let with_capacity = |mut strategy: Value| {
+        strategy["canary"]["dynamicStableScale"] = json!(true);
+        strategy["canary"]["minPodsPerReplicaSet"] = json!(2);
+        strategy["canary"]["keepOnAbort"] = json!(true);
+        strategy
+    };
     vec![
         routed(steps.clone()),
         watched(routed(steps.clone())),
         watched(by_pods(steps.clone())),
         watched(routed(json!([{"setWeight": 40}, {"setWeight": 100}]))),
         routed(json!([])),
+        with_capacity(watched(routed(steps.clone()))),
+        watched(routed(json!([
+            {"setHeaderRoute": {"name": "beta", "match": [{"header": "x-beta", "exact": "1"}]}},
+            {"pause": {"duration": "10s"}}, {"setWeight": 30},
+            {"setHeaderRoute": {"name": "inside", "match": [{"header": "x-inside", "regex": ".+"}]}},
+            {"pause": {}}, {"setHeaderRoute": {"name": "beta"}}, {"setWeight": 60}, {"pause": {}},
+        ]))),
         by_pods(steps),
         json!({"blueGreen": {"activeService": "active", "previewService": "preview",
             "previewReplicaCount": 1, "prePromotionAnalysis": analysis,
@@ -118,7 +131,7 @@ fn history(seed: u64) {
 
 #[test]
 fn no_order_of_events_breaks_an_invariant() {
-    for seed in 0..21 {
+    for seed in 0..27 {
         history(seed);
     }
 }

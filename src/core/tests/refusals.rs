@@ -46,6 +46,10 @@ fn with(mut rollout: Value, pointer: &str, value: Value) -> Value {
     rollout
 }
 
+fn header_route(name: &str) -> Value {
+    json!({"setHeaderRoute": {"name": name, "match": [{"header": "x-beta", "exact": "1"}]}})
+}
+
 fn problems(rollout: Value) -> Vec<String> {
     let spec: RolloutSpec = serde_json::from_value(rollout).unwrap();
     match spec::parse(&spec) {
@@ -74,6 +78,105 @@ fn what_cannot_be_carried_out_is_refused_by_field() {
             ),
             "spec.strategy",
             "exactly one of canary and blueGreen",
+        ),
+        (
+            "a role's label that the selector has",
+            with(
+                canary(),
+                &format!("{CANARY}/stableMetadata"),
+                json!({"labels": {"app": "b"}}),
+            ),
+            "spec.strategy.canary.stableMetadata.labels",
+            "a key that spec.template.metadata.labels (and so spec.selector) does not have",
+        ),
+        (
+            "a role's label that is the version's",
+            with(
+                canary(),
+                &format!("{CANARY}/canaryMetadata"),
+                json!({"labels": {"rollouts-pod-template-hash": "b"}}),
+            ),
+            "spec.strategy.canary.canaryMetadata.labels",
+            "are set by controllers",
+        ),
+        (
+            "a role's annotation that is Tidegate's",
+            with(
+                canary(),
+                &format!("{CANARY}/canaryMetadata"),
+                json!({"annotations": {"tidegate.io/abort": "now"}}),
+            ),
+            "spec.strategy.canary.canaryMetadata.annotations",
+            "tidegate.io/* is set by Tidegate",
+        ),
+        (
+            "a role's key that is none",
+            rollout(json!({"blueGreen": {"activeService": "active",
+                "previewMetadata": {"labels": {"not a key": "b"}}}})),
+            "spec.strategy.blueGreen.previewMetadata.labels",
+            "an optional DNS prefix",
+        ),
+        (
+            "a header route that is not there is removed",
+            step(0, json!({"setHeaderRoute": {"name": "beta"}})),
+            "spec.strategy.canary.steps[0].setHeaderRoute.name",
+            "the name of a header route that an earlier step sets",
+        ),
+        (
+            "a header twice",
+            step(
+                0,
+                json!({"setHeaderRoute": {"name": "beta", "match": [
+                    {"header": "x-beta", "exact": "1"}, {"header": "X-Beta", "regex": "2"}]}}),
+            ),
+            "spec.strategy.canary.steps[0].setHeaderRoute.match[1].header",
+            "each header once",
+        ),
+        (
+            "a header with two values",
+            step(
+                0,
+                json!({"setHeaderRoute": {"name": "beta", "match": [
+                    {"header": "x-beta", "exact": "1", "regex": "2"}]}}),
+            ),
+            "spec.strategy.canary.steps[0].setHeaderRoute.match[0]",
+            "exactly one of exact and regex",
+        ),
+        (
+            "a header route to no pods",
+            with(
+                canary(),
+                &format!("{CANARY}/steps"),
+                json!([{"setCanaryScale": {"replicas": 0}}, header_route("beta")]),
+            ),
+            "spec.strategy.canary.steps[1]",
+            "at least one canary pod",
+        ),
+        (
+            "nine header routes",
+            with(
+                canary(),
+                &format!("{CANARY}/steps"),
+                (0..9).map(|i| header_route(&format!("r{i}"))).collect(),
+            ),
+            "spec.strategy.canary.steps[8].setHeaderRoute",
+            "at most 8",
+        ),
+        (
+            "a header route with nginx",
+            with(
+                step(0, header_route("beta")),
+                &format!("{CANARY}/trafficRouting"),
+                json!({"nginx": {"ingresses": [{"name": "web"}]}}),
+            ),
+            "spec.strategy.canary.steps[0].setHeaderRoute",
+            "trafficRouting.gatewayAPI",
+        ),
+        (
+            "a header route by pod counts",
+            pods(&[("steps", json!([header_route("beta")]))]),
+            "spec.strategy.canary.steps[0].setHeaderRoute",
+            "trafficRouting.gatewayAPI",
         ),
         (
             "an empty step",

@@ -13,6 +13,7 @@ use crate::api::rollout_status::{Phase, RolloutStatus};
 use crate::core::decide::decide;
 use crate::core::observed::*;
 use crate::core::plan::{Plan, Write};
+use crate::core::roles;
 use crate::core::spec::{self, Problem};
 
 use super::invariants::{Config, LAG_S};
@@ -28,6 +29,8 @@ pub struct Rs {
     pub template: Value,
     /// Pods become available at the next tick; false: never.
     pub healthy: bool,
+    /// What it says that its pods were given for their role.
+    pub pods_given: Option<String>,
     rv: u64,
 }
 
@@ -43,6 +46,7 @@ pub struct World {
     pub rs: BTreeMap<String, Rs>,
     pub services: BTreeMap<String, ServiceObserved>,
     pub weight: i32,
+    pub headers: Vec<spec::HeaderRoute>,
     pub route_exists: bool,
     pub route_accepted_at: Timestamp,
     route_changed_at: Option<Timestamp>,
@@ -52,8 +56,15 @@ pub struct World {
     pub reverts: BTreeMap<String, RevertObserved>,
     pub templates: BTreeMap<TemplateKey, Option<AnalysisTemplateSpec>>,
     pub pods: Vec<PodObserved>,
+    /// Whether pods are born and die with the sizes of their ReplicaSets.
+    pub has_pods: bool,
+    /// Whether the API server refuses changes of pods.
+    pub pods_are_fixed: bool,
+    born: usize,
     /// Images whose pods never become available.
     pub broken: BTreeSet<String>,
+    /// Images of which no more pods become available than this.
+    few: BTreeMap<String, i32>,
     pub log: Vec<String>,
     pub status_writes: usize,
     pub events: Vec<&'static str>,
@@ -86,6 +97,7 @@ impl World {
             rs: BTreeMap::new(),
             services: BTreeMap::new(),
             weight: 0,
+            headers: Vec::new(),
             route_exists: true,
             route_accepted_at: now,
             route_changed_at: None,
@@ -95,7 +107,11 @@ impl World {
             reverts: BTreeMap::new(),
             templates: BTreeMap::new(),
             pods: Vec::new(),
+            has_pods: false,
+            pods_are_fixed: false,
+            born: 0,
             broken: BTreeSet::new(),
+            few: BTreeMap::new(),
             log: Vec::new(),
             status_writes: 0,
             events: Vec::new(),
@@ -158,6 +174,15 @@ impl World {
     pub fn set_image(&mut self, image: &str) {
         self.spec["template"]["spec"]["containers"][0]["image"] = image.into();
         self.generation += 1;
+    }
+
+    /// No more pods of this image become available.
+    pub fn short_of(&mut self, image: &str, most: i32) {
+        self.few.insert(image.to_owned(), most);
+    }
+
+    pub fn delete(&mut self) {
+        self.deleted_at = Some(self.now);
     }
 
     pub fn set_replicas(&mut self, replicas: i32) {
@@ -245,6 +270,9 @@ impl World {
                     ready: rs.available,
                     available: rs.available,
                     up_to_date: true,
+                    generation: 1,
+                    template_seen: true,
+                    pods_given: rs.pods_given.clone(),
                     created: rs.created,
                     failure: None,
                     template: rs.template.clone(),
@@ -266,6 +294,8 @@ impl World {
                             resource_version: self.rv.to_string(),
                             weight: self.weight,
                             exact: true,
+                            headers: Some(self.headers.clone()),
+                            no_headers: None,
                             pending: (self.now < self.route_accepted_at)
                                 .then(|| "not seen yet".into()),
                             changed_at: self.route_changed_at,
@@ -315,6 +345,10 @@ impl World {
             self.status_writes += 1;
             self.rv += 1;
         }
+        for write in plan.afterwards.clone() {
+            self.log.push(format!("{:>5} {write}", self.seconds()));
+            self.apply(write);
+        }
         self.events.extend(plan.events.iter().map(|e| e.reason));
         plan
     }
@@ -363,10 +397,43 @@ impl World {
                 .unwrap();
             rs.healthy = !self.broken.contains(image);
             let before = rs.available;
-            rs.available = if rs.healthy { rs.desired } else { 0 };
+            let most = self.few.get(image).copied().unwrap_or(i32::MAX);
+            rs.available = if rs.healthy { rs.desired.min(most) } else { 0 };
             if rs.available < before {
                 self.users_own_pods_died = true;
             }
+        }
+        if self.has_pods {
+            self.bear_pods();
+        }
+    }
+
+    /// As many pods of each ReplicaSet as are available, with its template's metadata.
+    fn bear_pods(&mut self) {
+        for rs in self.rs.values() {
+            let of = |pod: &&PodObserved| pod.owner == rs.hash;
+            let have = self.pods.iter().filter(of).count();
+            let want = rs.available as usize;
+            for _ in have..want {
+                self.born += 1;
+                let given = &rs.template["metadata"]["annotations"][roles::GIVEN];
+                self.pods.push(PodObserved {
+                    name: format!("p{}", self.born),
+                    uid: format!("p{}", self.born),
+                    created: self.now,
+                    terminating: false,
+                    ready: true,
+                    owner: rs.hash.clone(),
+                    given: given.as_str().map(str::to_owned),
+                });
+            }
+            let mut keep = want;
+            self.pods.retain(|pod| {
+                let ours = pod.owner == rs.hash;
+                let stays = !ours || keep > 0;
+                keep -= usize::from(ours && stays);
+                stays
+            });
         }
     }
 
@@ -391,6 +458,7 @@ impl World {
             } => {
                 assert!(!self.rs.contains_key(&hash));
                 let rs = Rs {
+                    pods_given: roles::mark(&template),
                     hash: hash.clone(),
                     revision,
                     desired: replicas,
@@ -407,6 +475,7 @@ impl World {
                 from,
                 to,
                 revision,
+                role,
                 ..
             } => {
                 let rs = self.rs.get_mut(&on.uid).unwrap();
@@ -415,6 +484,30 @@ impl World {
                 rs.desired = to;
                 rs.available = rs.available.min(to);
                 rs.revision = revision.unwrap_or(rs.revision);
+                rs.rv = rv;
+                if let Some(role) = role {
+                    assert_eq!(from, 0, "pods that run are brought to a role one by one");
+                    roles::merge(&mut rs.template["metadata"], &role.metadata);
+                    rs.pods_given = role.given;
+                }
+            }
+            Write::RelabelReplicaSet { on, change, .. } => {
+                let rs = self.rs.get_mut(&on.uid).unwrap();
+                assert_eq!(rs.rv.to_string(), on.resource_version);
+                roles::merge(&mut rs.template["metadata"], &change.metadata);
+                rs.rv = rv;
+            }
+            Write::RelabelPod { uid, change, .. } => {
+                let pod = self.pods.iter_mut().find(|p| p.uid == uid).unwrap();
+                if !self.pods_are_fixed {
+                    let given = &change.metadata["annotations"][roles::GIVEN];
+                    pod.given = given.as_str().map(str::to_owned);
+                }
+            }
+            Write::NotePodsRelabelled { on, given, .. } => {
+                let rs = self.rs.get_mut(&on.uid).unwrap();
+                assert_eq!(rs.rv.to_string(), on.resource_version);
+                rs.pods_given = given;
                 rs.rv = rv;
             }
             Write::DeleteReplicaSet { on, .. } => {
@@ -427,15 +520,18 @@ impl World {
                 service.switched_at = Some(at);
                 service.resource_version = rv.to_string();
             }
-            Write::SetWeight { to, .. } => {
+            Write::SetWeight { to, headers, .. } => {
                 assert!((0..=100).contains(&to));
                 self.weight = to;
+                self.check_new_headers(&headers);
+                self.headers = headers;
                 self.route_accepted_at = now.checked_add(SignedDuration::from_secs(1)).unwrap();
                 self.route_changed_at = Some(now);
             }
             Write::CreateRoute { weight, .. } => {
                 self.route_exists = true;
                 self.weight = weight;
+                self.headers = Vec::new();
                 self.route_accepted_at = now;
                 self.route_changed_at = Some(now);
             }

@@ -1,8 +1,12 @@
 //! I13, I14, I17: what is made and whose it is.
 
+use serde_json::Value;
+
 use super::{Written, holds};
 use crate::core::naming::{self, NAME_MAX};
 use crate::core::plan::Write;
+use crate::core::roles::GIVEN;
+use crate::core::spec::Spec;
 use crate::sim::world::World;
 use crate::sim::world::objects::Kind;
 
@@ -21,11 +25,12 @@ pub(super) fn versions_are_templates(world: &World, written: &Written<'_>) -> Re
             "{name} is made of a spec that cannot be carried out"
         ));
     };
-    holds(*template == spec.template, || {
+    let own = identity(template, spec);
+    holds(own == spec.template, || {
         format!("{name} has another template than the spec")
     })?;
     let most = written.observed.rollout.status.collision_count + 1;
-    let possible = (0..=most).any(|n| naming::template_hash(template, n) == *hash);
+    let possible = (0..=most).any(|n| naming::template_hash(&own, n) == *hash);
     holds(possible, || {
         format!("{hash} is not the hash of the template of {name}")
     })?;
@@ -33,11 +38,47 @@ pub(super) fn versions_are_templates(world: &World, written: &Written<'_>) -> Re
         stored.meta.owner.as_deref() == Some(&written.observed.rollout.uid)
             && stored
                 .replica_set()
-                .is_some_and(|rs| *rs.template == *template)
+                .is_some_and(|rs| identity(&rs.template, spec) == own)
     });
     holds(twins.count() <= 1, || {
         format!("{name} is a version that there is already")
     })
+}
+
+/// A ReplicaSet's template without what Tidegate added: metadata for its role, a rule to keep apart.
+fn identity(template: &Value, spec: &Spec) -> Value {
+    let mut own = template.clone();
+    let record = template
+        .pointer("/metadata/annotations")
+        .and_then(|a| a.get(GIVEN)?.as_str());
+    let given: Value = record
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    for part in ["labels", "annotations"] {
+        let keys = given.get(part).and_then(Value::as_object);
+        let Some(map) = own
+            .pointer_mut(&format!("/metadata/{part}"))
+            .and_then(Value::as_object_mut)
+        else {
+            continue;
+        };
+        for key in keys.into_iter().flatten().map(|(key, _)| key) {
+            map.remove(key);
+        }
+        map.remove(GIVEN);
+        if map.is_empty()
+            && let Some(metadata) = own.pointer_mut("/metadata").and_then(Value::as_object_mut)
+        {
+            metadata.remove(part);
+        }
+    }
+    // Nobody here writes an affinity of their own.
+    if spec.capacity.anti_affinity.is_some()
+        && let Some(pods) = own.pointer_mut("/spec").and_then(Value::as_object_mut)
+    {
+        pods.remove("affinity");
+    }
+    own
 }
 
 pub(super) fn own_objects_only(_: &World, written: &Written<'_>) -> Result<(), String> {

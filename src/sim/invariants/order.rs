@@ -4,7 +4,7 @@ use super::{Written, authorised, holds};
 use crate::core::commands::annotation;
 use crate::core::naming;
 use crate::core::plan::Write;
-use crate::core::spec::Means;
+use crate::core::spec::{HeaderRoute, Means};
 use crate::sim::world::World;
 
 /// The weight of a route before and after a write.
@@ -14,6 +14,18 @@ fn weights(write: &Write) -> Option<(i32, i32)> {
         Write::CreateRoute { weight, .. } => Some((0, *weight)),
         _ => None,
     }
+}
+
+/// The header routes that a write brings to a route.
+fn new_headers<'a>(written: &Written<'a>) -> Vec<&'a HeaderRoute> {
+    let Write::SetWeight { headers, .. } = written.write else {
+        return Vec::new();
+    };
+    let before = written
+        .replaced
+        .and_then(|stored| Some(&stored.route()?.headers));
+    let is_new = |header: &&HeaderRoute| before.is_none_or(|before| !before.contains(header));
+    headers.iter().filter(is_new).collect()
 }
 
 pub(super) fn weights_are_percentages(_: &World, written: &Written<'_>) -> Result<(), String> {
@@ -48,7 +60,12 @@ pub(super) fn services_are_switched_without_traffic(
     let weight = world
         .in_use(written.rollout())
         .filter(known)
-        .flat_map(|config| config.routes.iter().map(|(_, weight, _)| *weight))
+        .flat_map(|config| {
+            config
+                .routes
+                .iter()
+                .map(|(_, weight, _)| config.of_canary(*weight))
+        })
         .max();
     holds(weight.unwrap_or(0) == 0, || {
         format!("{name} goes from {from:?} to {to:?} while {weight:?} % may flow through it")
@@ -63,7 +80,7 @@ pub(super) fn weights_rise_after_selectors(
     let Some((from, to)) = weights(written.write) else {
         return Ok(());
     };
-    if to <= from {
+    if to <= from && new_headers(written).is_empty() {
         return Ok(());
     }
     let mut selected: Vec<_> = world
@@ -90,8 +107,9 @@ pub(super) fn exposure_is_authorised(world: &World, written: &Written<'_>) -> Re
         false => usize::try_from(canary.step).unwrap_or(0),
     };
     let allowed = authorised(&spec.steps, step);
+    let headers = new_headers(written);
     match (weights(written.write), written.write) {
-        (Some((from, to)), _) if to > from => {
+        (Some((from, to)), _) if to > from || !headers.is_empty() => {
             let service = match &spec.means {
                 Means::Routes { canary_service, .. } => canary_service,
                 _ => return Ok(()),
@@ -106,9 +124,14 @@ pub(super) fn exposure_is_authorised(world: &World, written: &Written<'_>) -> Re
                     canary.hash
                 )
             })?;
-            holds(to <= allowed, || {
+            holds(to <= allowed.max(from), || {
                 format!("the weight rises to {to}, {allowed} is on record")
             })?;
+            let on_record = spec.header_routes_at(step);
+            holds(
+                headers.iter().all(|header| on_record.contains(header)),
+                || format!("{headers:?} are sent to the canary and not on record"),
+            )?;
             let held = spec.paused || status.held_since.is_some();
             holds(!held, || {
                 format!("the weight rises to {to} while it is held")
@@ -160,9 +183,13 @@ pub(super) fn given_up_is_given_up(world: &World, written: &Written<'_>) -> Resu
     }
     let given_up = naming::replica_set(written.rollout(), &abort.hash);
     match written.write {
-        Write::SetWeight { from, to, .. } => holds(to <= from, || {
-            format!("the weight rises from {from} to {to} after the abort")
-        }),
+        Write::SetWeight { from, to, .. } => {
+            holds(to <= from && new_headers(written).is_empty(), || {
+                format!(
+                    "the weight rises from {from} to {to}, or headers lead to it, after the abort"
+                )
+            })
+        }
         Write::ScaleReplicaSet { name, from, to, .. } if *name == given_up => {
             holds(to <= from, || {
                 format!("{name} goes from {from} to {to} pods after the abort")

@@ -21,6 +21,8 @@ fn version(write: &Write) -> Option<&str> {
         | Write::RemoveAnnotation { on, .. }
         | Write::ScaleReplicaSet { on, .. }
         | Write::DeleteReplicaSet { on, .. }
+        | Write::RelabelReplicaSet { on, .. }
+        | Write::NotePodsRelabelled { on, .. }
         | Write::SwitchService { on, .. }
         | Write::TerminateAnalysisRun { on, .. }
         | Write::DeleteAnalysisRun { on, .. }
@@ -33,6 +35,7 @@ fn version(write: &Write) -> Option<&str> {
         | Write::CreateRoute { .. }
         | Write::CreateAnalysisRun { .. }
         | Write::CreateRevert { .. }
+        | Write::RelabelPod { .. }
         | Write::EvictPod { .. } => None,
     }
 }

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use json_patch::merge;
+use serde_json::{Value, json};
 
 use super::objects::{
     Body, Kind, ReplicaSetBody, RevertBody, RouteBody, RunBody, ServiceBody, Stored,
@@ -14,7 +16,8 @@ use super::{Fault, World};
 use crate::api::analysis_status::RunPhase;
 use crate::api::rollout_status::RolloutStatus;
 use crate::core::observed::Observed;
-use crate::core::plan::{Call, Precondition, Write};
+use crate::core::plan::{Call, Precondition, RoleChange, Write};
+use crate::core::roles;
 use crate::sim::invariants;
 
 /// What became of a call.
@@ -102,9 +105,10 @@ impl World {
             Write::SetFinalizer { .. } | Write::RemoveAnnotation { .. } => {
                 (Kind::Rollout, rollout.to_owned())
             }
-            Write::ScaleReplicaSet { name, .. } | Write::DeleteReplicaSet { name, .. } => {
-                (Kind::ReplicaSet, name.clone())
-            }
+            Write::ScaleReplicaSet { name, .. }
+            | Write::DeleteReplicaSet { name, .. }
+            | Write::RelabelReplicaSet { name, .. }
+            | Write::NotePodsRelabelled { name, .. } => (Kind::ReplicaSet, name.clone()),
             Write::SwitchService { name, .. } => (Kind::Service, name.clone()),
             Write::SetWeight { route, .. } => (Kind::Route, route.to_string()),
             Write::TerminateAnalysisRun { name, .. } | Write::DeleteAnalysisRun { name, .. } => {
@@ -117,6 +121,7 @@ impl World {
             | Write::CreateRoute { .. }
             | Write::CreateAnalysisRun { .. }
             | Write::CreateRevert { .. }
+            | Write::RelabelPod { .. }
             | Write::EvictPod { .. } => return None,
         };
         self.store.get(kind, &name).cloned()
@@ -167,6 +172,8 @@ impl World {
                     available: 0,
                     observed_generation: 0,
                     failure: None,
+                    pods_given: roles::mark(template),
+                    relabelled_at: None,
                 });
                 self.store.create(Kind::ReplicaSet, name, owner, body, now)
             }
@@ -175,14 +182,38 @@ impl World {
                 on,
                 to,
                 revision,
+                role,
                 ..
             } => self.update(Kind::ReplicaSet, name, on, true, |stored| {
                 if let Some(body) = stored.replica_set_mut() {
                     body.desired = *to;
                     body.revision = revision.unwrap_or(body.revision);
+                    if let Some(role) = role {
+                        relabel(body, role);
+                        body.pods_given.clone_from(&role.given);
+                    }
                 }
             }),
             Write::DeleteReplicaSet { name, on } => self.delete(Kind::ReplicaSet, name, on),
+            Write::RelabelReplicaSet {
+                name,
+                on,
+                generation,
+                change,
+            } => self.update(Kind::ReplicaSet, name, on, true, |stored| {
+                if let Some(body) = stored.replica_set_mut() {
+                    relabel(body, change);
+                    body.relabelled_at = Some(*generation);
+                }
+            }),
+            Write::NotePodsRelabelled { name, on, given } => {
+                self.update(Kind::ReplicaSet, name, on, false, |stored| {
+                    if let Some(body) = stored.replica_set_mut() {
+                        body.pods_given.clone_from(given);
+                    }
+                })
+            }
+            Write::RelabelPod { uid, change, .. } => self.relabel_pod(uid, change),
             Write::SwitchService {
                 name, on, to, at, ..
             } => self.update(Kind::Service, name, on, true, |stored| {
@@ -199,6 +230,7 @@ impl World {
                 route,
                 resource_version,
                 to,
+                headers,
                 ..
             } => {
                 let version = self.version(resource_version);
@@ -207,6 +239,7 @@ impl World {
                     .update(Kind::Route, &key, version.as_deref(), true, |stored| {
                         if let Some(body) = stored.route_mut() {
                             body.weight = *to;
+                            body.headers.clone_from(headers);
                             body.changed_at = Some(now);
                             OURSELVES.clone_into(&mut body.writer);
                         }
@@ -216,6 +249,7 @@ impl World {
                 let body = Body::Route(RouteBody {
                     id: route.clone(),
                     weight: *weight,
+                    headers: Vec::new(),
                     accepted: 0,
                     changed_at: Some(now),
                     writer: OURSELVES.to_owned(),
@@ -292,4 +326,11 @@ impl World {
         let version = self.version(&on.resource_version);
         self.store.delete(kind, name, version.as_deref(), self.now)
     }
+}
+
+/// Gives a ReplicaSet's pods to come another role.
+fn relabel(body: &mut ReplicaSetBody, change: &RoleChange) {
+    let mut template = Value::clone(&body.template);
+    merge(&mut template, &json!({ "metadata": change.metadata }));
+    body.template = Arc::new(template);
 }

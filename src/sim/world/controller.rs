@@ -19,7 +19,7 @@ use super::{Event, Fault, World};
 use crate::api::rollout_status::Phase;
 use crate::core::decide::decide;
 use crate::core::observed::Observed;
-use crate::core::plan::Plan;
+use crate::core::plan::{Call, Plan, Write};
 use crate::sim::invariants;
 
 /// When nothing asks for a look.
@@ -346,11 +346,14 @@ impl World {
         plan: Rc<Plan>,
         next: usize,
     ) {
-        let Some(call) = plan.calls().nth(next) else {
+        let afterwards = plan.afterwards.iter().map(Call::Write);
+        let Some(call) = plan.calls().chain(afterwards).nth(next) else {
             self.succeed(at, rollout);
             self.look_after(at, rollout, AFTER_WRITE);
             return;
         };
+        let of_a_pod = matches!(call, Call::Write(Write::RelabelPod { .. }));
+        let nothing_waits = next >= plan.calls().count();
         if self.dies_now(at) {
             return;
         }
@@ -358,23 +361,33 @@ impl World {
         if self.dies_now(at) {
             return;
         }
-        match answer {
-            Answer::Done => {
-                let stage = Stage::Calls {
-                    observed,
-                    decided_at,
-                    plan,
-                    next: next + 1,
-                };
-                if let Some(controller) = self.controller(at) {
-                    controller
-                        .work
-                        .insert(rollout.to_owned(), Work { id, stage });
-                }
-                self.go_on(at, rollout, id);
-            }
-            other => self.fail(at, rollout, &other),
+        // A pod that is gone needs no role.
+        let goes_on = match answer {
+            Answer::Done => true,
+            Answer::Conflict => of_a_pod,
+            Answer::Failed | Answer::Held => false,
+        };
+        if !goes_on && nothing_waits {
+            self.succeed(at, rollout);
+            self.look_after(at, rollout, WHILE_HELD);
+            return;
         }
+        if !goes_on {
+            self.fail(at, rollout, &answer);
+            return;
+        }
+        let stage = Stage::Calls {
+            observed,
+            decided_at,
+            plan,
+            next: next + 1,
+        };
+        if let Some(controller) = self.controller(at) {
+            controller
+                .work
+                .insert(rollout.to_owned(), Work { id, stage });
+        }
+        self.go_on(at, rollout, id);
     }
 
     /// Whether the process dies before or after this call.

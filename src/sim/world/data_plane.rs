@@ -24,6 +24,8 @@ pub struct Config {
     pub ours: bool,
     /// The weight of each route, and the generation that says so.
     pub routes: Vec<(String, i32, i64)>,
+    /// Whether any of them sends requests to the canary Service by header.
+    pub by_header: bool,
     /// The version that the stable (or the active) Service selects.
     pub stable: Option<String>,
     /// The version that the canary Service selects.
@@ -33,6 +35,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// Percent of a route's weight that may reach the canary Service. How many requests have the
+    /// headers is not known; some do.
+    pub fn of_canary(&self, weight: i32) -> i32 {
+        weight.max(i32::from(self.by_header))
+    }
+
     fn says_the_same(&self, other: &Self) -> bool {
         (&self.routes, &self.stable, &self.canary) == (&other.routes, &other.stable, &other.canary)
     }
@@ -83,7 +91,7 @@ impl World {
             Means::Active { active_service, .. } => (selects(active_service), None),
             Means::Pods { .. } => return None,
         };
-        let mut ours = true;
+        let (mut ours, mut by_header) = (true, false);
         let mut routes = Vec::new();
         for id in spec.routes(name) {
             let key = id.to_string();
@@ -91,6 +99,7 @@ impl World {
                 && let Some(route) = stored.route()
             {
                 ours &= route.writer == OURSELVES;
+                by_header |= !route.headers.is_empty();
                 routes.push((key, route.weight, stored.meta.generation));
             }
         }
@@ -98,6 +107,7 @@ impl World {
             since: self.now,
             ours,
             routes,
+            by_header,
             stable,
             canary,
             until: None,
@@ -139,12 +149,12 @@ impl World {
         let by_canary = known.iter().any(|c| c.canary.as_deref() == Some(hash));
         let mut weights = known
             .iter()
-            .flat_map(|c| c.routes.iter().map(|(_, w, _)| *w));
+            .flat_map(|c| c.routes.iter().map(|(_, w, _)| (*w, c.of_canary(*w))));
         let without_routes = if by_stable { 100 } else { 0 };
-        let share = |weight: i32| {
+        let share = |(weight, of_canary): (i32, i32)| {
             let of_stable = if by_stable { 100 - weight } else { 0 };
-            let of_canary = if by_canary { weight } else { 0 };
-            of_stable + of_canary
+            let of_canary = if by_canary { of_canary } else { 0 };
+            (of_stable + of_canary).min(100)
         };
         match weights.next() {
             None => without_routes,
@@ -184,6 +194,8 @@ impl World {
         let _ = self.store.update(Kind::Route, key, None, true, |stored| {
             if let Some(route) = stored.route_mut() {
                 route.weight = weight;
+                // The list of rules is one value to whoever applies the route.
+                route.headers.clear();
                 route.changed_at = Some(now);
                 writer.clone_into(&mut route.writer);
             }

@@ -12,7 +12,7 @@ use crate::api::revert::RevertSpec;
 use crate::api::rollout::RolloutSpec;
 use crate::api::rollout_status::RolloutStatus;
 use crate::core::observed::RouteId;
-use crate::core::spec::{self, Problem, Spec};
+use crate::core::spec::{self, HeaderRoute, Problem, Spec};
 
 /// Kinds of objects; a watch and a list are of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,6 +166,10 @@ pub struct ReplicaSetBody {
     pub observed_generation: i64,
     /// Why pods cannot be created.
     pub failure: Option<String>,
+    /// Short for what its pods were given for their version's role.
+    pub pods_given: Option<String>,
+    /// Its generation when its template's metadata was last changed.
+    pub relabelled_at: Option<i64>,
 }
 
 /// A Service.
@@ -188,6 +192,8 @@ pub struct RouteBody {
     pub id: RouteId,
     /// Percent for the canary Service.
     pub weight: i32,
+    /// What it sends to the canary Service by header.
+    pub headers: Vec<HeaderRoute>,
     /// The generation that its router has accepted.
     pub accepted: i64,
     /// When its rules were last written.

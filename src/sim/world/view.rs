@@ -11,7 +11,7 @@ use crate::core::observed::{
     RolloutObserved, RouteId, RouteObserved, RouteState, RunObserved, ServiceObserved, Settings,
     TemplateKey,
 };
-use crate::core::spec::{Problem, Spec};
+use crate::core::spec::{HeaderRoute, Problem, Spec, Step};
 
 /// Where everything is.
 pub const NAMESPACE: &str = "shop";
@@ -61,7 +61,8 @@ pub fn observe(
     let foreign = of_name(Kind::ReplicaSet).filter(|o| !ours(o));
     let foreign_replica_sets = foreign.map(|o| o.meta.name.clone()).collect();
     let restarts = rollout.status.restart_at.is_some();
-    let pods = match restarts {
+    let lag = replica_sets.iter().any(ReplicaSetObserved::pods_lag);
+    let pods = match restarts || lag {
         true => replica_sets.iter().flat_map(|rs| pods(&rs.name)).collect(),
         false => Vec::new(),
     };
@@ -121,6 +122,8 @@ fn conflicts(objects: &Objects, own: &Stored, spec: &Spec) -> Vec<Problem> {
 
 fn replica_set(stored: &Stored) -> Option<ReplicaSetObserved> {
     let (meta, body) = (&stored.meta, stored.replica_set()?);
+    let seen = body.observed_generation;
+    let same_size = seen + 1 == meta.generation && body.relabelled_at == Some(seen);
     Some(ReplicaSetObserved {
         name: meta.name.clone(),
         uid: meta.uid.clone(),
@@ -131,7 +134,10 @@ fn replica_set(stored: &Stored) -> Option<ReplicaSetObserved> {
         current: body.current,
         ready: body.ready,
         available: body.available,
-        up_to_date: body.observed_generation >= meta.generation,
+        up_to_date: seen >= meta.generation || same_size,
+        generation: meta.generation,
+        template_seen: seen >= meta.generation,
+        pods_given: body.pods_given.clone(),
         created: meta.created,
         failure: body.failure.clone(),
         template: (*body.template).clone(),
@@ -164,7 +170,7 @@ fn routes(objects: &Objects, rollout: &str, spec: &Spec) -> Vec<RouteObserved> {
     let read = |id: RouteId| {
         let stored = objects.get(&(Kind::Route, id.to_string()));
         let state = match stored.and_then(|stored| Some((stored, stored.route()?))) {
-            Some((stored, body)) => route(stored, body),
+            Some((stored, body)) => route(stored, body, spec),
             None if matches!(id, RouteId::HttpRoute(_)) => RouteState::Unusable(missing(&id)),
             None => RouteState::ToCreate,
         };
@@ -181,15 +187,26 @@ fn missing(id: &RouteId) -> Problem {
     )
 }
 
-fn route(stored: &Stored, body: &RouteBody) -> RouteState {
+fn route(stored: &Stored, body: &RouteBody, spec: &Spec) -> RouteState {
     if let Some(problem) = &body.problem {
         return RouteState::Unusable(problem.clone());
     }
     let pending = (body.accepted < stored.meta.generation).then(|| "not seen yet".to_owned());
+    // Rules that the spec does not know are known by their names to be Tidegate's.
+    let steps = spec.steps.iter();
+    let known: Vec<&HeaderRoute> = steps
+        .filter_map(|step| match step {
+            Step::SetHeaderRoute(route) => Some(route),
+            _ => None,
+        })
+        .collect();
+    let as_it_should_be = body.headers.iter().all(|header| known.contains(&header));
     RouteState::Live(LiveRoute {
         resource_version: stored.meta.version.to_string(),
         weight: body.weight,
         exact: true,
+        headers: as_it_should_be.then(|| body.headers.clone()),
+        no_headers: None,
         pending,
         changed_at: body.changed_at,
         last_writer: (body.writer != OURSELVES).then(|| body.writer.clone()),

@@ -8,8 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::objects::{Kind, Stored};
+use super::store::Refusal;
 use super::{Event, Fault, World};
 use crate::core::observed::PodObserved;
+use crate::core::plan::RoleChange;
+use crate::core::roles::GIVEN;
 
 /// How long a pod that failed waits until it is tried again.
 const CRASH_BACKOFF: SignedDuration = SignedDuration::from_secs(10);
@@ -79,6 +82,8 @@ pub struct Pod {
     pub turned: Timestamp,
     /// Whether it ends.
     pub terminating: bool,
+    /// What it was given for its version's role.
+    pub given: Option<String>,
 }
 
 /// The image of a template's first container.
@@ -88,6 +93,12 @@ pub fn image(template: &Value) -> &str {
         .pointer("/spec/containers/0/image")
         .and_then(Value::as_str)
         .unwrap_or_default()
+}
+
+/// What somebody with this metadata was given for a role.
+fn given(metadata: &Value) -> Option<String> {
+    let text = metadata.get("annotations")?.get(GIVEN)?;
+    text.as_str().map(str::to_owned)
 }
 
 impl World {
@@ -119,12 +130,16 @@ impl World {
     /// The pods of a ReplicaSet as its Rollout's controller reads them.
     pub fn pods_of(&self, replica_set: &str) -> Vec<PodObserved> {
         let pods = self.pods.get(replica_set).into_iter().flatten();
+        let stored = self.store.get(Kind::ReplicaSet, replica_set);
+        let owner = stored.map_or_else(String::new, |stored| stored.meta.uid.clone());
         let read = |pod: &Pod| PodObserved {
             name: format!("{replica_set}-{}", pod.id),
             uid: pod.id.to_string(),
             created: pod.created,
             terminating: pod.terminating,
             ready: pod.ready,
+            owner: owner.clone(),
+            given: pod.given.clone(),
         };
         pods.map(read).collect()
     }
@@ -161,13 +176,24 @@ impl World {
         let id = self.random.bits();
         let start = self.behaviour(stored).start + self.some_time(0, 1_500);
         self.after(start, Event::Pod(replica_set.to_owned(), id));
+        let template = stored.replica_set().map(|rs| &rs.template);
         Pod {
             id,
             created: self.now,
             ready: false,
             turned: self.now,
             terminating: false,
+            given: template.and_then(|template| given(template.get("metadata")?)),
         }
+    }
+
+    /// A pod gets another role, if it is still there.
+    pub(super) fn relabel_pod(&mut self, uid: &str, change: &RoleChange) -> Result<(), Refusal> {
+        let mut pods = self.pods.values_mut().flatten();
+        let pod = pods.find(|pod| pod.id.to_string() == uid);
+        let pod = pod.ok_or(Refusal::NotFound)?;
+        pod.given = given(&change.metadata);
+        Ok(())
     }
 
     /// The status of a ReplicaSet, as its pods are now.

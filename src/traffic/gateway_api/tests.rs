@@ -49,7 +49,7 @@ fn by_index(index: i32) -> Vec<RuleRef> {
 }
 
 fn said(route: &Value, rules: &[RuleRef]) -> String {
-    match read(route, rules, BACKENDS, FIELD) {
+    match read(route, rules, &Headers::default(), BACKENDS, FIELD) {
         Ok(live) => format!("{}{}", live.weight, if live.exact { "" } else { "~" }),
         Err(problem) => problem.to_string(),
     }
@@ -208,7 +208,7 @@ fn a_route_was_changed_when_its_rules_were() {
     let entry = |manager: &str, time: &str, fields: Value| json!({"manager": manager, "time": time, "fieldsV1": fields});
     let mut written = route(json!([two(5, 95)]));
     let changed = |route: &Value| {
-        let live = read(route, &[], BACKENDS, FIELD).unwrap();
+        let live = read(route, &[], &Headers::default(), BACKENDS, FIELD).unwrap();
         live.changed_at.map(|at| at.to_string())
     };
     assert_eq!(changed(&written), None);
@@ -228,7 +228,7 @@ fn a_route_was_changed_when_its_rules_were() {
 #[test]
 fn the_patch_is_refused_when_the_route_is_another() {
     let live = route(json!([two(5, 95)]));
-    let change = weight_patch(&live, &[], BACKENDS, 20, FIELD).unwrap();
+    let change = weight_patch(&live, &[], BACKENDS, 20, &[], FIELD).unwrap();
     let mut newer = live.clone();
     newer["metadata"]["resourceVersion"] = "42".into();
     assert!(patch(&mut newer, &change).is_err());
@@ -283,11 +283,11 @@ proptest! {
     #[test]
     fn only_the_two_weights_change_and_their_sum_is_100(rules in rules(), weight in 0i32..=100) {
         let before = route(rules);
-        let Ok(change) = weight_patch(&before, &[], BACKENDS, weight, FIELD) else { return Ok(()) };
+        let Ok(change) = weight_patch(&before, &[], BACKENDS, weight, &[], FIELD) else { return Ok(()) };
         let mut after = before.clone();
         patch(&mut after, &change).unwrap();
         prop_assert_eq!(without_weights(after.clone()), without_weights(before.clone()));
-        let live = read(&after, &[], BACKENDS, FIELD).unwrap();
+        let live = read(&after, &[], &Headers::default(), BACKENDS, FIELD).unwrap();
         prop_assert_eq!((live.weight, live.exact), (weight, true));
         for (rule, old) in after["spec"]["rules"].as_array().unwrap().iter().zip(before["spec"]["rules"].as_array().unwrap()) {
             let of = |name: &str| rule["backendRefs"].as_array().unwrap().iter()

@@ -53,7 +53,7 @@ fn stored(weight: i32, managed: &ManagedRoute) -> Value {
 }
 
 fn said(route: &Value, managed: &ManagedRoute) -> (i32, bool) {
-    match read(route, OWNER, managed, BACKENDS, FIELD) {
+    match read(route, OWNER, managed, &Headers::default(), BACKENDS, FIELD) {
         RouteState::Live(live) => (live.weight, live.exact),
         other => panic!("{other:?}"),
     }
@@ -132,7 +132,7 @@ fn every_foreign_change_is_seen_and_put_back() {
         let mut route = stored(20, &managed);
         change(&mut route["spec"]);
         assert!(!said(&route, &managed).1, "{what} was not seen");
-        let patch = weight_patch(&route, &managed, BACKENDS, 20);
+        let patch = weight_patch(&route, &managed, BACKENDS, 20, &[]);
         merge(&mut route, &patch);
         assert_eq!(
             said(&route, &managed),
@@ -148,7 +148,7 @@ fn every_foreign_change_is_seen_and_put_back() {
     let mut route = stored(20, &none);
     route["spec"]["hostnames"] = json!(["evil.example"]);
     assert!(!said(&route, &none).1);
-    let patch = weight_patch(&route, &none, BACKENDS, 30);
+    let patch = weight_patch(&route, &none, BACKENDS, 30, &[]);
     merge(&mut route, &patch);
     assert_eq!(said(&route, &none), (30, true));
 }
@@ -168,7 +168,14 @@ fn the_weight_is_the_largest_and_foreign_backends_count() {
 fn a_foreign_route_is_not_taken_over() {
     let mut route = stored(20, &managed());
     route["metadata"]["ownerReferences"][0]["uid"] = "u2".into();
-    let RouteState::Unusable(problem) = read(&route, OWNER, &managed(), BACKENDS, FIELD) else {
+    let RouteState::Unusable(problem) = read(
+        &route,
+        OWNER,
+        &managed(),
+        &Headers::default(),
+        BACKENDS,
+        FIELD,
+    ) else {
         panic!()
     };
     assert!(

@@ -231,6 +231,11 @@ fn rollout_cases() -> Cases {
     let route = |rule: Value| {
         routing(json!({"gatewayAPI": {"httpRoutes": [{"name": "shop", "rules": [rule]}]}}))
     };
+    let header = |more: Value| {
+        let mut header = json!({"header": "x-beta"});
+        json_patch::merge(&mut header, &more);
+        json!({"setHeaderRoute": {"name": "beta", "match": [header]}})
+    };
     let many: Vec<Value> = (0..51).map(|_| json!({"setWeight": 1})).collect();
     let weight = "spec.strategy.canary.steps[0].setWeight";
     vec![
@@ -340,12 +345,80 @@ fn rollout_cases() -> Cases {
             vec!["setCanaryScale needs trafficRouting"],
         ),
         (
+            by_pods(json!({"steps": [header(json!({"exact": "1"}))]})),
+            vec!["setHeaderRoute needs trafficRouting.gatewayAPI"],
+        ),
+        (
+            steps(&json!([header(json!({"exact": "1", "regex": "1"}))])),
+            vec!["exactly one of exact and regex"],
+        ),
+        (
+            steps(&json!([header(json!({"header": "x beta", "exact": "1"}))])),
+            vec!["steps[0].setHeaderRoute.match[0].header", "x beta"],
+        ),
+        (
+            canary(&json!({"stableMetadata": {"labels": {"tidegate.io/role": "stable"}}})),
+            vec!["stableMetadata.labels", "set by controllers"],
+        ),
+        (
+            canary(&json!({"canaryMetadata": {"labels": {"role": "the canary"}}})),
+            vec!["canaryMetadata.labels", "the canary"],
+        ),
+        (
+            canary(&json!({"canaryMetadata": {"annotations": {"tidegate.io/abort": "now"}}})),
+            vec!["canaryMetadata.annotations", "set by controllers"],
+        ),
+        (
             by_pods(json!({"maxSurge": "250%"})),
             vec!["spec.strategy.canary.maxSurge", "250%"],
         ),
         (
             by_pods(json!({"scaleDownDelaySeconds": 5})),
             vec!["apply only with trafficRouting"],
+        ),
+        (
+            by_pods(json!({"dynamicStableScale": true})),
+            vec!["dynamicStableScale", "apply only with trafficRouting"],
+        ),
+        (
+            by_pods(json!({"minPodsPerReplicaSet": 2})),
+            vec!["minPodsPerReplicaSet apply only with trafficRouting"],
+        ),
+        (
+            canary(&json!({"minPodsPerReplicaSet": 0})),
+            vec![
+                "spec.strategy.canary.minPodsPerReplicaSet",
+                "greater than or equal to 1",
+            ],
+        ),
+        (
+            canary(&json!({"dynamicStableScale": true, "scaleDownDelaySeconds": 5})),
+            vec!["scaleDownDelaySeconds has nothing to keep"],
+        ),
+        (
+            canary(&json!({"keepOnAbort": true, "abortScaleDownDelaySeconds": 5})),
+            vec!["abortScaleDownDelaySeconds has no meaning"],
+        ),
+        (
+            canary(&json!({"antiAffinity": {}})),
+            vec!["antiAffinity has exactly one of"],
+        ),
+        (
+            canary(
+                &json!({"antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 0}}}),
+            ),
+            vec!["weight", "greater than or equal to 1"],
+        ),
+        (
+            json!({"spec": {"rollbackWindow": {"revisions": 0}}}),
+            vec![
+                "spec.rollbackWindow.revisions",
+                "greater than or equal to 1",
+            ],
+        ),
+        (
+            json!({"spec": {"rollbackWindow": {}}}),
+            vec!["spec.rollbackWindow.revisions", "Required"],
         ),
         (
             canary(&json!({"maxSurge": 1})),

@@ -1,0 +1,367 @@
+//! The next safe write that brings the traffic where it should be.
+//!
+//! The order is always: pods available, then selector, then weight, then (elsewhere, in `scale`) the
+//! old pods go. A Service is pointed elsewhere only while nothing flows through it, or when what it
+//! points at serves nobody. Weights rise only onto available pods of the version they are meant for
+//! and fall only onto a stable version that can carry them.
+
+use std::cmp::Ordering;
+
+use jiff::SignedDuration;
+
+use super::draft::{Draft, of_service};
+use super::observed::{RouteId, RouteObserved, RouteState, ServiceObserved};
+use super::plan::Write;
+use super::spec::{HeaderRoute, Means};
+use super::targets::Targets;
+use super::traffic::{LiveTraffic, pods_for, settled};
+use crate::api::rollout_status::RolloutStatus;
+
+/// How long an abort waits for a stable version that is short of pods before it sends it everything
+/// all the same: pods that do not come back are no reason to keep users on a version judged bad.
+const ABORT_CAPACITY_WAIT: SignedDuration = SignedDuration::from_secs(60);
+/// A weight that somebody else changed is put back at once, and then at most this often, so that
+/// two writers never fight in a loop.
+const REASSERT_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+
+/// Adds the next writes that bring the traffic towards the targets. Pod counts are moved by
+/// `scale` alone.
+pub(super) fn traffic(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets) {
+    match &draft.spec.means {
+        Means::Routes {
+            stable_service,
+            canary_service,
+            ..
+        } => {
+            shift_routes(draft, live, targets, stable_service, canary_service);
+        }
+        Means::Active {
+            active_service,
+            preview_service,
+        } => {
+            shift_active(
+                draft,
+                live,
+                targets,
+                active_service,
+                preview_service.as_deref(),
+            );
+        }
+        Means::Pods { .. } => {}
+    }
+}
+
+fn shift_routes(
+    draft: &mut Draft<'_>,
+    live: &LiveTraffic,
+    targets: &Targets,
+    stable_service: &str,
+    canary_service: &str,
+) {
+    let Some(stable) = draft.service(stable_service) else {
+        return;
+    };
+    let canary = draft.service(canary_service);
+    let routed_to_canary = live.reaches_canary() || !live.is_confirmed();
+    let in_progress = targets.canary.as_deref().filter(|_| !targets.aborted);
+    let want = in_progress.unwrap_or(&targets.stable);
+    if let Some(canary) = canary
+        && canary.hash.as_deref() != Some(want)
+        && !routed_to_canary
+        && draft.available(want) > 0
+    {
+        switch(draft, canary, want);
+    }
+    let want = targets.stable.as_str();
+    if stable.hash.as_deref() != Some(want) && may_switch_stable(draft, live, targets, stable) {
+        switch(draft, stable, want);
+    }
+    shift_weights(draft, live, targets, stable, canary);
+}
+
+/// The stable Service may be pointed at the stable version when nothing flows through it, when it
+/// names no version yet and the whole of it is there, or when what it names serves nobody.
+fn may_switch_stable(
+    draft: &Draft<'_>,
+    live: &LiveTraffic,
+    targets: &Targets,
+    stable: &ServiceObserved,
+) -> bool {
+    let available = draft.available(&targets.stable);
+    let whole = available >= draft.spec.replicas.max(1);
+    match &stable.hash {
+        None => whole,
+        Some(hash) if draft.serves_nobody(hash) => available > 0,
+        Some(_) => live.weight == 100 && live.exact && live.is_confirmed() && whole,
+    }
+}
+
+/// Brings weights and header routes towards the targets, in one write for each route.
+fn shift_weights(
+    draft: &mut Draft<'_>,
+    live: &LiveTraffic,
+    targets: &Targets,
+    stable: &ServiceObserved,
+    canary: Option<&ServiceObserved>,
+) {
+    // As long as the canary Service names another version, nothing may flow through it: the traffic
+    // was authorised for this canary alone.
+    let named = canary.filter(|c| c.hash.is_some() && c.hash == targets.canary);
+    let none: &[HeaderRoute] = &[];
+    let (goal, headers) = match (named, canary) {
+        (Some(_), _) => (targets.weight, Some(targets.headers.as_slice())),
+        // A Service that went missing changes no traffic by itself; an abort does.
+        (None, None) if !targets.aborted => (live.weight, live.headers.as_deref()),
+        (None, _) => (0, Some(none)),
+    };
+    let headers =
+        headers.and_then(|goal| next_headers(draft, live, targets, (stable, canary), goal));
+    let to = match goal.cmp(&live.weight) {
+        Ordering::Equal => Some(goal),
+        Ordering::Greater => may_rise(draft, targets, named).then_some(goal),
+        Ordering::Less if !may_fall(draft, targets, stable) => None,
+        Ordering::Less => weight_stable_can_take(draft, live, targets, canary, goal)
+            .filter(|to| *to < live.weight),
+    };
+    let to = match to {
+        Some(to) => to,
+        // The weight waits; the header routes need not.
+        None if headers.is_some() && live.exact => live.weight,
+        None => return,
+    };
+    let o = draft.o;
+    let needed = |route: &&RouteObserved| needs(route, to, headers.as_deref());
+    let changes: Vec<&RouteObserved> = o.routes.iter().filter(needed).collect();
+    if changes.is_empty() || !may_reassert(draft, live, targets, &changes) {
+        return;
+    }
+    let now = draft.now;
+    for route in changes {
+        match &route.state {
+            RouteState::Live(was) => {
+                let kept = || was.headers.clone().unwrap_or_default();
+                draft.write(Write::SetWeight {
+                    route: route.id.clone(),
+                    resource_version: was.resource_version.clone(),
+                    from: was.weight,
+                    to,
+                    headers: headers.clone().unwrap_or_else(kept),
+                    at: now,
+                });
+            }
+            RouteState::ToCreate => {
+                draft.write(Write::CreateRoute {
+                    route: route.id.clone(),
+                    weight: to,
+                    at: now,
+                });
+            }
+            RouteState::Unusable(_) => {}
+        }
+    }
+}
+
+/// Whether more may be sent to the canary: its pods are there, the canary Service selects them, and
+/// what allows it stands in the status.
+fn may_rise(draft: &mut Draft<'_>, targets: &Targets, named: Option<&ServiceObserved>) -> bool {
+    let ready = draft.available(targets.canary.as_deref().unwrap_or_default());
+    let enough = ready > 0 && ready >= targets.canary_replicas;
+    enough && is_recorded(draft) && named.is_some_and(|canary| settled(draft, canary))
+}
+
+/// Whether the stable Service is known to select stable.
+fn may_fall(draft: &mut Draft<'_>, targets: &Targets, stable: &ServiceObserved) -> bool {
+    stable.hash.as_deref() == Some(targets.stable.as_str()) && settled(draft, stable)
+}
+
+/// The header routes that there are to be now, on the way to `goal`; `None`: as there are. New ones
+/// come as a weight rises; those that are to go need a stable version that serves somebody.
+fn next_headers(
+    draft: &mut Draft<'_>,
+    live: &LiveTraffic,
+    targets: &Targets,
+    (stable, canary): (&ServiceObserved, Option<&ServiceObserved>),
+    goal: &[HeaderRoute],
+) -> Option<Vec<HeaderRoute>> {
+    if live.headers.as_deref() == Some(goal) {
+        return None;
+    }
+    let standing = live.headers.as_deref().unwrap_or_default();
+    let brings_new = goal.iter().any(|header| !standing.contains(header));
+    // What is new comes through the canary Service, so it names the canary (see the caller).
+    if brings_new && may_rise(draft, targets, canary) {
+        return Some(goal.to_vec());
+    }
+    let kept = standing.iter().filter(|header| goal.contains(header));
+    let kept: Vec<HeaderRoute> = kept.cloned().collect();
+    let some_go = live.headers.is_none() || kept.len() < standing.len();
+    let serves = draft.available(&targets.stable) > 0 || !canary_serves(draft, targets, canary);
+    (some_go && serves && may_fall(draft, targets, stable)).then_some(kept)
+}
+
+/// Whether a route does not yet say `to` and these header routes.
+fn needs(route: &RouteObserved, to: i32, headers: Option<&[HeaderRoute]>) -> bool {
+    match &route.state {
+        RouteState::Live(live) => {
+            let differ = headers.is_some_and(|wanted| live.headers.as_deref() != Some(wanted));
+            live.weight != to || !live.exact || differ
+        }
+        RouteState::ToCreate => to > 0 || !matches!(route.id, RouteId::NginxIngress(_)),
+        RouteState::Unusable(_) => false,
+    }
+}
+
+/// The smallest canary weight, not under `goal`, whose rest stable can carry now; `None`: none below
+/// what it is.
+fn weight_stable_can_take(
+    draft: &mut Draft<'_>,
+    live: &LiveTraffic,
+    targets: &Targets,
+    canary: Option<&ServiceObserved>,
+    goal: i32,
+) -> Option<i32> {
+    let replicas = draft.spec.replicas;
+    let available = draft.available(&targets.stable);
+    if available >= pods_for(100 - goal, replicas) {
+        return Some(goal);
+    }
+    let canary_serves = canary_serves(draft, targets, canary);
+    if available == 0 {
+        // Nobody can serve on stable: moving traffic there loses it, unless the canary serves nobody
+        // either.
+        return (!canary_serves).then_some(goal);
+    }
+    // Where stable gave its pods up with its traffic, it is known to be short of them: it has as long
+    // as a new version has to bring them up.
+    let wait = match draft.spec.capacity.stable_follows_traffic {
+        true => draft.spec.progress_deadline.max(ABORT_CAPACITY_WAIT),
+        false => ABORT_CAPACITY_WAIT,
+    };
+    if !canary_serves || draft.elapsed(targets.since, wait) {
+        return Some(goal);
+    }
+    let carried = i32::try_from(i64::from(available) * 100 / i64::from(replicas.max(1))).ok()?;
+    Some((100 - carried).clamp(goal, live.weight))
+}
+
+/// Whether what the canary Service leads to may serve anybody.
+fn canary_serves(draft: &Draft<'_>, targets: &Targets, canary: Option<&ServiceObserved>) -> bool {
+    let named = canary.and_then(|c| c.hash.as_deref());
+    named
+        .or(targets.canary.as_deref())
+        .is_some_and(|hash| !draft.serves_nobody(hash))
+}
+
+/// A weight that had been confirmed and is another one now was changed by somebody else. It is put
+/// back at once, and then at a bounded rate, and said so.
+fn may_reassert(
+    draft: &mut Draft<'_>,
+    live: &LiveTraffic,
+    targets: &Targets,
+    changes: &[&RouteObserved],
+) -> bool {
+    let before = draft.o.rollout.status.traffic.clone().unwrap_or_default();
+    let ours = draft.status.traffic.clone().unwrap_or_default();
+    let same_goal = before.confirmed_at.is_some() && ours.desired == before.desired;
+    let names = targets.headers.iter().map(|header| &header.name);
+    let lost_headers =
+        before.header_routes.iter().eq(names) && live.headers.as_ref() != Some(&targets.headers);
+    let drifted = before.desired == before.accepted
+        && (live.weight != before.accepted || !live.exact || lost_headers);
+    if !same_goal || (!drifted && before.reasserted_at.is_none()) {
+        return true;
+    }
+    if before
+        .reasserted_at
+        .is_some_and(|at| !draft.elapsed(at, REASSERT_INTERVAL))
+    {
+        return false;
+    }
+    for route in changes {
+        let RouteState::Live(was) = &route.state else {
+            continue;
+        };
+        let writer = was.last_writer.as_deref().unwrap_or("somebody");
+        draft.event(
+            true,
+            "WeightReset",
+            format!(
+                "{}: {writer} changed the canary's weight from {} to {}, or its header routes; put \
+                 back. Leave the weights out of Git, or let Tidegate own the route \
+                 (gatewayAPI.managedRoute)",
+                route.id, ours.desired, was.weight
+            ),
+        );
+    }
+    let now = draft.now;
+    if let Some(traffic) = &mut draft.status.traffic {
+        traffic.reasserted_at = Some(now);
+    }
+    true
+}
+
+/// Whether what allows this weight stands in the status already: first the record, then the
+/// exposure.
+pub(super) fn is_recorded(draft: &Draft<'_>) -> bool {
+    let key = |s: &RolloutStatus| {
+        s.canary
+            .as_ref()
+            .map(|c| (c.hash.clone(), c.attempt, c.step, c.full, c.all_traffic_at))
+            .map(|canary| (canary, s.held_since))
+    };
+    key(&draft.o.rollout.status) == key(&draft.status)
+}
+
+fn shift_active(
+    draft: &mut Draft<'_>,
+    live: &LiveTraffic,
+    targets: &Targets,
+    active_service: &str,
+    preview_service: Option<&str>,
+) {
+    let to_canary = targets.weight == 100 && targets.canary.is_some();
+    let want = match &targets.canary {
+        Some(canary) if to_canary => canary.as_str(),
+        _ => targets.stable.as_str(),
+    };
+    if let Some(active) = draft.service(active_service)
+        && active.hash.as_deref() != Some(want)
+    {
+        let available = draft.available(want);
+        let whole = available >= draft.spec.replicas.max(1);
+        let serves_nobody = active
+            .hash
+            .as_deref()
+            .is_some_and(|h| draft.serves_nobody(h))
+            && available > 0;
+        if to_canary && !is_recorded(draft) {
+            return;
+        }
+        // Back to stable: what is missing there is waited for only so long.
+        let overdue = !to_canary
+            && live.weight == 100
+            && available > 0
+            && draft.elapsed(targets.since, ABORT_CAPACITY_WAIT);
+        if whole || (serves_nobody && !to_canary) || overdue {
+            switch(draft, active, want);
+        }
+    }
+    let want = targets.canary.as_deref().unwrap_or(&targets.stable);
+    if let Some(preview) = preview_service.and_then(|name| draft.service(name))
+        && preview.hash.as_deref() != Some(want)
+        && draft.available(want) > 0
+    {
+        switch(draft, preview, want);
+    }
+}
+
+fn switch(draft: &mut Draft<'_>, service: &ServiceObserved, to: &str) {
+    let at = draft.now;
+    draft.write(Write::SwitchService {
+        name: service.name.clone(),
+        on: of_service(service),
+        from: service.hash.clone(),
+        to: Some(to.to_owned()),
+        at,
+    });
+}

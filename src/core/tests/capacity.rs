@@ -1,0 +1,161 @@
+//! How many pods the versions have beside each other: never fewer than their traffic needs.
+
+use serde_json::{Value, json};
+
+use super::world::World;
+use super::{Act, routed};
+use crate::api::analysis_status::RunPhase;
+use crate::api::rollout_status::Phase;
+use crate::core::traffic::pods_for;
+
+fn rollout(steps: Value, more: Value) -> World {
+    let mut strategy = routed(steps);
+    for (field, value) in more.as_object().unwrap() {
+        strategy["canary"][field] = value.clone();
+    }
+    let mut world = World::new(strategy);
+    world.set_replicas(10);
+    world.run(10);
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+    world
+}
+
+/// Runs, and holds at every second that both versions can carry what they have.
+fn run(world: &mut World, seconds: i64) {
+    for _ in 0..seconds {
+        world.run(1);
+        let needs = |image: &str, share: i32| {
+            let (found, needed) = (world.available(image), pods_for(share, 10));
+            assert!(
+                found >= needed,
+                "{found} of {needed} pods of {image} for {share} %\n{}",
+                world.tail()
+            );
+        };
+        needs("r/a:v1", 100 - world.weight);
+        needs("r/a:v2", world.weight);
+    }
+}
+
+#[test]
+fn stable_gives_its_pods_up_after_its_traffic() {
+    let steps = json!([{"setWeight": 30}, {"pause": {}}, {"setWeight": 80}, {"pause": {}}]);
+    let mut world = rollout(steps, json!({"dynamicStableScale": true}));
+    world.set_image("r/a:v2");
+    run(&mut world, 30);
+    assert_eq!(
+        (world.available("r/a:v1"), world.available("r/a:v2")),
+        (7, 3)
+    );
+    world.command("promote");
+    run(&mut world, 30);
+    assert_eq!(
+        (world.available("r/a:v1"), world.available("r/a:v2")),
+        (2, 8)
+    );
+    world.command("promote");
+    world.run(60);
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+    assert_eq!(
+        (world.available("r/a:v1"), world.available("r/a:v2")),
+        (0, 10)
+    );
+}
+
+/// Every way back waits for stable's pods, and takes what it can have meanwhile.
+#[test]
+fn the_traffic_goes_back_as_stable_gets_its_pods_back() {
+    let steps = || json!([{"setWeight": 80}, {"pause": {}}]);
+    let ways: [(&str, Act); 3] = [
+        ("aborted", |world| world.command("abort")),
+        ("back to stable", |world| world.set_image("r/a:v1")),
+        ("deleted", |world| world.delete()),
+    ];
+    for (name, back) in ways {
+        let mut world = rollout(steps(), json!({"dynamicStableScale": true}));
+        world.set_image("r/a:v2");
+        run(&mut world, 30);
+        assert_eq!((world.weight, world.available("r/a:v1")), (80, 2), "{name}");
+        back(&mut world);
+        run(&mut world, 60);
+        assert_eq!(
+            (world.weight, world.available("r/a:v1")),
+            (0, 10),
+            "{name}\n{}",
+            world.tail()
+        );
+    }
+}
+
+#[test]
+fn stable_that_does_not_come_back_keeps_what_it_can_carry() {
+    let mut world = rollout(
+        json!([{"setWeight": 80}, {"pause": {}}]),
+        json!({"dynamicStableScale": true}),
+    );
+    world.set_image("r/a:v2");
+    world.run(30);
+    world.short_of("r/a:v1", 5);
+    world.command("abort");
+    world.run(200);
+    assert_eq!(world.weight, 50, "half of it has pods\n{}", world.tail());
+    world.run(500);
+    assert_eq!(
+        world.weight,
+        0,
+        "a bad version is not kept for ever\n{}",
+        world.tail()
+    );
+}
+
+#[test]
+fn an_aborted_version_stays_to_be_looked_at_until_the_next() {
+    let steps = json!([{"setWeight": 30}, {"analysis": {"templates": [{"name": "errors"}]}}]);
+    let mut world = rollout(steps, json!({"keepOnAbort": true}));
+    world.set_image("r/a:v2");
+    world.run(20);
+    world.verdict(RunPhase::Failed);
+    world.run(300);
+    assert_eq!(world.phase(), Phase::Aborted, "{}", world.tail());
+    assert_eq!((world.weight, world.available("r/a:v2")), (0, 3));
+    world.set_image("r/a:v3");
+    world.run(20);
+    assert_eq!(world.available("r/a:v2"), 0, "{}", world.tail());
+    world.verdict(RunPhase::Failed);
+    world.run(20);
+    world.set_image("r/a:v1");
+    world.run(60);
+    assert_eq!(
+        (world.phase(), world.available("r/a:v3")),
+        (Phase::Healthy, 0)
+    );
+}
+
+#[test]
+fn a_new_version_keeps_off_the_nodes_of_the_stable_one() {
+    let apart =
+        json!({"antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 3}}});
+    let mut world = rollout(json!([{"setWeight": 30}, {"pause": {}}]), apart);
+    let rule = |world: &World, image: &str| {
+        let set = world
+            .rs
+            .values()
+            .find(|rs| rs.template["spec"]["containers"][0]["image"] == image);
+        let rules =
+            "/spec/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution";
+        set.unwrap().template.pointer(rules).cloned()
+    };
+    assert_eq!(rule(&world, "r/a:v1"), None, "there is nothing to keep off");
+    let stable = world.status.stable.clone().unwrap().hash;
+    world.set_image("r/a:v2");
+    world.run(20);
+    let found = rule(&world, "r/a:v2").unwrap();
+    let labels = &found[0]["podAffinityTerm"]["labelSelector"]["matchLabels"];
+    assert_eq!(found[0]["weight"], 3);
+    assert_eq!(labels["rollouts-pod-template-hash"], stable);
+    // It is no part of the version: nothing starts anew when it is stable.
+    world.command("promote");
+    world.run(60);
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+    assert_eq!(world.rs.len(), 2);
+}
