@@ -4,12 +4,15 @@
 //! which thousands of rollouts run in a second, and [`invariants`] says what never happens in it.
 
 pub mod apiserver;
+pub mod golden;
 pub mod history;
 pub mod invariants;
+pub mod jobs;
 pub mod minimise;
 pub mod mutants;
 pub mod play;
 pub mod random;
 pub mod simulate;
+pub mod sweep;
 pub mod trace;
 pub mod world;

@@ -41,8 +41,31 @@ pub struct Outcome {
 /// Plays a history.
 #[must_use]
 pub fn play(history: &History, mutant: Option<Mutant>, traced: bool) -> Outcome {
+    let world = to_the_end(history, mutant, traced, &[]);
+    Outcome {
+        seed: history.seed,
+        faults: history.faults(),
+        writes: world.counts.writes,
+        decisions: world.counts.decisions,
+        hash: world.trace.hash(),
+        broken: world.broken.clone(),
+        trace: world.trace.lines().to_vec(),
+    }
+}
+
+/// The world when a history has been played to its end. The first controller dies when it has come
+/// past so many moments before and after its calls, `crashes` after each other, each counted from the
+/// restart after the one before.
+#[must_use]
+pub(super) fn to_the_end(
+    history: &History,
+    mutant: Option<Mutant>,
+    traced: bool,
+    crashes: &[u64],
+) -> World {
     let mut world = World::new(history.seed, history.instances, traced);
     world.mutant = mutant;
+    world.crash_at(crashes);
     world.git.applied = history.gitops;
     world.behaviours.extend(history.behaviours.iter().cloned());
     templates(&mut world);
@@ -62,7 +85,9 @@ pub fn play(history: &History, mutant: Option<Mutant>, traced: bool) -> Outcome 
     let over = later(begin, last + SignedDuration::from_mins(2));
     run(&mut world, history, over);
     if world.broken.is_none() {
-        everything_is_well(&mut world);
+        if crashes.is_empty() {
+            everything_is_well(&mut world);
+        }
         let end = later(world.now, TIME_TO_END);
         run(&mut world, history, end);
     }
@@ -72,15 +97,7 @@ pub fn play(history: &History, mutant: Option<Mutant>, traced: bool) -> Outcome 
     if world.broken.is_none() {
         rests(&mut world, history);
     }
-    Outcome {
-        seed: history.seed,
-        faults: history.faults(),
-        writes: world.counts.writes,
-        decisions: world.counts.decisions,
-        hash: world.trace.hash(),
-        broken: world.broken.clone(),
-        trace: world.trace.lines().to_vec(),
-    }
+    world
 }
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {

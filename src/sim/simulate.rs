@@ -3,16 +3,17 @@
 
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::history::History;
+use super::jobs::{in_parallel, processors};
 use super::minimise::minimise;
 use super::mutants::{self, Mutant};
 use super::play::{Outcome, play};
+use super::sweep;
 
 /// Failures that are told; one is enough to be sorry.
 const FAILURES_MAX: usize = 20;
@@ -42,6 +43,9 @@ pub struct Options {
     /// Find every bug that is known, and print in how many seeds.
     #[arg(long, conflicts_with_all = ["mutant", "minimise", "trace"])]
     pub mutants: bool,
+    /// Let the controller die before and after every call of every rollout that goes as planned.
+    #[arg(long, conflicts_with_all = ["mutant", "mutants", "minimise", "trace"])]
+    pub crashes: bool,
     /// Leave out of a history that breaks an invariant whatever it does not need for it.
     #[arg(long)]
     pub minimise: bool,
@@ -61,6 +65,12 @@ pub enum Output {
     Text,
     /// One JSON object.
     Json,
+}
+
+impl Options {
+    fn jobs(&self) -> usize {
+        self.jobs.unwrap_or_else(processors).max(1)
+    }
 }
 
 fn mutant(name: &str) -> Result<Mutant, String> {
@@ -101,6 +111,9 @@ pub fn run(options: &Options) -> ExitCode {
     if options.mutants {
         return find_mutants(options);
     }
+    if options.crashes {
+        return sweep::run(options.output, options.jobs());
+    }
     let begun = Instant::now();
     let sum = simulate(options);
     let seconds = begun.elapsed().as_secs_f64();
@@ -116,24 +129,12 @@ pub fn run(options: &Options) -> ExitCode {
 
 fn simulate(options: &Options) -> Sum {
     let sum = Mutex::new(Sum::default());
-    let next = AtomicU64::new(0);
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = options.jobs.unwrap_or(processors).max(1);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= options.count {
-                        return;
-                    }
-                    let history = History::of(options.seed.wrapping_add(at), options.faults);
-                    let outcome = play(&history, options.mutant, false);
-                    let mut sum = sum.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    sum.add(outcome);
-                }
-            });
-        }
+    in_parallel(options.jobs(), options.count, |at| {
+        let history = History::of(options.seed.wrapping_add(at), options.faults);
+        let outcome = play(&history, options.mutant, false);
+        let mut sum = sum.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        sum.add(outcome);
+        None::<()>
     });
     sum.into_inner()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -221,16 +222,17 @@ fn explain(options: &Options, seed: u64) {
 
 /// In how many seeds each bug is found.
 fn find_mutants(options: &Options) -> ExitCode {
-    let mut rows = Vec::new();
-    for mutant in mutants::ALL {
+    let mutants = mutants::ALL;
+    let rows = in_parallel(options.jobs(), mutants.len() as u64, |at| {
+        let mutant = mutants.get(usize::try_from(at).ok()?)?;
         let found = (0..MUTANT_SEEDS).find_map(|at| {
             let history = History::of(options.seed.wrapping_add(at), options.faults);
             // Others may find it sooner; this one has to find it, too.
             let broken = play(&history, Some(*mutant), false).broken?;
             (broken.invariant == mutant.breaks).then_some((at + 1, broken))
         });
-        rows.push((mutant, found));
-    }
+        Some((mutant, found))
+    });
     let all = rows.iter().all(|(mutant, found)| {
         found
             .as_ref()

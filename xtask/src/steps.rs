@@ -71,6 +71,11 @@ pub const STEPS: &[Step] = &[
         "the main job from end to end, in a world of its own",
         demo,
     )),
+    step(
+        "simulate",
+        "rollouts in a simulated cluster, and a crash at every call",
+        simulate,
+    ),
     with_tools(
         Level::ControlPlane,
         step("chart", "the chart and the examples, by Helm", chart),
@@ -103,6 +108,9 @@ pub const STEPS: &[Step] = &[
 
 /// How many tests run at the same time.
 const TEST_THREADS: &str = "8";
+
+/// How many rollouts are simulated.
+const SIMULATED: u32 = 10_000;
 
 /// Names the folder with the built programs to the tests; without it they skip by name.
 pub const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
@@ -147,9 +155,25 @@ fn build_tools(root: &Path, level: Level) -> Result<PathBuf, String> {
     Tools::build_all(root, level).map_err(|error| format!("{error:#}"))
 }
 
-/// The program that the tests have built, not README's release build of the same. Started as it is:
-/// `cargo run` would build it anew for this package alone.
 fn demo(world: &World) -> Result<Outcome> {
+    tidegate(world, "demo --once --output json", run_quietly)
+}
+
+fn simulate(world: &World) -> Result<Outcome> {
+    let rollouts = tidegate(world, &format!("simulate --count {SIMULATED}"), run)?;
+    if !matches!(rollouts, Outcome::Passed(_)) {
+        return Ok(rollouts);
+    }
+    tidegate(world, "simulate --crashes", run)
+}
+
+/// Runs the program that the tests have built, not a release build of the same. Started as it is:
+/// `cargo run` would build it anew for this package alone.
+fn tidegate(
+    world: &World,
+    arguments: &str,
+    run: fn(&mut Command) -> Result<Outcome>,
+) -> Result<Outcome> {
     let mut build = cargo(&world.root);
     let outcome = run_quietly(words(
         &mut build,
@@ -159,7 +183,7 @@ fn demo(world: &World) -> Result<Outcome> {
         return Ok(outcome);
     }
     let mut command = Command::new(built(&world.root).join("tidegate"));
-    run_quietly(words(&mut command, "demo --once --output json"))
+    run(words(&mut command, arguments))
 }
 
 fn chart(world: &World) -> Result<Outcome> {

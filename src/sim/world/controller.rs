@@ -131,6 +131,15 @@ impl World {
             .is_some_and(|c| c.alive && (c.leads || self.weather.has(&Fault::TwoLeaders)))
     }
 
+    /// The first controller dies after so many moments before and after its calls, again and again.
+    pub fn crash_at(&mut self, crashes: &[u64]) {
+        self.crashes = crashes.iter().copied().collect();
+        let first = self.crashes.pop_front();
+        if let Some(controller) = self.controller(0) {
+            controller.dies_after = first;
+        }
+    }
+
     /// A controller's process ends, whatever it is at.
     pub fn kill(&mut self, at: usize, wait: SignedDuration, back: usize) {
         self.trace.say(self.now, || format!("controller {at} dies"));
@@ -392,6 +401,7 @@ impl World {
 
     /// Whether the process dies before or after this call.
     fn dies_now(&mut self, at: usize) -> bool {
+        self.counts.crash_points += 1;
         let Some(controller) = self.controller(at) else {
             return false;
         };

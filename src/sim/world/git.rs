@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::objects::{Kind, RevertBody};
 use super::{Event, Fault, World};
 use crate::api::revert::RevertMode;
+use crate::core::naming::template_hash;
 
 /// From look to look of the GitOps loop.
 pub(super) const SYNC_EVERY: SignedDuration = SignedDuration::from_secs(10);
@@ -29,6 +30,8 @@ const WRITER_RETRY: SignedDuration = SignedDuration::from_secs(8);
 pub struct Git {
     /// What it says of each Rollout's spec.
     head: BTreeMap<String, Arc<Value>>,
+    /// What it said before, oldest first.
+    past: Vec<(String, Arc<Value>)>,
     /// The commits that take a change out, by the Revert that asked.
     pub reverts: BTreeMap<String, u32>,
     /// Whether a GitOps loop applies what it says.
@@ -38,6 +41,7 @@ pub struct Git {
 impl Git {
     /// Somebody commits a spec.
     pub fn commit(&mut self, rollout: &str, spec: &Arc<Value>) {
+        self.past.push((rollout.to_owned(), Arc::clone(spec)));
         self.head.insert(rollout.to_owned(), Arc::clone(spec));
     }
 
@@ -47,6 +51,7 @@ impl Git {
             let mut changed = Value::clone(spec);
             edit(&mut changed);
             *spec = Arc::new(changed);
+            self.past.push((rollout.to_owned(), Arc::clone(spec)));
         }
     }
 }
@@ -137,24 +142,21 @@ impl World {
     fn take_out(&mut self, name: &str, revert: &RevertBody) {
         *self.git.reverts.entry(name.to_owned()).or_default() += 1;
         let rollout = revert.spec.rollout.name.clone();
-        let stable = crate::core::naming::replica_set(&rollout, &revert.spec.stable.hash);
-        let template = self
-            .store
-            .get(Kind::ReplicaSet, &stable)
-            .and_then(|stored| {
-                let template = &stored.replica_set()?.template;
-                Some(Value::clone(template))
-            });
-        let Some(template) = template else { return };
-        let bad = |spec: &Value| {
-            crate::core::naming::template_hash(&spec["template"], 0) == revert.spec.bad.hash
+        let is = |spec: &Value, hash: &str| template_hash(&spec["template"], 0) == hash;
+        let stable = self
+            .git
+            .past
+            .iter()
+            .rev()
+            .find(|(of, spec)| *of == rollout && is(spec, &revert.spec.stable.hash));
+        let Some((_, stable)) = stable.cloned() else {
+            return;
         };
-        if let Some(head) = self.git.head.get_mut(&rollout)
-            && bad(head)
-        {
-            let mut spec = Value::clone(head);
-            spec["template"] = template;
-            *head = Arc::new(spec);
+        let bad = |head: &Arc<Value>| is(head, &revert.spec.bad.hash);
+        if self.git.head.get(&rollout).is_some_and(bad) {
+            self.git.edit(&rollout, |spec| {
+                spec["template"] = stable["template"].clone();
+            });
         }
     }
 }

@@ -16,7 +16,7 @@ mod view;
 mod watches;
 mod workload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -148,6 +148,8 @@ pub struct Counts {
     pub decisions: u64,
     /// Events of the queue.
     pub events: u64,
+    /// Moments before and after calls, in which a controller might have died.
+    pub crash_points: u64,
 }
 
 /// The simulated cluster.
@@ -184,6 +186,8 @@ pub struct World {
     pub settings: Settings,
     /// Evidence of analyses, by run: looks with an answer.
     evidence: BTreeMap<String, u32>,
+    /// After how many such moments the first controller dies, each time that it has begun anew.
+    crashes: VecDeque<u64>,
     queue: BTreeMap<(Timestamp, u64), Event>,
     events: u64,
     seen: usize,
@@ -210,6 +214,7 @@ impl World {
             mutant: None,
             settings: Settings::default(),
             evidence: BTreeMap::new(),
+            crashes: VecDeque::new(),
             queue: BTreeMap::new(),
             events: 0,
             seen: 0,
@@ -253,6 +258,7 @@ impl World {
             let body = RouteBody {
                 id,
                 weight: 0,
+                headers: Vec::new(),
                 accepted: 1,
                 changed_at: None,
                 writer: "user".to_owned(),

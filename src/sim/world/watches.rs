@@ -20,6 +20,9 @@ impl World {
         };
         controller.alive = true;
         controller.cache = listed;
+        if at == 0 {
+            controller.dies_after = self.crashes.pop_front();
+        }
         controller.told = KINDS.iter().map(|kind| (*kind, told)).collect();
         self.relist_later(at);
         self.look_at_all(at);
