@@ -4,12 +4,14 @@
 //! which thousands of rollouts run in a second, and [`invariants`] says what never happens in it.
 
 pub mod apiserver;
+pub mod happen;
 pub mod history;
 pub mod invariants;
 pub mod minimise;
 pub mod mutants;
 pub mod play;
 pub mod random;
+pub mod scenario;
 pub mod simulate;
 pub mod trace;
 pub mod world;

@@ -1,6 +1,7 @@
 //! `tidegate simulate`: as many simulated rollouts as one likes, each with its faults, held to the
 //! invariants at every step. A seed that breaks one is told with the command that shows it again.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,13 +14,14 @@ use super::history::History;
 use super::minimise::minimise;
 use super::mutants::{self, Mutant};
 use super::play::{Outcome, play};
+use super::scenario;
 
 /// Failures that are told; one is enough to be sorry.
 const FAILURES_MAX: usize = 20;
 /// Seeds in which each mutant must be found.
 const MUTANT_SEEDS: u64 = 1_000;
 /// Lines of a trace that are told of a failure without `--trace`.
-const TAIL: usize = 40;
+pub(super) const TAIL: usize = 40;
 
 /// What is to be simulated.
 #[derive(Args, Clone, Debug)]
@@ -45,6 +47,12 @@ pub struct Options {
     /// Leave out of a history that breaks an invariant whatever it does not need for it.
     #[arg(long)]
     pub minimise: bool,
+    /// Play this scenario instead of what a seed says; chance is only how long things take.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["count", "jobs", "faults", "mutants", "minimise"])]
+    pub scenario: Option<PathBuf>,
+    /// Under how many seeds the scenario is played.
+    #[arg(long, requires = "scenario", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub seeds: Option<u64>,
     /// Print all that happened.
     #[arg(long)]
     pub trace: bool,
@@ -98,6 +106,9 @@ impl Sum {
 
 /// Simulates. The exit code says whether every invariant held.
 pub fn run(options: &Options) -> ExitCode {
+    if let Some(file) = &options.scenario {
+        return scenario::run(options, file);
+    }
     if options.mutants {
         return find_mutants(options);
     }
