@@ -10,7 +10,6 @@ use std::sync::Arc;
 use futures::future::{try_join, try_join_all};
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::caches::RolloutFacts;
 use super::error::Error;

@@ -343,16 +343,6 @@ pub(super) struct Expectation {
 /// A moment: a time, the name of an entry of the timeline, or the first time that something is so.
 pub(super) type Moment = TextOr<Facts>;
 
-impl Moment {
-    /// In words.
-    pub fn words(&self) -> String {
-        match self {
-            Self::Text(text) => text.clone(),
-            Self::Fields(facts) => facts.words(),
-        }
-    }
-}
-
 /// A text, or fields that say more.
 #[derive(Clone, Debug)]
 pub(super) enum TextOr<T> {
