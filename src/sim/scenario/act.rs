@@ -132,7 +132,7 @@ pub(super) fn read(
         }
     };
     let mut happenings = Vec::new();
-    for rollout in rollouts(entry, &field, beginning)? {
+    for rollout in rollouts(entry, action, &field, beginning)? {
         let context = Context {
             field: format!("{field}.{action}"),
             rollout: &rollout,
@@ -165,8 +165,35 @@ fn due(entry: &Entry, field: &str) -> Result<Due, Problem> {
     }
 }
 
-fn rollouts(entry: &Entry, field: &str, beginning: &Beginning) -> Result<Vec<String>, Problem> {
+/// What happens to no Rollout: to controllers, the API server and all that is around them.
+const AROUND: [&str; 13] = [
+    "behave",
+    "fault",
+    "apiErrors",
+    "slowCalls",
+    "slowMetrics",
+    "watchesSilent",
+    "watchesLose",
+    "kill",
+    "killBefore",
+    "killAfter",
+    "killAtCall",
+    "upgrade",
+    "clock",
+];
+
+fn rollouts(
+    entry: &Entry,
+    action: &str,
+    field: &str,
+    beginning: &Beginning,
+) -> Result<Vec<String>, Problem> {
     match entry.rollout.as_deref() {
+        Some(EVERY) if AROUND.contains(&action) => Err(Problem::new(
+            format!("{field}.rollout"),
+            EVERY,
+            format!("no rollout: {action} happens once, to all"),
+        )),
         Some(EVERY) => Ok(beginning
             .rollouts
             .iter()
@@ -177,7 +204,7 @@ fn rollouts(entry: &Entry, field: &str, beginning: &Beginning) -> Result<Vec<Str
             known.map_err(|(_, problem)| problem)?;
             Ok(vec![name.to_owned()])
         }
-        None => match beginning.only() {
+        None => match beginning.only().or_else(|| around(action, beginning)) {
             Some(name) => Ok(vec![name.to_owned()]),
             None => Err(Problem::new(
                 format!("{field}.rollout"),
@@ -186,6 +213,12 @@ fn rollouts(entry: &Entry, field: &str, beginning: &Beginning) -> Result<Vec<Str
             )),
         },
     }
+}
+
+/// Any Rollout will do for what happens to none.
+fn around<'b>(action: &str, beginning: &'b Beginning) -> Option<&'b str> {
+    let first = beginning.rollouts.first().map(|(name, _)| name.as_str());
+    first.filter(|_| AROUND.contains(&action))
 }
 
 /// What an entry's action may look at.

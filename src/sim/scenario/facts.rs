@@ -310,7 +310,9 @@ impl Facts {
     fn of_objects(&self, sight: &Sight<'_>, rollout: &str) -> Result<(), String> {
         number("replicas", self.replicas.as_ref(), sight.replicas(rollout))?;
         if let Some(expected) = &self.route_weight {
-            for (route, weight) in sight.route_weights(rollout) {
+            let weights = sight.route_weights(rollout);
+            claim(!weights.is_empty(), "routeWeight", || "no route".to_owned())?;
+            for (route, weight) in weights {
                 number(&format!("weight of {route}"), Some(expected), Some(weight))?;
             }
         }

@@ -166,14 +166,12 @@ impl<'w> Sight<'w> {
     pub fn route_weights(&self, rollout: &str) -> Vec<(String, i32)> {
         let routes = self.0.spec(rollout).map(|spec| spec.routes(rollout));
         let read = |id: RouteId| {
-            let stored = self.0.store.get(Kind::Route, &id.to_string())?;
-            Some((id.to_string(), stored.route()?.weight))
+            // Without a canary Ingress nothing is sent to the canary.
+            let stored = self.0.store.get(Kind::Route, &id.to_string());
+            let weight = stored.and_then(|stored| Some(stored.route()?.weight));
+            (id.to_string(), weight.unwrap_or(0))
         };
-        routes
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(read)
-            .collect()
+        routes.unwrap_or_default().into_iter().map(read).collect()
     }
 
     pub fn replica_sets(&self, rollout: &str) -> i64 {

@@ -5,8 +5,9 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::objects::Kind;
+use super::objects::{Kind, ReplicaSetBody};
 use super::{Event, World};
+use crate::api::rollout::HASH_LABEL;
 
 /// What a load may be off without consequence (`--horizontal-pod-autoscaler-tolerance`).
 const TOLERANCE: f64 = 0.1;
@@ -64,10 +65,15 @@ impl World {
     }
 
     fn pods_for_load(&self, rollout: &str, scaler: &Autoscaler, now: i32) -> i32 {
+        let stored = self.store.get(Kind::Rollout, rollout);
+        let selector = stored
+            .and_then(|stored| Some(stored.rollout()?.status.selector.as_str()))
+            .unwrap_or_default();
         let sets = self.store.list(Kind::ReplicaSet);
         let ready: i32 = sets
-            .filter(|stored| stored.meta.rollout.as_deref() == Some(rollout))
-            .filter_map(|stored| Some(stored.replica_set()?.ready))
+            .filter_map(|stored| stored.replica_set())
+            .filter(|body| selects(selector, body))
+            .map(|body| body.ready)
             .sum();
         if ready == 0 {
             return now;
@@ -78,4 +84,18 @@ impl World {
         }
         (load * f64::from(ready)).ceil() as i32
     }
+}
+
+/// Whether a selector of the scale subresource finds the pods of a ReplicaSet.
+fn selects(selector: &str, body: &ReplicaSetBody) -> bool {
+    let labels = body.template.pointer("/metadata/labels");
+    let has = |key: &str, value: &str| match key {
+        HASH_LABEL => body.hash == value,
+        _ => labels.and_then(|labels| labels.get(key)?.as_str()) == Some(value),
+    };
+    !selector.is_empty()
+        && selector.split(',').all(|pair| {
+            pair.split_once('=')
+                .is_some_and(|(key, value)| has(key, value))
+        })
 }
