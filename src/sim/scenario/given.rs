@@ -2,6 +2,7 @@
 //! GitOps, instances, autoscalers.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -283,12 +284,14 @@ pub(super) fn check(raw: &Value, field: &str) -> Result<(), Problem> {
 
 fn unknown_fields(raw: &Value) -> Vec<String> {
     use kube::CustomResourceExt;
-    let crd = serde_json::to_value(Rollout::crd()).unwrap_or_default();
-    let at = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
-    match crd.pointer(at) {
-        Some(schema) => apiserver::unknown_fields(raw, schema),
-        None => Vec::new(),
-    }
+    // Made once: it takes longer than to play a short scenario.
+    static SCHEMA: OnceLock<Value> = OnceLock::new();
+    let schema = SCHEMA.get_or_init(|| {
+        let crd = serde_json::to_value(Rollout::crd()).unwrap_or_default();
+        let at = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+        crd.pointer(at).cloned().unwrap_or_default()
+    });
+    apiserver::unknown_fields(raw, schema)
 }
 
 /// The template of a version: the Rollout's own, with the version's image and what else it has.
