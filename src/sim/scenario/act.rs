@@ -5,16 +5,13 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::facts::Facts;
-use super::format::{
-    AnalysesDone, CallEnding, CallVerb, Edit, EditOf, Entry, TextOr, Unusable, Verb, Watched, Wrong,
-};
+use super::format::{AnalysesDone, CallEnding, Edit, EditOf, Entry, TextOr, Unusable, Verb, Wrong};
 use super::given::Beginning;
 use super::sight::image;
 use super::words::Span;
 use crate::core::spec::{Problem, Spec};
 use crate::sim::history::{Change, Happening};
-use crate::sim::world::objects::Kind;
-use crate::sim::world::{self, Behaviour, CallFault, Ending, Fault};
+use crate::sim::world::{Behaviour, CallFault, Ending, Fault};
 
 /// How long a fault lasts of which nothing is said: to the end of the outage.
 const FOR_EVER: SignedDuration = SignedDuration::from_hours(10_000);
@@ -289,7 +286,7 @@ impl Context<'_> {
         }
         let lasts = entry.lasts.map_or(FOR_EVER, |span| span.0);
         if let Some(kinds) = &entry.watches_lose {
-            let all = kinds.iter().map(|of| kind(*of));
+            let all = kinds.iter().map(|of| (*of).into());
             return Ok(all.map(|of| Happening::LoseEvents(of, lasts)).collect());
         }
         let faults = self.faults(entry)?;
@@ -441,8 +438,8 @@ impl Context<'_> {
         }
         if let Some(errors) = &entry.api_errors {
             return Ok(vec![Fault::CertainCalls(CallFault {
-                verb: errors.of.map(verb),
-                kind: errors.kind.map(kind),
+                verb: errors.of.map(Into::into),
+                kind: errors.kind.map(Into::into),
                 share: errors.share.0,
                 ending: match errors.ending {
                     CallEnding::Refused => Ending::Refused,
@@ -458,7 +455,10 @@ impl Context<'_> {
             return Ok(vec![Fault::SlowMetrics(by.0)]);
         }
         if let Some(kinds) = &entry.watches_silent {
-            return Ok(kinds.iter().map(|of| Fault::Watches(kind(*of))).collect());
+            return Ok(kinds
+                .iter()
+                .map(|of| Fault::Watches((*of).into()))
+                .collect());
         }
         match &entry.unusable {
             Some(Unusable::Service(name)) => Ok(vec![Fault::Service(self.service(name))]),
@@ -477,27 +477,4 @@ fn annotated(annotations: &BTreeMap<String, Option<String>>) -> Vec<Happening> {
 fn parsed(raw: &serde_json::Value) -> Option<Spec> {
     let typed = serde_json::from_value(raw.clone()).ok()?;
     crate::core::spec::parse(&typed).ok()
-}
-
-fn kind(of: Watched) -> Kind {
-    match of {
-        Watched::Rollout => Kind::Rollout,
-        Watched::ReplicaSet => Kind::ReplicaSet,
-        Watched::Service => Kind::Service,
-        Watched::Route => Kind::Route,
-        Watched::AnalysisRun => Kind::Run,
-        Watched::Revert => Kind::Revert,
-        Watched::AnalysisTemplate => Kind::Template,
-    }
-}
-
-fn verb(of: CallVerb) -> world::Verb {
-    match of {
-        CallVerb::Read => world::Verb::Read,
-        CallVerb::Create => world::Verb::Create,
-        CallVerb::Update => world::Verb::Update,
-        CallVerb::Delete => world::Verb::Delete,
-        CallVerb::Evict => world::Verb::Evict,
-        CallVerb::Status => world::Verb::Status,
-    }
 }

@@ -13,6 +13,8 @@ use serde_saphyr::Spanned;
 
 use super::facts::Facts;
 use super::words::{Metrics, Pods, Share, Span};
+use crate::sim::world;
+use crate::sim::world::objects::Kind;
 
 /// A file.
 #[derive(Debug, Deserialize)]
@@ -296,6 +298,33 @@ pub(super) enum Watched {
     AnalysisRun,
     Revert,
     AnalysisTemplate,
+}
+
+impl From<Watched> for Kind {
+    fn from(of: Watched) -> Self {
+        match of {
+            Watched::Rollout => Kind::Rollout,
+            Watched::ReplicaSet => Kind::ReplicaSet,
+            Watched::Service => Kind::Service,
+            Watched::Route => Kind::Route,
+            Watched::AnalysisRun => Kind::Run,
+            Watched::Revert => Kind::Revert,
+            Watched::AnalysisTemplate => Kind::Template,
+        }
+    }
+}
+
+impl From<CallVerb> for world::Verb {
+    fn from(of: CallVerb) -> Self {
+        match of {
+            CallVerb::Read => world::Verb::Read,
+            CallVerb::Create => world::Verb::Create,
+            CallVerb::Update => world::Verb::Update,
+            CallVerb::Delete => world::Verb::Delete,
+            CallVerb::Evict => world::Verb::Evict,
+            CallVerb::Status => world::Verb::Status,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
