@@ -51,6 +51,49 @@ pub enum Happening {
     ClockAhead(SignedDuration),
     /// Somebody deletes the ReplicaSet of a version.
     DeleteReplicaSet(bool),
+    /// Somebody commits a change of the spec, and the GitOps loop applies it.
+    CommitChange(Change),
+    /// Somebody applies a change of the spec without Git.
+    ApplyChange(Change),
+    /// Somebody writes an annotation, or takes it off.
+    Annotate(String, Option<String>),
+    /// Somebody ends the analyses that run.
+    EndAnalyses,
+    /// Somebody deletes the analyses.
+    DeleteAnalyses,
+    /// A controller dies at the write that is so in words: before it, or after it.
+    DieAt(usize, String, bool),
+    /// Every controller is replaced by another one, which knows nothing but what is stored.
+    Upgrade(SignedDuration),
+    /// A controller's clock is ahead by so much from now on.
+    ClockOf(usize, SignedDuration),
+    /// This writer gives the Rollout's own routes this weight.
+    ResetWeightsOf(i32, String),
+    /// The load is enough for so many pods from now on.
+    Demand(i32),
+    /// So many pods of an image fail.
+    PodsOfFail(String, usize),
+    /// So many pods of an image are evicted.
+    Drain(String, usize),
+    /// Somebody gives the ReplicaSet of an image another size.
+    ScaleReplicaSet(String, i32),
+    /// Somebody deletes the ReplicaSet of an image.
+    DeleteReplicaSetOf(String),
+    /// The API server fills fields in the template of an image's ReplicaSet.
+    FillIn(String, Value),
+    /// Somebody lets a Service select an image's version, or all of the workload's pods.
+    SwitchService(String, Option<String>),
+    /// Pods of an image behave otherwise from now on.
+    Behave(String, Behaviour),
+}
+
+/// A change of a spec.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Change {
+    /// Another template.
+    pub template: Option<Value>,
+    /// A JSON merge patch of the whole spec, after that.
+    pub patch: Option<Value>,
 }
 
 impl Happening {
@@ -67,6 +110,19 @@ impl Happening {
                 | Self::LoseEvents(..)
                 | Self::ClockAhead(_)
                 | Self::DeleteReplicaSet(_)
+                | Self::EndAnalyses
+                | Self::DeleteAnalyses
+                | Self::DieAt(..)
+                | Self::Upgrade(_)
+                | Self::ClockOf(..)
+                | Self::ResetWeightsOf(..)
+                | Self::PodsOfFail(..)
+                | Self::Drain(..)
+                | Self::ScaleReplicaSet(..)
+                | Self::DeleteReplicaSetOf(_)
+                | Self::FillIn(..)
+                | Self::SwitchService(..)
+                | Self::Behave(..)
         )
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod apiserver;
 pub mod golden;
+pub mod happen;
 pub mod history;
 pub mod invariants;
 pub mod jobs;
@@ -12,6 +13,7 @@ pub mod minimise;
 pub mod mutants;
 pub mod play;
 pub mod random;
+pub mod scenario;
 pub mod simulate;
 pub mod sweep;
 pub mod trace;

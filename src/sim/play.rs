@@ -4,20 +4,20 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::history::{Happening, History};
+use super::happen::{happen, keys};
+use super::history::History;
 use super::invariants::{self, Break};
 use super::mutants::Mutant;
 use super::world::objects::{Body, Kind};
 use super::world::{Event, Judgement, Readiness, Weather, World};
-use crate::core::commands::annotation;
 
 /// How long everything has to end once the faults are over: longer than the longest deadline, delay
 /// and backoff that a history has, one after the other.
-const TIME_TO_END: SignedDuration = SignedDuration::from_mins(45);
+pub(super) const TIME_TO_END: SignedDuration = SignedDuration::from_mins(45);
 /// How long nothing must be written then.
-const REST: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const REST: SignedDuration = SignedDuration::from_hours(24);
 /// Events of one history; one that has more goes round in a circle.
-const EVENTS_MAX: u64 = 300_000;
+pub(super) const EVENTS_MAX: u64 = 300_000;
 
 /// What became of a history.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ pub(super) fn to_the_end(
     world
 }
 
-fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
@@ -112,7 +112,7 @@ fn run(world: &mut World, history: &History, until: Timestamp) {
         if let Event::History(at) = event
             && let Some((_, what)) = history.happenings.get(at)
         {
-            happen(world, what);
+            happen(world, "web", what);
             world.changed();
         }
         if world.counts.events > EVENTS_MAX {
@@ -142,7 +142,7 @@ fn rests(world: &mut World, history: &History) {
 }
 
 /// What analyses refer to.
-fn templates(world: &mut World) {
+pub(super) fn templates(world: &mut World) {
     let errors = json!({"metrics": [{"name": "errors", "ratio": {
         "bad": "http_requests_total{code=~\"5..\",$(arm)}", "total": "http_requests_total{$(arm)}"}}],
         "promote": {"minBake": "0s", "maxDuration": "10m"}});
@@ -158,12 +158,13 @@ fn templates(world: &mut World) {
 }
 
 /// Whatever was wrong is mended, but what versions are.
-fn everything_is_well(world: &mut World) {
+pub(super) fn everything_is_well(world: &mut World) {
     world
         .trace
         .say(world.now, || "the faults are over".to_owned());
     world.weather = Weather::default();
-    let services: Vec<String> = names(world, Kind::Service);
+    world.autoscalers.retain(|_, scaler| !scaler.erratic);
+    let services: Vec<String> = keys(world, Kind::Service);
     for name in services {
         let _ = world
             .store
@@ -173,7 +174,7 @@ fn everything_is_well(world: &mut World) {
                 }
             });
     }
-    for name in names(world, Kind::Route) {
+    for name in keys(world, Kind::Route) {
         let _ = world
             .store
             .update(Kind::Route, &name, None, false, |stored| {
@@ -195,121 +196,9 @@ fn everything_is_well(world: &mut World) {
         if let Some(controller) = world.controllers.get_mut(at) {
             controller.ahead = SignedDuration::ZERO;
             controller.dies_after = None;
+            controller.dies_at = None;
         }
         world.relist(at);
     }
     world.changed();
-}
-
-fn names(world: &World, kind: Kind) -> Vec<String> {
-    world
-        .store
-        .list(kind)
-        .map(|stored| stored.meta.name.clone())
-        .collect()
-}
-
-/// Something of the history happens to the Rollout `web`.
-fn happen(world: &mut World, what: &Happening) {
-    world.trace.say(world.now, || format!("-- {what:?}"));
-    match what {
-        Happening::Commit(image) => {
-            world.git.edit("web", |spec| set_image(spec, image));
-        }
-        Happening::Apply(image) => world.edit_rollout("web", |spec| set_image(spec, image)),
-        Happening::EditSteps => world.edit_rollout("web", |spec| {
-            let steps = spec.pointer_mut("/strategy/canary/steps");
-            if let Some(steps) = steps.and_then(|steps| steps.as_array_mut()) {
-                steps.pop();
-            }
-        }),
-        Happening::Scale(replicas) => {
-            world.edit_rollout("web", |spec| spec["replicas"] = json!(replicas));
-        }
-        Happening::Command(verb) => command(world, verb),
-        Happening::BareAbort => annotate(world, "abort", "now".to_owned()),
-        Happening::Hold(paused) => {
-            world.edit_rollout("web", |spec| spec["paused"] = json!(paused));
-        }
-        Happening::Delete => {
-            let _ = world.store.delete(Kind::Rollout, "web", None, world.now);
-        }
-        Happening::Fault(fault, lasts) => world.fault(fault.clone(), *lasts),
-        Happening::Kill(at, wait, back) => world.kill(*at, *wait, *back),
-        Happening::DieAfter(calls) => {
-            if let Some(controller) = world.controllers.first_mut() {
-                controller.dies_after = Some(*calls);
-            }
-        }
-        Happening::PodsFail(stable, most) => {
-            if let Some(name) = replica_set(world, *stable) {
-                world.fail_pods(&name, *most);
-            }
-        }
-        Happening::ResetWeight(weight) => {
-            for key in names(world, Kind::Route) {
-                world.reset_weight(&key, *weight, "argocd");
-            }
-        }
-        Happening::LoseEvents(kind, lasts) => {
-            if let Some(controller) = world.controllers.first_mut() {
-                controller.misses.insert(*kind);
-            }
-            world.after(*lasts, Event::Relist(0));
-        }
-        Happening::ClockAhead(by) => {
-            if let Some(controller) = world.controllers.first_mut() {
-                controller.ahead = *by;
-            }
-        }
-        Happening::DeleteReplicaSet(stable) => {
-            if let Some(name) = replica_set(world, *stable) {
-                let _ = world.store.delete(Kind::ReplicaSet, &name, None, world.now);
-            }
-        }
-    }
-}
-
-fn set_image(spec: &mut serde_json::Value, image: &str) {
-    if let Some(at) = spec.pointer_mut("/template/spec/containers/0/image") {
-        *at = json!(image);
-    }
-}
-
-/// The ReplicaSet of the stable version, or of the one that goes out.
-fn replica_set(world: &World, stable: bool) -> Option<String> {
-    let status = &world.store.get(Kind::Rollout, "web")?.rollout()?.status;
-    let hash = match stable {
-        true => &status.stable.as_ref()?.hash,
-        false => &status.canary.as_ref()?.hash,
-    };
-    Some(crate::core::naming::replica_set("web", hash))
-}
-
-/// A command for what its giver sees, as the plugin writes it.
-fn command(world: &mut World, verb: &str) {
-    let Some(status) = world
-        .store
-        .get(Kind::Rollout, "web")
-        .and_then(|stored| Some(stored.rollout()?.status.clone()))
-    else {
-        return;
-    };
-    let (revision, step) = match (&status.canary, &status.stable) {
-        (Some(canary), _) => (canary.revision, canary.step),
-        (None, Some(stable)) => (stable.revision, 0),
-        (None, None) => (0, 0),
-    };
-    let value = format!("{revision}/{step} {} anna", world.now);
-    annotate(world, verb, value);
-}
-
-fn annotate(world: &mut World, verb: &str, value: String) {
-    let _ = world
-        .store
-        .update(Kind::Rollout, "web", None, false, |stored| {
-            if let Some(body) = stored.rollout_mut() {
-                body.annotations.insert(annotation(verb), value);
-            }
-        });
 }

@@ -1,6 +1,7 @@
 //! `tidegate simulate`: as many simulated rollouts as one likes, each with its faults, held to the
 //! invariants at every step. A seed that breaks one is told with the command that shows it again.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -13,6 +14,8 @@ use super::jobs::{in_parallel, processors};
 use super::minimise::minimise;
 use super::mutants::{self, Mutant};
 use super::play::{Outcome, play};
+
+use super::scenario;
 use super::sweep;
 
 /// Failures that are told; one is enough to be sorry.
@@ -20,7 +23,7 @@ const FAILURES_MAX: usize = 20;
 /// Seeds in which each mutant must be found.
 const MUTANT_SEEDS: u64 = 1_000;
 /// Lines of a trace that are told of a failure without `--trace`.
-const TAIL: usize = 40;
+pub(super) const TAIL: usize = 40;
 
 /// What is to be simulated.
 #[derive(Args, Clone, Debug)]
@@ -49,6 +52,12 @@ pub struct Options {
     /// Leave out of a history that breaks an invariant whatever it does not need for it.
     #[arg(long)]
     pub minimise: bool,
+    /// Play this scenario instead of what a seed says; chance is only how long things take.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["count", "jobs", "faults", "mutants", "minimise"])]
+    pub scenario: Option<PathBuf>,
+    /// Under how many seeds the scenario is played.
+    #[arg(long, requires = "scenario", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub seeds: Option<u64>,
     /// Print all that happened.
     #[arg(long)]
     pub trace: bool,
@@ -108,6 +117,9 @@ impl Sum {
 
 /// Simulates. The exit code says whether every invariant held.
 pub fn run(options: &Options) -> ExitCode {
+    if let Some(file) = &options.scenario {
+        return scenario::run(options, file);
+    }
     if options.mutants {
         return find_mutants(options);
     }

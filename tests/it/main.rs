@@ -19,6 +19,7 @@ mod crds;
 mod examples;
 mod git_writer;
 mod plugin;
+mod scenarios;
 mod simulation;
 mod statistics_vectors;
 mod templates;

@@ -78,7 +78,8 @@ impl World {
             });
         }
         if matches!(phase, RunPhase::Pending | RunPhase::Running) {
-            self.after(LOOK_EVERY, Event::Analysis(name.to_owned()));
+            let wait = LOOK_EVERY + self.weather.slow_metrics();
+            self.after(wait, Event::Analysis(name.to_owned()));
         }
     }
 

@@ -20,6 +20,76 @@ use crate::core::plan::{Call, Precondition, RoleChange, Write};
 use crate::core::roles;
 use crate::sim::invariants;
 
+/// What a call does to its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// It is read.
+    Read,
+    /// It is made.
+    Create,
+    /// Something of it changes.
+    Update,
+    /// It goes.
+    Delete,
+    /// A pod is evicted.
+    Evict,
+    /// A Rollout's status is written.
+    Status,
+}
+
+/// How a call ends that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// It is refused, and nothing is done.
+    Refused,
+    /// It is carried out, and the answer is lost.
+    Lost,
+    /// It is answered with a conflict, and nothing is done.
+    Conflict,
+}
+
+/// Of certain calls, a share goes wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallFault {
+    /// Of which verb; `None`: of every one.
+    pub verb: Option<Verb>,
+    /// Of which kind of object; `None`: of every one.
+    pub kind: Option<Kind>,
+    /// So many of a thousand.
+    pub share: u64,
+    /// How they end.
+    pub ending: Ending,
+}
+
+/// What a write does, and to which kind of object; a pod is of none that is kept here.
+fn target(call: &Call<'_>) -> (Verb, Option<Kind>) {
+    let Call::Write(write) = call else {
+        return (Verb::Status, Some(Kind::Rollout));
+    };
+    let (verb, kind) = match write {
+        Write::SetFinalizer { .. } | Write::RemoveAnnotation { .. } => {
+            (Verb::Update, Kind::Rollout)
+        }
+        Write::CreateReplicaSet { .. } => (Verb::Create, Kind::ReplicaSet),
+        Write::ScaleReplicaSet { .. }
+        | Write::RelabelReplicaSet { .. }
+        | Write::NotePodsRelabelled { .. } => (Verb::Update, Kind::ReplicaSet),
+        Write::DeleteReplicaSet { .. } => (Verb::Delete, Kind::ReplicaSet),
+        Write::SwitchService { .. } => (Verb::Update, Kind::Service),
+        Write::SetWeight { .. } => (Verb::Update, Kind::Route),
+        Write::CreateRoute { .. } => (Verb::Create, Kind::Route),
+        Write::CreateAnalysisRun { .. } => (Verb::Create, Kind::Run),
+        Write::TerminateAnalysisRun { .. } => (Verb::Update, Kind::Run),
+        Write::DeleteAnalysisRun { .. } => (Verb::Delete, Kind::Run),
+        Write::CreateRevert { .. } => (Verb::Create, Kind::Revert),
+        Write::ReleaseRevert { .. } => (Verb::Update, Kind::Revert),
+        Write::DeleteRevert { .. } => (Verb::Delete, Kind::Revert),
+        Write::RelabelPod { .. } => return (Verb::Update, None),
+        Write::EvictPod { .. } => return (Verb::Evict, None),
+    };
+    (verb, Some(kind))
+}
+
 /// What became of a call.
 pub(super) enum Answer {
     /// It was carried out.
@@ -40,6 +110,14 @@ impl World {
         decided_at: Timestamp,
         call: Call<'_>,
     ) -> Answer {
+        self.counts.calls += 1;
+        let (verb, kind) = target(&call);
+        let ending = self.ending(verb, kind);
+        match ending {
+            Some(Ending::Refused) => return Answer::Failed,
+            Some(Ending::Conflict) => return Answer::Conflict,
+            Some(Ending::Lost) | None => {}
+        }
         let share = self.weather.failing_calls();
         let fails = share > 0 && self.random.below(1_000) < share;
         if fails && self.random.below(2) == 0 {
@@ -56,6 +134,9 @@ impl World {
                     invariants::wrote(self, observed, decided_at, write, replaced.as_deref());
                 }
                 let name = &observed.rollout.name;
+                if done.is_ok() {
+                    self.note_in_journal(name, || write.to_string());
+                }
                 self.trace
                     .say(self.now, || format!("{name}: {write}: {done:?}"));
                 done
@@ -69,10 +150,19 @@ impl World {
         self.changed();
         match result {
             // It was carried out, but the answer is lost.
-            Ok(()) if fails => Answer::Failed,
+            Ok(()) if fails || ending == Some(Ending::Lost) => Answer::Failed,
             Ok(()) => Answer::Done,
             Err(_) => Answer::Conflict,
         }
+    }
+
+    /// How a call ends that certain faults may let go wrong; `None`: as it would without them.
+    pub(super) fn ending(&mut self, verb: Verb, kind: Option<Kind>) -> Option<Ending> {
+        let faults = self.weather.certain_calls(verb, kind);
+        let mut drawn = faults
+            .into_iter()
+            .filter(|(share, _)| self.random.below(1_000) < *share);
+        drawn.next().map(|(_, ending)| ending)
     }
 
     fn write_status(&mut self, observed: &Observed, status: &RolloutStatus) -> Result<(), Refusal> {
@@ -91,6 +181,11 @@ impl World {
             });
         if let (Ok(()), Some(stored)) = (done, stored) {
             invariants::said(self, observed, &stored, status);
+            let phase = status.phase;
+            self.note_in_journal(name, || match phase {
+                Some(phase) => format!("status {phase}"),
+                None => "status".to_owned(),
+            });
         }
         self.trace.say(self.now, || {
             let phase = status.phase.map(|p| p.to_string()).unwrap_or_default();

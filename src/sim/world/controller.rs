@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::calls::Answer;
+use super::calls::{Answer, Verb};
 use super::objects::{KINDS, Kind, Objects};
 use super::view::observe;
 use super::{Event, Fault, World};
@@ -42,6 +42,8 @@ pub struct Controller {
     pub ahead: SignedDuration,
     /// It dies after so many more calls.
     pub dies_after: Option<u64>,
+    /// It dies at the write that is so in words: before it, or after it.
+    pub dies_at: Option<(String, bool)>,
     /// Changes of these kinds that its watches miss until they list anew.
     pub misses: BTreeSet<Kind>,
     pub(super) cache: Objects,
@@ -87,6 +89,7 @@ impl Controller {
             leads,
             ahead: SignedDuration::ZERO,
             dies_after: None,
+            dies_at: None,
             misses: BTreeSet::new(),
             cache: Objects::new(),
             told: BTreeMap::new(),
@@ -303,6 +306,11 @@ impl World {
         let together = 2 + usize::try_from(self.random.below(6)).unwrap_or(0);
         for _ in 0..together {
             if let Some(kind) = left.pop() {
+                self.counts.calls += 1;
+                if self.ending(Verb::Read, Some(kind)).is_some() {
+                    self.fail(at, rollout, &Answer::Failed);
+                    return;
+                }
                 let all = self.store.list(kind);
                 read.extend(all.map(|o| ((kind, o.meta.name.clone()), Arc::clone(o))));
             }
@@ -357,17 +365,18 @@ impl World {
     ) {
         let afterwards = plan.afterwards.iter().map(Call::Write);
         let Some(call) = plan.calls().chain(afterwards).nth(next) else {
+            self.tell(rollout, &plan.events);
             self.succeed(at, rollout);
             self.look_after(at, rollout, AFTER_WRITE);
             return;
         };
         let of_a_pod = matches!(call, Call::Write(Write::RelabelPod { .. }));
         let nothing_waits = next >= plan.calls().count();
-        if self.dies_now(at) {
+        if self.dies_now(at) || self.dies_at(at, call, true) {
             return;
         }
         let answer = self.make(&observed, decided_at, call);
-        if self.dies_now(at) {
+        if self.dies_now(at) || self.dies_at(at, call, false) {
             return;
         }
         // A pod that is gone needs no role.
@@ -417,6 +426,28 @@ impl World {
                 false
             }
         }
+    }
+
+    /// Whether the process dies before, or after, a write that is so in words.
+    fn dies_at(&mut self, at: usize, call: Call<'_>, before: bool) -> bool {
+        let controller = self.controllers.get(at);
+        let Some((text, moment)) = controller.and_then(|c| c.dies_at.as_ref()) else {
+            return false;
+        };
+        let words = match call {
+            Call::Write(write) => write.to_string(),
+            Call::Status(_) => "status".to_owned(),
+        };
+        let words = match &self.journal {
+            Some(journal) => journal.words(&words),
+            None => words,
+        };
+        let dies = *moment == before && words.contains(text.as_str());
+        if dies {
+            let wait = self.some_time(500, 8_000);
+            self.kill(at, wait, 0);
+        }
+        dies
     }
 
     fn succeed(&mut self, at: usize, rollout: &str) {

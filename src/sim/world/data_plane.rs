@@ -121,7 +121,8 @@ impl World {
         let pending = self.oldest_pending(rollout);
         configs.unwrap_or_default().iter().filter(move |config| {
             config.until.is_none_or(|until| {
-                self.now.duration_since(until) < LAG || pending.is_some_and(|since| until >= since)
+                self.now.duration_since(until) < self.lag
+                    || pending.is_some_and(|since| until >= since)
             })
         })
     }

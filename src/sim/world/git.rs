@@ -36,6 +36,18 @@ pub struct Git {
     pub reverts: BTreeMap<String, u32>,
     /// Whether a GitOps loop applies what it says.
     pub applied: bool,
+    /// How much of a spec it applies.
+    pub owns: Loop,
+}
+
+/// How much of a Rollout's spec the GitOps loop applies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loop {
+    /// The template: an autoscaler, or a person, has the number of replicas.
+    #[default]
+    Template,
+    /// All of it.
+    Spec,
 }
 
 impl Git {
@@ -43,6 +55,12 @@ impl Git {
     pub fn commit(&mut self, rollout: &str, spec: &Arc<Value>) {
         self.past.push((rollout.to_owned(), Arc::clone(spec)));
         self.head.insert(rollout.to_owned(), Arc::clone(spec));
+    }
+
+    /// What it says of a Rollout's spec.
+    #[must_use]
+    pub fn spec(&self, rollout: &str) -> Option<&Value> {
+        self.head.get(rollout).map(|spec| &**spec)
     }
 
     /// Somebody commits a change of a spec.
@@ -75,15 +93,22 @@ impl World {
             .map(|(name, spec)| (name.clone(), Arc::clone(spec)))
             .collect();
         for (name, spec) in wanted {
+            let whole = self.git.owns == Loop::Spec;
             let differs = self
                 .store
                 .get(Kind::Rollout, &name)
                 .and_then(|stored| stored.rollout())
-                .is_some_and(|rollout| rollout.raw["template"] != spec["template"]);
+                .is_some_and(|rollout| match whole {
+                    true => rollout.raw != spec,
+                    false => rollout.raw["template"] != spec["template"],
+                });
             if differs {
                 self.trace
                     .say(self.now, || format!("GitOps applies {name}"));
-                self.edit_rollout(&name, |raw| raw["template"] = spec["template"].clone());
+                self.edit_rollout(&name, |raw| match whole {
+                    true => raw.clone_from(&spec),
+                    false => raw["template"] = spec["template"].clone(),
+                });
             }
         }
     }

@@ -6,11 +6,14 @@
 //! nothing in here waits for a real clock. Two runs of the same history do the same to the byte.
 
 mod analyses;
+mod autoscaler;
 mod calls;
 mod controller;
 mod data_plane;
 mod git;
+mod journal;
 pub mod objects;
+mod others;
 pub mod store;
 mod view;
 mod watches;
@@ -27,9 +30,12 @@ use super::invariants::{Break, Watcher};
 use super::mutants::Mutant;
 use super::random::Random;
 use super::trace::Trace;
+pub use autoscaler::Autoscaler;
+pub use calls::{CallFault, Ending, Verb};
 use controller::Controller;
-pub use data_plane::{Config, Traffic};
-pub use git::Git;
+pub use data_plane::{Config, LAG, Traffic};
+pub use git::{Git, Loop};
+pub use journal::Journal;
 use objects::{Body, Key, Kind, RolloutBody, RouteBody, ServiceBody};
 use store::Store;
 pub use view::{NAMESPACE, OURSELVES};
@@ -63,6 +69,8 @@ pub enum Event {
     Writer(String),
     /// The GitOps loop compares the repository with the cluster.
     Sync,
+    /// An autoscaler looks at the pods of a Rollout.
+    Autoscale(String),
     /// A fault is over.
     Over(Fault),
     /// Something of the history happens.
@@ -74,6 +82,8 @@ pub enum Event {
 pub enum Fault {
     /// So many of a thousand calls to the API server are refused, or their answers get lost.
     Calls(u64),
+    /// Of certain calls, so many end in a certain way.
+    CertainCalls(CallFault),
     /// Calls take so long.
     SlowCalls(SignedDuration),
     /// The watches of this kind tell nothing.
@@ -82,6 +92,8 @@ pub enum Fault {
     Gateway,
     /// The metrics source does not answer.
     Metrics,
+    /// The metrics source takes so much longer to answer.
+    SlowMetrics(SignedDuration),
     /// The Git server does not answer.
     Git,
     /// No pod can be created.
@@ -129,6 +141,29 @@ impl Weather {
         self.faults.iter().map(of).max().unwrap_or(0)
     }
 
+    /// How much of the calls of this verb and kind goes wrong, of a thousand, and how.
+    fn certain_calls(&self, verb: Verb, kind: Option<Kind>) -> Vec<(u64, Ending)> {
+        let of = |fault: &Fault| match fault {
+            Fault::CertainCalls(calls)
+                if calls.verb.is_none_or(|of| of == verb)
+                    && calls.kind.is_none_or(|of| Some(of) == kind) =>
+            {
+                Some((calls.share, calls.ending))
+            }
+            _ => None,
+        };
+        self.faults.iter().filter_map(of).collect()
+    }
+
+    /// How much longer the metrics source takes to answer.
+    fn slow_metrics(&self) -> SignedDuration {
+        let of = |fault: &Fault| match fault {
+            Fault::SlowMetrics(by) => *by,
+            _ => SignedDuration::ZERO,
+        };
+        self.faults.iter().map(of).max().unwrap_or_default()
+    }
+
     /// How much longer calls take.
     fn slowness(&self) -> SignedDuration {
         let of = |fault: &Fault| match fault {
@@ -146,6 +181,8 @@ pub struct Counts {
     pub writes: u64,
     /// Decisions made.
     pub decisions: u64,
+    /// Calls to the API server: reads, writes and statuses, whatever came of them.
+    pub calls: u64,
     /// Events of the queue.
     pub events: u64,
     /// Moments before and after calls, in which a controller might have died.
@@ -170,12 +207,18 @@ pub struct World {
     pub traffic: BTreeMap<String, Traffic>,
     /// What is wrong now.
     pub weather: Weather,
+    /// The longest time that the data plane goes by what was said before.
+    pub lag: SignedDuration,
+    /// Autoscalers, by Rollout.
+    pub autoscalers: BTreeMap<String, Autoscaler>,
     /// The repository.
     pub git: Git,
     /// What was counted.
     pub counts: Counts,
     /// What happened.
     pub trace: Trace,
+    /// What Tidegate wrote and told, where somebody asks for it.
+    pub journal: Option<Journal>,
     /// Who holds it to its invariants.
     pub watcher: Watcher,
     /// The first invariant that broke.
@@ -206,9 +249,12 @@ impl World {
             behaviours: BTreeMap::new(),
             traffic: BTreeMap::new(),
             weather: Weather::default(),
+            lag: LAG,
+            autoscalers: BTreeMap::new(),
             git: Git::default(),
             counts: Counts::default(),
             trace: Trace::new(traced),
+            journal: None,
             watcher: Watcher::default(),
             broken: None,
             mutant: None,
@@ -369,6 +415,7 @@ impl World {
             Event::Analysis(run) => self.analyse(run),
             Event::Writer(revert) => self.write_git(revert),
             Event::Sync => self.sync_git(),
+            Event::Autoscale(rollout) => self.autoscale(rollout),
             Event::Over(fault) => self.end_fault(fault),
             // The history's own; it acts on the world from outside.
             Event::History(_) => {}
@@ -386,6 +433,9 @@ impl World {
             }
             match (kind, &change.now) {
                 (Kind::ReplicaSet, Some(stored)) => {
+                    if let Some(journal) = &mut self.journal {
+                        journal.note_version(stored);
+                    }
                     let speaks = stored
                         .replica_set()
                         .is_some_and(|rs| rs.observed_generation >= stored.meta.generation);
