@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
-use crate::core::observed::{RouteId, RouteState};
+use crate::api::revert::RELEASED_ANNOTATION;
+use crate::api::rollout::HASH_LABEL;
+use crate::controller::object::LAST_APPLIED;
+use crate::core::observed::{RouteId, RouteState, RunPhase};
 
 /// Objects by kind and name, all in one namespace.
 #[derive(Default)]

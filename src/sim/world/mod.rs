@@ -253,6 +253,7 @@ impl World {
             let body = RouteBody {
                 id,
                 weight: 0,
+                headers: Vec::new(),
                 accepted: 1,
                 changed_at: None,
                 writer: "user".to_owned(),
