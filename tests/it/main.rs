@@ -23,3 +23,4 @@ mod simulation;
 mod statistics_vectors;
 mod templates;
 mod tidy;
+mod upgrade;
