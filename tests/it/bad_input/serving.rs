@@ -18,7 +18,7 @@ use super::{ask, collection, create, good, named, rows};
 use crate::controller::world::{INGRESSES, NAMESPACE, REPLICA_SETS, ROLLOUTS, ROUTES, World};
 
 /// How long anything may take to come about.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(25);
 /// Rows that are played beside each other, in one cluster.
@@ -362,8 +362,10 @@ impl Played {
             let path = format!("{}/{}", collection("Rollout", NAMESPACE), self.name);
             let abort = json!({"metadata": {"annotations": {"tidegate.io/abort": "now"}}});
             ask(user, Method::PATCH, &path, "", &abort).await?;
+            // A gateway that misses the Service confirms nothing, and the phase says so.
             let back = |rollout: &Value| {
-                rollout["status"]["phase"] == "Aborted" && world.weights(&self.name) == (0, 100)
+                let phase = rollout["status"]["phase"].as_str().unwrap_or_default();
+                phase.starts_with("Abort") && world.weights(&self.name) == (0, 100)
             };
             return self.until(world, &self.name, "it is aborted", back).await;
         }
