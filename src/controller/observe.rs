@@ -192,7 +192,15 @@ async fn services<R: Reader>(
     let names: BTreeSet<&str> = spec.services().into_iter().map(|(_, name)| name).collect();
     let read = names.into_iter().map(|name| async move {
         let found = reader.get(Kind::Service, namespace, name).await?;
-        Ok::<_, Error>((name.to_owned(), found.map(|o| service::read(&o.value()))))
+        let seen = found.map(|object| {
+            let value = object.value();
+            let mut seen = service::read(&value);
+            seen.problem = seen
+                .problem
+                .or_else(|| service::meets_none(&value, |key, label| spec.pods_have(key, label)));
+            seen
+        });
+        Ok::<_, Error>((name.to_owned(), seen))
     });
     Ok(try_join_all(read).await?.into_iter().collect())
 }

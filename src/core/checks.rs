@@ -27,7 +27,7 @@ pub(super) fn collect(draft: &mut Draft<'_>) {
                     problems.push(Problem::new(
                         field,
                         format!("Service {name}: {problem}"),
-                        "a Service with a selector and a cluster IP",
+                        "a Service with a cluster IP, and with a selector that the pods meet",
                     ));
                 }
                 if let Some(owner) = service

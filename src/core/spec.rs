@@ -237,6 +237,16 @@ pub struct AnalysisRequest {
 }
 
 impl Spec {
+    /// Whether pods have a label: from the template, or in one of the roles that they may have.
+    #[must_use]
+    pub fn pods_have(&self, key: &str, value: &str) -> bool {
+        let labels = self.template.pointer("/metadata/labels");
+        let written = labels.and_then(|labels| labels.get(key)?.as_str());
+        let roles = [&self.roles.stable, &self.roles.canary];
+        let given = roles.iter().filter_map(|role| role.labels.get(key));
+        given.map(String::as_str).chain(written).any(|v| v == value)
+    }
+
     /// Every Service that the spec names, with the field that names it.
     #[must_use]
     pub fn services(&self) -> Vec<(&'static str, &str)> {

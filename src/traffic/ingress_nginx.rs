@@ -52,6 +52,14 @@ pub fn read(
             format!("the name of an Ingress in namespace {}", owner.namespace),
         ));
     };
+    if annotation(stable, CANARY) == Some("true") {
+        return RouteState::Unusable(Problem::new(
+            field,
+            format!("Ingress {ingress} has {CANARY}: \"true\""),
+            "the Ingress of the stable version: Tidegate makes the canary's beside it, and takes \
+             none over",
+        ));
+    }
     let wanted = match spec(stable, backends, field) {
         Ok(spec) => spec,
         Err(problem) => return RouteState::Unusable(problem),

@@ -45,6 +45,22 @@ fn problem(service: &Value, selects_all: bool) -> Option<String> {
     selects_all.then(|| "no selector of its own: it would select every pod of a version".to_owned())
 }
 
+/// Why a Service selects none of a Rollout's pods, whatever the version: its own selector asks for a
+/// label that `pods_have` does not know. `None`: it meets them.
+#[must_use]
+pub fn meets_none(service: &Value, pods_have: impl Fn(&str, &str) -> bool) -> Option<String> {
+    let selector = service.pointer("/spec/selector")?.as_object()?;
+    let own = selector.iter().filter(|(key, _)| *key != HASH_LABEL);
+    own.map(|(key, value)| (key, value.as_str().unwrap_or_default()))
+        .find(|(key, value)| !pods_have(key, value))
+        .map(|(key, value)| {
+            format!(
+                "its selector has {key}={value}, and spec.template.metadata.labels has not: it \
+                 would select none of the pods"
+            )
+        })
+}
+
 /// The merge patch that makes a Service select the version `to`, or all of the workload's pods
 /// (`None`), if it still has `resource_version`.
 #[must_use]

@@ -11,6 +11,7 @@
 
 mod analysis;
 mod apiserver;
+mod bad_input;
 mod chart;
 mod cluster;
 mod conformance;
@@ -24,3 +25,4 @@ mod simulation;
 mod statistics_vectors;
 mod templates;
 mod tidy;
+mod upgrade;

@@ -11,6 +11,7 @@ mod blue_green;
 mod canary;
 mod capacity;
 mod commands;
+mod golden;
 mod hand_over;
 mod headers;
 mod invariants;

@@ -122,6 +122,9 @@ fn what_cannot_be_used() {
         said(Some(&elsewhere), None).contains("Ingress edge has no path to Service web-stable")
     );
     assert_eq!(said(Some(&stable()), None), "ToCreate");
+    let mut canary = stable();
+    canary["metadata"]["annotations"] = json!({ CANARY: "true" });
+    assert!(said(Some(&canary), None).contains("the Ingress of the stable version"));
     let mut human = created(20);
     human["metadata"]
         .as_object_mut()

@@ -38,3 +38,22 @@ fn what_makes_a_service_unusable() {
     assert!(problem("/spec/selector", Value::Null).contains("no selector"));
     assert!(problem("/spec/selector", json!({HASH_LABEL: "abc"})).contains("no selector"));
 }
+
+#[test]
+fn a_selector_that_the_pods_do_not_meet_is_said() {
+    let meets = |selector: Value| {
+        let mut service = service();
+        service["spec"]["selector"] = selector;
+        meets_none(&service, |key, value| (key, value) == ("app", "web"))
+    };
+    assert_eq!(meets(json!({"app": "web"})), None);
+    assert_eq!(meets(json!({"app": "web", HASH_LABEL: "abc"})), None);
+    assert_eq!(meets(Value::Null), None, "said otherwise");
+    for (selector, label) in [
+        (json!({"app": "other"}), "app=other"),
+        (json!({"app": "web", "tier": "front"}), "tier=front"),
+    ] {
+        let said = meets(selector).unwrap();
+        assert!(said.contains(label), "{said}");
+    }
+}
