@@ -203,30 +203,26 @@ fn settled(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> (Phase, S
     let settled_before = draft.o.rollout.status.phase == Some(Phase::Healthy);
     // Without pods there is no traffic, whatever the routes say.
     let none = draft.spec.replicas == 0;
-    if !none && (live.reaches_canary() || !(live.is_confirmed() || settled_before)) {
-        return (
-            Phase::Progressing,
-            "the routes go over to the stable Service".to_owned(),
-        );
-    }
     let whole = draft.available(stable) >= draft.spec.replicas;
-    if !whole {
-        let text = failure(draft, stable, "pods of the stable version become available");
-        let deadline = draft.spec.progress_deadline;
-        if let Some(since) = short_since(draft)
-            && draft.elapsed(since, deadline)
-        {
-            let text = format!("no progress within {} s: {text}", deadline.as_secs());
-            return (Phase::Degraded, text);
-        }
-        return (Phase::Progressing, text);
+    let missing = if !none && (live.reaches_canary() || !(live.is_confirmed() || settled_before)) {
+        "the routes go over to the stable Service".to_owned()
+    } else if !whole {
+        failure(draft, stable, "pods of the stable version become available")
+    } else {
+        return (Phase::Healthy, "stable has all traffic".to_owned());
+    };
+    let deadline = draft.spec.progress_deadline;
+    let since = unready_since(draft);
+    if since.is_some_and(|since| draft.elapsed(since, deadline)) {
+        let text = format!("no progress within {} s: {missing}", deadline.as_secs());
+        return (Phase::Degraded, text);
     }
-    (Phase::Healthy, "stable has all traffic".to_owned())
+    (Phase::Progressing, missing)
 }
 
-/// Since when a stable version that is short of pods has had time to bring them up: since it was
-/// not ready, and not in the time of the rollout that made it stable.
-fn short_since(draft: &Draft<'_>) -> Option<Timestamp> {
+/// Since when a stable version has had time to bring its pods up and to take its traffic: since it
+/// was not ready, and not in the time of the rollout that made it stable.
+fn unready_since(draft: &Draft<'_>) -> Option<Timestamp> {
     let before = &draft.o.rollout.status;
     let ready = before.conditions.iter().find(|c| c.type_ == "Ready")?;
     let since = (ready.status == ConditionStatus::False).then_some(ready.last_transition_time)?;

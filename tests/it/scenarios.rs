@@ -1,5 +1,4 @@
-//! Every scenario file: played under three seeds, each of them twice; and the table that says which
-//! file is of which case.
+//! Every scenario file, played twice; and the table that says which file is of which case.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tidegate::sim::scenario::{Scenario, play};
 
-/// Seeds of chance under which each file is played.
-const SEEDS: [u64; 3] = [1, 2, 3];
+/// Seeds of chance under which each file is played; `tidegate simulate --scenario FILE --seeds N` has
+/// more of them.
+const SEEDS: [u64; 1] = [1];
 
 /// Cases that there are.
 const CASES: usize = 74;
