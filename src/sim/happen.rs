@@ -1,10 +1,5 @@
 //! What a happening does to the simulated cluster.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "specs that somebody wrote as objects: indexing adds what is missing"
-)]
-
 use serde_json::{Value, json};
 
 use super::history::{Change, Happening};

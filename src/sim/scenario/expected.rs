@@ -28,6 +28,7 @@ pub(super) struct Expected {
 }
 
 /// When what must be so.
+#[expect(clippy::large_enum_variant, reason = "a scenario has a few of them")]
 #[derive(Clone, Debug)]
 pub(super) enum Form {
     /// At a time.
