@@ -49,6 +49,9 @@ pub struct Options {
     /// Let the controller die before and after every call of every rollout that goes as planned.
     #[arg(long, conflicts_with_all = ["mutant", "mutants", "minimise", "trace"])]
     pub crashes: bool,
+    /// And in the five longest of them in pairs: before and after every two calls.
+    #[arg(long, requires = "crashes")]
+    pub pairs: bool,
     /// Leave out of a history that breaks an invariant whatever it does not need for it.
     #[arg(long)]
     pub minimise: bool,
@@ -124,7 +127,7 @@ pub fn run(options: &Options) -> ExitCode {
         return find_mutants(options);
     }
     if options.crashes {
-        return sweep::run(options.output, options.jobs());
+        return sweep::run(options.output, options.pairs, options.jobs());
     }
     let begun = Instant::now();
     let sum = simulate(options);

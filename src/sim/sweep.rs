@@ -15,7 +15,7 @@ use super::world::World;
 use super::world::objects::{Body, Stored};
 use crate::api::rollout_status::HistoryEntry;
 
-/// Of so many rollouts, those with the most calls, every pair of crashes is tried as well.
+/// In so many rollouts, those with the most calls, every pair of crashes can be tried as well.
 const PAIRS_OF: usize = 5;
 
 /// What came of the crashes in one rollout.
@@ -171,7 +171,7 @@ fn line(stored: &Stored) -> String {
 }
 
 /// Sweeps all of them and says what came of it. The exit code says whether every end was the same.
-pub fn run(output: Output, jobs: usize) -> ExitCode {
+pub fn run(output: Output, in_pairs: bool, jobs: usize) -> ExitCode {
     let goldens = golden::all();
     let mut points: Vec<u64> = goldens
         .iter()
@@ -189,7 +189,7 @@ pub fn run(output: Output, jobs: usize) -> ExitCode {
         let calls = to_the_end(&golden.history, None, false, &[])
             .counts
             .crash_points;
-        let pairs = calls >= longest && pairs_left > 0;
+        let pairs = in_pairs && calls >= longest && pairs_left > 0;
         pairs_left -= usize::from(pairs);
         let swept = sweep(golden, pairs, jobs);
         if output == Output::Text {

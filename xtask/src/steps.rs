@@ -73,7 +73,7 @@ pub const STEPS: &[Step] = &[
     )),
     step(
         "simulate",
-        "rollouts in a simulated cluster, and a crash at every call",
+        "rollouts in a simulated cluster, under faults of every kind",
         simulate,
     ),
     with_tools(
@@ -109,8 +109,9 @@ pub const STEPS: &[Step] = &[
 /// How many tests run at the same time.
 const TEST_THREADS: &str = "8";
 
-/// How many rollouts are simulated.
-const SIMULATED: u32 = 10_000;
+/// How many rollouts are simulated. The build of the tests is not optimised; `tidegate simulate` of a
+/// release build does many more in the same time.
+const SIMULATED: u32 = 200;
 
 /// Names the folder with the built programs to the tests; without it they skip by name.
 pub const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
@@ -160,11 +161,7 @@ fn demo(world: &World) -> Result<Outcome> {
 }
 
 fn simulate(world: &World) -> Result<Outcome> {
-    let rollouts = tidegate(world, &format!("simulate --count {SIMULATED}"), run)?;
-    if !matches!(rollouts, Outcome::Passed(_)) {
-        return Ok(rollouts);
-    }
-    tidegate(world, "simulate --crashes", run)
+    tidegate(world, &format!("simulate --count {SIMULATED}"), run)
 }
 
 /// Runs the program that the tests have built, not a release build of the same. Started as it is:
