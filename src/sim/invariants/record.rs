@@ -94,7 +94,11 @@ pub(super) fn evictions_wait_for_the_last(
         return Ok(());
     };
     let rollout = written.rollout();
-    let replica_sets = &written.observed.replica_sets;
+    // A version that was given up and is kept may never be whole again.
+    let abort = written.observed.rollout.status.abort.as_ref();
+    let kept = |hash: &str| abort.is_some_and(|abort| abort.hash == hash);
+    let all = written.observed.replica_sets.iter();
+    let replica_sets: Vec<_> = all.filter(|rs| !kept(&rs.hash)).collect();
     let desired: i32 = replica_sets.iter().map(|rs| rs.desired).sum();
     let serving = replica_sets
         .iter()

@@ -149,12 +149,16 @@ pub(super) fn no_version_is_left_over(world: &World) -> Result<(), String> {
         let stable = status.stable.as_ref().map(|stable| &stable.hash);
         let canary = status.canary.as_ref().filter(|_| on_its_way(status));
         let canary = canary.map(|canary| &canary.hash);
+        let given_up = status.abort.as_ref().map(|abort| &abort.hash);
+        let spec = rollout.parsed.as_ref().as_ref();
+        let keeps = spec.is_ok_and(|spec| spec.capacity.abort_scale_down_delay.is_none());
         for rs in world.store.list(Kind::ReplicaSet) {
             let of_it = rs.meta.owner.as_deref() == Some(&stored.meta.uid);
             let Some(body) = rs.replica_set().filter(|_| of_it) else {
                 continue;
             };
-            let wanted = [stable, canary].contains(&Some(&body.hash));
+            let kept = keeps && given_up == Some(&body.hash);
+            let wanted = kept || [stable, canary].contains(&Some(&body.hash));
             holds(wanted || body.desired == 0, || {
                 format!("{} has {} pods and is nobody's", rs.meta.name, body.desired)
             })?;
