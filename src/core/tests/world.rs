@@ -1,6 +1,8 @@
 //! A small cluster for the planner's tests: it carries plans out, brings pods up, accepts routes
 //! after a while, and holds the planner to its invariants at every write.
 
+mod writes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +14,7 @@ use crate::api::rollout::RolloutSpec;
 use crate::api::rollout_status::{Phase, RolloutStatus};
 use crate::core::decide::decide;
 use crate::core::observed::*;
-use crate::core::plan::{Plan, Write};
+use crate::core::plan::Plan;
 use crate::core::roles;
 use crate::core::spec::{self, Problem};
 
@@ -434,156 +436,6 @@ impl World {
                 keep -= usize::from(ours && stays);
                 stays
             });
-        }
-    }
-
-    fn apply(&mut self, write: Write) {
-        self.rv += 1;
-        let rv = self.rv;
-        let now = self.now;
-        match write {
-            Write::SetFinalizer { present, .. } => {
-                self.finalizer = present;
-                self.gone = !present;
-            }
-            Write::RemoveAnnotation { key, .. } => {
-                self.annotations.remove(&key);
-            }
-            Write::CreateReplicaSet {
-                hash,
-                revision,
-                replicas,
-                template,
-                ..
-            } => {
-                assert!(!self.rs.contains_key(&hash));
-                let rs = Rs {
-                    pods_given: roles::mark(&template),
-                    hash: hash.clone(),
-                    revision,
-                    desired: replicas,
-                    available: 0,
-                    created: now,
-                    template,
-                    healthy: true,
-                    rv,
-                };
-                self.rs.insert(hash, rs);
-            }
-            Write::ScaleReplicaSet {
-                on,
-                from,
-                to,
-                revision,
-                role,
-                ..
-            } => {
-                let rs = self.rs.get_mut(&on.uid).unwrap();
-                assert_eq!(rs.rv.to_string(), on.resource_version);
-                assert_eq!(rs.desired, from);
-                rs.desired = to;
-                rs.available = rs.available.min(to);
-                rs.revision = revision.unwrap_or(rs.revision);
-                rs.rv = rv;
-                if let Some(role) = role {
-                    assert_eq!(from, 0, "pods that run are brought to a role one by one");
-                    roles::merge(&mut rs.template["metadata"], &role.metadata);
-                    rs.pods_given = role.given;
-                }
-            }
-            Write::RelabelReplicaSet { on, change, .. } => {
-                let rs = self.rs.get_mut(&on.uid).unwrap();
-                assert_eq!(rs.rv.to_string(), on.resource_version);
-                roles::merge(&mut rs.template["metadata"], &change.metadata);
-                rs.rv = rv;
-            }
-            Write::RelabelPod { uid, change, .. } => {
-                let pod = self.pods.iter_mut().find(|p| p.uid == uid).unwrap();
-                if !self.pods_are_fixed {
-                    let given = &change.metadata["annotations"][roles::GIVEN];
-                    pod.given = given.as_str().map(str::to_owned);
-                }
-            }
-            Write::NotePodsRelabelled { on, given, .. } => {
-                let rs = self.rs.get_mut(&on.uid).unwrap();
-                assert_eq!(rs.rv.to_string(), on.resource_version);
-                rs.pods_given = given;
-                rs.rv = rv;
-            }
-            Write::DeleteReplicaSet { on, .. } => {
-                let rs = self.rs.remove(&on.uid).unwrap();
-                assert_eq!(rs.desired, 0);
-            }
-            Write::SwitchService { name, to, at, .. } => {
-                let service = self.services.get_mut(&name).unwrap();
-                service.hash = to;
-                service.switched_at = Some(at);
-                service.resource_version = rv.to_string();
-            }
-            Write::SetWeight { to, headers, .. } => {
-                assert!((0..=100).contains(&to));
-                self.weight = to;
-                self.check_new_headers(&headers);
-                self.headers = headers;
-                self.route_accepted_at = now.checked_add(SignedDuration::from_secs(1)).unwrap();
-                self.route_changed_at = Some(now);
-            }
-            Write::CreateRoute { weight, .. } => {
-                self.route_exists = true;
-                self.weight = weight;
-                self.headers = Vec::new();
-                self.route_accepted_at = now;
-                self.route_changed_at = Some(now);
-            }
-            Write::CreateAnalysisRun { name, spec } => {
-                let run = RunObserved {
-                    name: name.clone(),
-                    uid: name.clone(),
-                    resource_version: rv.to_string(),
-                    hash: spec.canary_hash.clone(),
-                    phase: RunPhase::Running,
-                    verdict: None,
-                    message: "m".into(),
-                    terminate: false,
-                    max_duration: RUN_MAX_DURATION,
-                    created: now,
-                };
-                self.run_specs.insert(name.clone(), *spec);
-                assert!(self.runs.insert(name, run).is_none());
-            }
-            Write::TerminateAnalysisRun { name, .. } => {
-                let run = self.runs.get_mut(&name).unwrap();
-                run.terminate = true;
-                run.phase = RunPhase::Terminated;
-            }
-            Write::DeleteAnalysisRun { name, .. } => {
-                self.runs.remove(&name);
-            }
-            Write::CreateRevert { name, spec } => {
-                let revert = RevertObserved {
-                    name: name.clone(),
-                    uid: name.clone(),
-                    resource_version: rv.to_string(),
-                    hash: spec.bad.hash.clone(),
-                    released: false,
-                    phase: None,
-                    message: None,
-                    commit: None,
-                    finished: false,
-                    created: now,
-                };
-                assert!(self.reverts.insert(name, revert).is_none());
-            }
-            Write::ReleaseRevert { name, .. } => {
-                self.reverts.get_mut(&name).unwrap().released = true;
-            }
-            Write::DeleteRevert { name, .. } => {
-                self.reverts.remove(&name);
-            }
-            Write::EvictPod { name, .. } => {
-                let evicted = self.pods.iter_mut().find(|p| p.name == name);
-                evicted.unwrap().terminating = true;
-            }
         }
     }
 
