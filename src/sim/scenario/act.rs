@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::facts::Facts;
-use super::format::{AnalysesDone, CallEnding, Edit, EditOf, Entry, TextOr, Unusable, Verb, Wrong};
+use super::format::{AnalysesDone, Edit, EditOf, Entry, TextOr, Unusable, Verb, Wrong};
 use super::given::Beginning;
 use super::sight::image;
 use super::words::Span;
 use crate::core::spec::{Problem, Spec};
 use crate::sim::history::{Change, Happening};
-use crate::sim::world::{Behaviour, CallFault, Ending, Fault};
+use crate::sim::world::{Behaviour, CallFault, Fault};
 
 /// How long a fault lasts of which nothing is said: to the end of the outage.
 const FOR_EVER: SignedDuration = SignedDuration::from_hours(10_000);
@@ -438,14 +438,10 @@ impl Context<'_> {
         }
         if let Some(errors) = &entry.api_errors {
             return Ok(vec![Fault::CertainCalls(CallFault {
-                verb: errors.of.map(Into::into),
+                verb: errors.of,
                 kind: errors.kind.map(Into::into),
                 share: errors.share.0,
-                ending: match errors.ending {
-                    CallEnding::Refused => Ending::Refused,
-                    CallEnding::AnswerLost => Ending::Lost,
-                    CallEnding::Conflict => Ending::Conflict,
-                },
+                ending: errors.ending,
             })]);
         }
         if let Some(by) = entry.slow_calls {

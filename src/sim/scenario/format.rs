@@ -262,30 +262,10 @@ pub(super) enum Wrong {
 pub(super) struct ApiErrors {
     pub share: Share,
     #[serde(rename = "verb")]
-    pub of: Option<CallVerb>,
+    pub of: Option<world::Verb>,
     pub kind: Option<Watched>,
     #[serde(default)]
-    pub ending: CallEnding,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum CallVerb {
-    Read,
-    Create,
-    Update,
-    Delete,
-    Evict,
-    Status,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum CallEnding {
-    #[default]
-    Refused,
-    AnswerLost,
-    Conflict,
+    pub ending: world::Ending,
 }
 
 /// A kind of objects.
@@ -310,19 +290,6 @@ impl From<Watched> for Kind {
             Watched::AnalysisRun => Kind::Run,
             Watched::Revert => Kind::Revert,
             Watched::AnalysisTemplate => Kind::Template,
-        }
-    }
-}
-
-impl From<CallVerb> for world::Verb {
-    fn from(of: CallVerb) -> Self {
-        match of {
-            CallVerb::Read => world::Verb::Read,
-            CallVerb::Create => world::Verb::Create,
-            CallVerb::Update => world::Verb::Update,
-            CallVerb::Delete => world::Verb::Delete,
-            CallVerb::Evict => world::Verb::Evict,
-            CallVerb::Status => world::Verb::Status,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use json_patch::merge;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::objects::{
@@ -21,7 +22,8 @@ use crate::core::roles;
 use crate::sim::invariants;
 
 /// What a call does to its object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Verb {
     /// It is read.
     Read,
@@ -38,12 +40,14 @@ pub enum Verb {
 }
 
 /// How a call ends that goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Ending {
     /// It is refused, and nothing is done.
+    #[default]
     Refused,
     /// It is carried out, and the answer is lost.
-    Lost,
+    AnswerLost,
     /// It is answered with a conflict, and nothing is done.
     Conflict,
 }
@@ -116,7 +120,7 @@ impl World {
         match ending {
             Some(Ending::Refused) => return Answer::Failed,
             Some(Ending::Conflict) => return Answer::Conflict,
-            Some(Ending::Lost) | None => {}
+            Some(Ending::AnswerLost) | None => {}
         }
         let share = self.weather.failing_calls();
         let fails = share > 0 && self.random.below(1_000) < share;
@@ -150,7 +154,7 @@ impl World {
         self.changed();
         match result {
             // It was carried out, but the answer is lost.
-            Ok(()) if fails || ending == Some(Ending::Lost) => Answer::Failed,
+            Ok(()) if fails || ending == Some(Ending::AnswerLost) => Answer::Failed,
             Ok(()) => Answer::Done,
             Err(_) => Answer::Conflict,
         }

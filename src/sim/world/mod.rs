@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::core::observed::Settings;
+use crate::core::observed::{RouteId, Settings};
 use crate::core::spec::Spec;
 
 use super::invariants::{Break, Watcher};
@@ -287,32 +287,36 @@ impl World {
 
     fn add_services(&mut self, spec: &Spec) {
         for (_, service) in spec.services() {
-            let body = Body::Service(ServiceBody::default());
-            let _ = self
-                .store
-                .create(Kind::Service, service, None, body, self.now);
+            self.add_service(service);
         }
     }
 
     fn add_routes(&mut self, name: &str, spec: &Spec) {
-        use crate::core::observed::RouteId;
-        for id in spec.routes(name) {
-            if !matches!(id, RouteId::HttpRoute(_)) {
-                continue;
-            }
-            let key = id.to_string();
-            let body = RouteBody {
-                id,
-                weight: 0,
-                headers: Vec::new(),
-                accepted: 1,
-                changed_at: None,
-                writer: "user".to_owned(),
-                problem: None,
-            };
-            let body = Body::Route(body);
-            let _ = self.store.create(Kind::Route, &key, None, body, self.now);
+        let routes = spec.routes(name).into_iter();
+        for id in routes.filter(|id| matches!(id, RouteId::HttpRoute(_))) {
+            self.add_route(id);
         }
+    }
+
+    /// Adds a Service that selects all of a workload's pods, if there is none of this name.
+    pub fn add_service(&mut self, name: &str) {
+        let body = Body::Service(ServiceBody::default());
+        let _ = self.store.create(Kind::Service, name, None, body, self.now);
+    }
+
+    /// Adds a route of a user's that sends nothing to the canary Service, if there is none of this name.
+    pub fn add_route(&mut self, id: RouteId) {
+        let key = id.to_string();
+        let body = Body::Route(RouteBody {
+            id,
+            weight: 0,
+            headers: Vec::new(),
+            accepted: 1,
+            changed_at: None,
+            writer: "user".to_owned(),
+            problem: None,
+        });
+        let _ = self.store.create(Kind::Route, &key, None, body, self.now);
     }
 
     /// The parsed spec of a Rollout, if it can be carried out.

@@ -12,7 +12,7 @@ use tidegate::api::rollout_status::{Phase, RolloutStatus};
 use tidegate::core::observed::RouteId;
 use tidegate::sim::apiserver::{ApiServer, ApiServerConfig};
 use tidegate::sim::world::World;
-use tidegate::sim::world::objects::{Body, Kind, RouteBody, ServiceBody};
+use tidegate::sim::world::objects::{Body, Kind};
 
 use super::{create, folder};
 
@@ -94,25 +94,11 @@ impl Cluster {
         let mut world = World::new(1, 1, false);
         for name in ["stable", "canary", "active", "preview"] {
             for name in [name.to_owned(), format!("{name}2")] {
-                let body = Body::Service(ServiceBody::default());
-                let _ = world
-                    .store
-                    .create(Kind::Service, &name, None, body, world.now);
+                world.add_service(&name);
             }
         }
         for name in ["web", "api"] {
-            let id = RouteId::HttpRoute(name.to_owned());
-            let key = id.to_string();
-            let body = Body::Route(RouteBody {
-                id,
-                weight: 0,
-                headers: Vec::new(),
-                accepted: 1,
-                changed_at: None,
-                writer: "user".to_owned(),
-                problem: None,
-            });
-            let _ = world.store.create(Kind::Route, &key, None, body, world.now);
+            world.add_route(RouteId::HttpRoute(name.to_owned()));
         }
         let level =
             json!({"name": "level", "threshold": {"query": "max(lag)", "success": "result < 5.0"}});
