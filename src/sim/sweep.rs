@@ -18,13 +18,23 @@ use crate::api::rollout_status::HistoryEntry;
 /// In so many rollouts, those with the most calls, every pair of crashes can be tried as well.
 const PAIRS_OF: usize = 5;
 
+/// Differences that are told.
+const TOLD_MAX: usize = 3;
+
+/// A rollout as it goes when nothing dies.
+pub struct Undisturbed<'a> {
+    golden: &'a Golden,
+    /// Moments before and after its calls.
+    pub points: u64,
+    end: Vec<String>,
+    broken: Option<String>,
+}
+
 /// What came of the crashes in one rollout.
 #[derive(Clone, Debug)]
 pub struct Swept {
     /// The rollout.
     pub name: &'static str,
-    /// Moments before and after its calls.
-    pub points: u64,
     /// Crashes that were tried.
     pub single: u64,
     /// Pairs of crashes that were tried.
@@ -35,48 +45,56 @@ pub struct Swept {
     pub failed: u64,
 }
 
-/// Differences that are told.
-const TOLD_MAX: usize = 3;
+impl<'a> Undisturbed<'a> {
+    /// Plays a rollout without a crash.
+    #[must_use]
+    pub fn play(golden: &'a Golden) -> Self {
+        let world = to_the_end(&golden.history, None, false, &[]);
+        Self {
+            golden,
+            points: world.counts.crash_points,
+            end: end(&world),
+            broken: world.broken.map(|broken| broken.to_string()),
+        }
+    }
 
-/// Crashes everywhere in one rollout, and in pairs.
-#[must_use]
-pub fn sweep(golden: &Golden, pairs: bool, jobs: usize) -> Swept {
-    let undisturbed = to_the_end(&golden.history, None, false, &[]);
-    let points = undisturbed.counts.crash_points;
-    let expected = end(&undisturbed);
-    let mut crashes: Vec<Vec<u64>> = (0..points).map(|at| vec![at]).collect();
-    let single = crashes.len() as u64;
-    if pairs {
-        // The second one is counted from the restart.
-        let both = (0..points).flat_map(|at| (0..points - at).map(move |then| vec![at, then]));
-        crashes.extend(both);
+    /// Crashes everywhere in it, and in pairs.
+    #[must_use]
+    pub fn sweep(&self, pairs: bool, jobs: usize) -> Swept {
+        let mut crashes: Vec<Vec<u64>> = (0..self.points).map(|at| vec![at]).collect();
+        let single = crashes.len() as u64;
+        if pairs {
+            // The second one is counted from the restart.
+            let then = |at| (0..self.points - at).map(move |then| vec![at, then]);
+            crashes.extend((0..self.points).flat_map(then));
+        }
+        // What does not go as planned by itself is told, and not disturbed.
+        let mut differing: Vec<_> = self
+            .broken
+            .iter()
+            .map(|b| (Vec::new(), b.clone()))
+            .collect();
+        if differing.is_empty() {
+            differing = in_parallel(jobs, crashes.len() as u64, |at| {
+                let crashes = crashes.get(usize::try_from(at).ok()?)?;
+                let world = to_the_end(&self.golden.history, None, false, crashes);
+                let difference = match &world.broken {
+                    Some(broken) => Some(broken.to_string()),
+                    None => difference(&self.end, &end(&world)),
+                };
+                difference.map(|difference| (crashes.clone(), difference))
+            });
+        }
+        let failed = differing.len() as u64;
+        differing.truncate(TOLD_MAX);
+        Swept {
+            name: self.golden.name,
+            single,
+            pairs: crashes.len() as u64 - single,
+            differing,
+            failed,
+        }
     }
-    let mut swept = Swept {
-        name: golden.name,
-        points,
-        single,
-        pairs: crashes.len() as u64 - single,
-        differing: Vec::new(),
-        failed: 0,
-    };
-    if let Some(broken) = &undisturbed.broken {
-        swept.failed = 1;
-        swept.differing.push((Vec::new(), broken.to_string()));
-        return swept;
-    }
-    let found = in_parallel(jobs, crashes.len() as u64, |at| {
-        let crashes = crashes.get(usize::try_from(at).ok()?)?;
-        let world = to_the_end(&golden.history, None, false, crashes);
-        let difference = match &world.broken {
-            Some(broken) => Some(broken.to_string()),
-            None => difference(&expected, &end(&world)),
-        };
-        difference.map(|difference| (crashes.clone(), difference))
-    });
-    swept.failed = found.len() as u64;
-    swept.differing = found;
-    swept.differing.truncate(TOLD_MAX);
-    swept
 }
 
 /// The first line that one has and the other has not.
@@ -173,25 +191,13 @@ fn line(stored: &Stored) -> String {
 /// Sweeps all of them and says what came of it. The exit code says whether every end was the same.
 pub fn run(output: Output, in_pairs: bool, jobs: usize) -> ExitCode {
     let goldens = golden::all();
-    let mut points: Vec<u64> = goldens
-        .iter()
-        .map(|golden| {
-            to_the_end(&golden.history, None, false, &[])
-                .counts
-                .crash_points
-        })
-        .collect();
-    points.sort_unstable_by(|a, b| b.cmp(a));
-    let longest = points.get(PAIRS_OF - 1).copied().unwrap_or(0);
-    let mut pairs_left = PAIRS_OF;
+    let undisturbed: Vec<Undisturbed<'_>> = goldens.iter().map(Undisturbed::play).collect();
+    let mut by_length: Vec<usize> = (0..undisturbed.len()).collect();
+    by_length.sort_by_key(|i| undisturbed.get(*i).map(|one| std::cmp::Reverse(one.points)));
+    by_length.truncate(if in_pairs { PAIRS_OF } else { 0 });
     let mut all = Vec::new();
-    for golden in &goldens {
-        let calls = to_the_end(&golden.history, None, false, &[])
-            .counts
-            .crash_points;
-        let pairs = in_pairs && calls >= longest && pairs_left > 0;
-        pairs_left -= usize::from(pairs);
-        let swept = sweep(golden, pairs, jobs);
+    for (i, one) in undisturbed.iter().enumerate() {
+        let swept = one.sweep(by_length.contains(&i), jobs);
         if output == Output::Text {
             anstream::println!(
                 "{:30} {:>4} moments, {:>6} pairs: {} came to another end",

@@ -1,9 +1,11 @@
 //! The simulator from outside: it breaks nothing, it repeats itself, and it finds what is broken.
 //! Long runs are `tidegate simulate --count N` and `tidegate simulate --mutants`.
 
+use tidegate::sim::golden;
 use tidegate::sim::history::History;
 use tidegate::sim::mutants;
 use tidegate::sim::play::play;
+use tidegate::sim::sweep::Undisturbed;
 
 /// Faults of a rollout, in the median.
 const FAULTS: u64 = 8;
@@ -45,6 +47,15 @@ fn what_broke_once_holds() {
         let outcome = play(&History::without_rules(seed, FAULTS), None, false);
         assert_eq!(outcome.broken, None, "seed {seed}");
     }
+}
+
+#[test]
+fn a_deletion_is_finished_wherever_the_controller_dies() {
+    let goldens = golden::all();
+    let deleted = goldens.iter().find(|golden| golden.name == "deleted");
+    let swept = Undisturbed::play(deleted.unwrap()).sweep(false, 2);
+    assert!(swept.single > 20, "{} crashes", swept.single);
+    assert_eq!(swept.failed, 0, "{:#?}", swept.differing);
 }
 
 #[test]
