@@ -142,15 +142,7 @@ pub(super) fn rejection<'a>(draft: &Draft<'a>, hash: &str) -> Option<&'a RevertO
 
 /// Starts an attempt at a version.
 pub(super) fn begin(draft: &mut Draft<'_>, hash: &str, attempt: i32) {
-    let known = draft.o.replica_sets.iter().map(|rs| rs.revision);
-    let of_stable = draft.status.stable.as_ref().map(|s| s.revision);
-    let of_canary = draft.status.canary.as_ref().map(|c| c.revision);
-    let last = known.chain(of_stable).chain(of_canary).max().unwrap_or(0);
-    // A retry is the same revision again.
-    let revision = match &draft.status.canary {
-        Some(canary) if canary.hash == hash => canary.revision,
-        _ => last + 1,
-    };
+    let revision = revision(draft, hash);
     draft.status.canary = Some(CanaryStatus {
         revision,
         hash: hash.to_owned(),
@@ -165,6 +157,28 @@ pub(super) fn begin(draft: &mut Draft<'_>, hash: &str, attempt: i32) {
     });
     draft.status.abort = None;
     draft.status.pause = None;
+}
+
+/// The number of an attempt at a version: one more than any before it. A retry is the same revision
+/// again. So is what a ReplicaSet has that was made for this attempt when the status could not be
+/// written any more: its number is higher than any that the status and the other ReplicaSets know.
+fn revision(draft: &Draft<'_>, hash: &str) -> i64 {
+    let status = &draft.status;
+    if let Some(canary) = status.canary.as_ref().filter(|c| c.hash == hash) {
+        return canary.revision;
+    }
+    let of_stable = status.stable.iter().map(|s| s.revision);
+    let of_canary = status.canary.iter().map(|c| c.revision);
+    let of_history = status.history.iter().map(|entry| entry.revision);
+    let (own, others): (Vec<_>, Vec<_>) =
+        draft.o.replica_sets.iter().partition(|rs| rs.hash == hash);
+    let known = of_stable.chain(of_canary).chain(of_history);
+    let last = known
+        .chain(others.iter().map(|rs| rs.revision))
+        .max()
+        .unwrap_or(0);
+    let own = own.iter().map(|rs| rs.revision).max().unwrap_or(0);
+    if own > last { own } else { last + 1 }
 }
 
 /// The canary becomes stable.
@@ -226,18 +240,24 @@ pub(super) fn abort(
 
 /// The spec asks for stable: whatever was in progress or given up is over.
 fn come_back(draft: &mut Draft<'_>) {
-    if draft.status.canary.is_some() {
-        if draft.status.abort.is_none() {
-            close(
-                draft,
+    if let Some(canary) = &draft.status.canary {
+        // The record of a rejection is written before the status says that the version was given up.
+        // Who died between the two may find the commit already taken out of Git.
+        let (outcome, reason, words) = match rejection(draft, &canary.hash) {
+            Some(_) => (
+                Outcome::Aborted,
+                "RolloutAborted",
+                "it was rejected, and the spec went back to the stable version",
+            ),
+            None => (
                 Outcome::RolledBack,
-                "the spec went back to the stable version",
-            );
-            draft.event(
-                false,
                 "RolledBack",
                 "the spec went back to the stable version",
-            );
+            ),
+        };
+        if draft.status.abort.is_none() {
+            close(draft, outcome, words);
+            draft.event(outcome == Outcome::Aborted, reason, words);
         }
         draft.status.canary = None;
     }

@@ -7,8 +7,26 @@ use super::world::World;
 use super::{by_pods, routed};
 use crate::api::analysis::Reference;
 use crate::api::analysis_status::{RunPhase, Verdict};
-use crate::api::rollout_status::{AbortReason, PauseReason, Phase};
+use crate::api::rollout_status::{AbortReason, Outcome, PauseReason, Phase};
 use crate::core::observed::RUN_MAX_DURATION;
+
+#[test]
+fn a_rejected_version_was_given_up_even_if_the_status_never_said_so() {
+    let mut world =
+        deployed(json!([{"setWeight": 25}, {"analysis": {"templates": [{"name": "errors"}]}}]));
+    world.set_image("r/a:v2");
+    world.run(20);
+    let before = world.status.clone();
+    world.verdict(RunPhase::Failed);
+    world.reconcile();
+    assert_eq!(world.reverts.len(), 1);
+    // The controller died before it could write the status, and the commit is out of Git already.
+    world.status = before;
+    world.set_image("r/a:v1");
+    world.run(30);
+    assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+    assert_eq!(world.status.history[0].outcome, Outcome::Aborted);
+}
 
 #[test]
 fn a_failed_analysis_aborts_and_is_recorded() {

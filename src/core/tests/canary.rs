@@ -250,6 +250,28 @@ fn going_back_to_stable_ends_at_once() {
 }
 
 #[test]
+fn a_number_is_given_once() {
+    let mut world = deployed(json!([{"setWeight": 25}, {"pause": {}}]));
+    let before = world.status.clone();
+    world.set_image("r/a:v2");
+    world.run(20);
+    let revision = |world: &World| world.status.canary.as_ref().map(|canary| canary.revision);
+    assert_eq!(revision(&world), Some(2));
+    // The controller died when it had made the ReplicaSet, before it could write the status.
+    world.status = before;
+    world.run(2);
+    assert_eq!(revision(&world), Some(2), "{}", world.tail());
+    // Given up, and its ReplicaSet is gone: the next one is another.
+    world.set_image("r/a:v1");
+    world.run(60);
+    let given_up = world.hash_of("r/a:v2");
+    world.rs.retain(|_, rs| rs.hash != given_up);
+    world.set_image("r/a:v2");
+    world.run(20);
+    assert_eq!(revision(&world), Some(3), "{}", world.tail());
+}
+
+#[test]
 fn edited_steps_keep_their_place_if_what_was_done_stands() {
     let steps =
         |last: i32| json!([{"setWeight": 25}, {"pause": {}}, {"setWeight": last}, {"pause": {}}]);
