@@ -14,6 +14,7 @@ mod process;
 mod steps;
 mod summary;
 mod tools;
+mod without;
 
 use anyhow::{Result, bail};
 use std::path::PathBuf;

@@ -1,10 +1,12 @@
-//! The programs that the cluster tests need, built from Go modules (`tests/cluster/*/go.mod`).
+//! The programs that the cluster tests need, built from one Go module (`tests/cluster/go.mod`): what
+//! several of them are made of is compiled once.
 //!
 //! Built once for a machine: they are kept in the user's cache directory under the hash of what
 //! they are built from, so that a fresh clone, a second work tree or another branch builds nothing
 //! twice. `target/cluster-tools` has links to the right ones.
 
 use crate::process;
+use crate::without::Without;
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -19,11 +21,14 @@ const UNUSED_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The lines of a failed build that are shown: the compiler's first errors fit, a dump does not.
 const SHOWN_LINES: usize = 40;
 
-/// A program and how it is built; its module's folder has its name.
+/// A program and how it is built.
 struct Tool {
     name: &'static str,
     package: &'static str,
+    tags: &'static str,
     ldflags: &'static str,
+    /// What it is built without, though it asks for it.
+    without: Option<Without>,
     /// Whether only a node needs it.
     of_node: bool,
 }
@@ -42,30 +47,43 @@ const TOOLS: &[Tool] = &[
     Tool {
         name: "helm",
         package: "helm.sh/helm/v3/cmd/helm",
+        tags: "",
         // What Helm's own build sets: its version, and for which Kubernetes it renders.
-        ldflags: "-s -w -X helm.sh/helm/v3/internal/version.version=v3.18.6 \
+        ldflags: "-s -w -X helm.sh/helm/v3/internal/version.version=v3.20.2 \
                   -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 \
                   -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=35 \
                   -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1 \
                   -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=35",
+        without: None,
         of_node: false,
     },
     Tool {
         name: "kubernetes",
-        package: ".",
+        package: "./kubernetes",
+        tags: "",
         ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.35.4",
+        without: None,
         of_node: false,
     },
     Tool {
         name: "prometheus",
         package: "github.com/prometheus/prometheus/cmd/prometheus",
+        // It finds its targets in files and in Kubernetes; twenty clouds' clients stay out.
+        tags: "remove_all_sd,enable_kubernetes_sd",
         ldflags: "-s -w",
+        without: None,
         of_node: false,
     },
     Tool {
         name: "traefik",
         package: "github.com/traefik/traefik/v3/cmd/traefik",
-        ldflags: "-s -w -X github.com/traefik/traefik/v3/pkg/version.Version=3.5.3",
+        tags: "",
+        ldflags: "-s -w -X github.com/traefik/traefik/v3/pkg/version.Version=3.6.12",
+        without: Some(Without {
+            module: "github.com/go-acme/lego/v4",
+            file: "providers/dns/zz_gen_dns_providers.go",
+            instead: "lego/dns.go",
+        }),
         of_node: true,
     },
 ];
@@ -98,13 +116,9 @@ impl Tools {
 }
 
 impl Tool {
-    fn module(&self, root: &Path) -> PathBuf {
-        root.join("tests/cluster").join(self.name)
-    }
-
     /// The program, built now if no earlier build of the same sources is in the cache.
     fn build(&self, root: &Path, cache: &Path) -> Result<PathBuf> {
-        let module = self.module(root);
+        let module = module(root);
         let folder = cache.join(self.name);
         let entry = folder.join(self.key(&module)?);
         fs::create_dir_all(&entry)?;
@@ -126,15 +140,17 @@ impl Tool {
     }
 
     fn compile(&self, module: &Path, output: &Path) -> Result<()> {
-        let built = Command::new("go")
-            .args([
-                "build",
-                "-mod=readonly",
-                "-trimpath",
-                "-buildvcs=false",
-                "-ldflags",
-            ])
-            .args([self.ldflags, "-o"])
+        let mut command = Command::new("go");
+        command.arg("build");
+        let mut left_out = None;
+        if let Some(without) = &self.without {
+            let prepared = without.prepare(module, output)?;
+            command.arg("-modfile").arg(prepared.modfile());
+            left_out = Some(prepared);
+        }
+        let built = command
+            .args(["-mod=readonly", "-trimpath", "-buildvcs=false"])
+            .args(["-tags", self.tags, "-ldflags", self.ldflags, "-o"])
             .arg(output)
             .arg(self.package)
             .env("CGO_ENABLED", "0")
@@ -144,6 +160,7 @@ impl Tool {
             .stdin(Stdio::null())
             .output()
             .context("go does not start")?;
+        drop(left_out);
         if !built.status.success() {
             let errors = String::from_utf8_lossy(&built.stderr);
             let first: Vec<&str> = errors
@@ -170,21 +187,24 @@ impl Tool {
         };
         part(go(module, &["env", "GOVERSION", "GOOS", "GOARCH"])?.as_bytes());
         part(self.package.as_bytes());
+        part(self.tags.as_bytes());
         part(self.ldflags.as_bytes());
-        let mut sources: Vec<PathBuf> = fs::read_dir(module)
-            .with_context(|| format!("{} is not there", module.display()))?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| {
-                path.extension().is_some_and(|ending| ending == "go")
-                    || path
-                        .file_name()
-                        .is_some_and(|name| name == "go.mod" || name == "go.sum")
-            })
-            .collect();
-        sources.sort();
+        let mut sources = vec![module.join("go.mod"), module.join("go.sum")];
+        if let Some(without) = &self.without {
+            sources.push(module.join(without.instead));
+        }
+        if self.package.starts_with("./") {
+            let folder = module.join(self.package);
+            let own = fs::read_dir(&folder)
+                .with_context(|| format!("{} is not there", folder.display()))?
+                .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+                .filter(|path| path.extension().is_some_and(|ending| ending == "go"));
+            sources.extend(own);
+            sources.sort();
+        }
         for source in sources {
             part(source.file_name().unwrap_or_default().as_encoded_bytes());
-            part(&fs::read(&source)?);
+            part(&fs::read(&source).with_context(|| source.display().to_string())?);
         }
         Ok(hash
             .finalize()
@@ -193,6 +213,10 @@ impl Tool {
             .map(|byte| format!("{byte:02x}"))
             .collect())
     }
+}
+
+fn module(root: &Path) -> PathBuf {
+    root.join("tests/cluster")
 }
 
 /// `$XDG_CACHE_HOME/tidegate/tools` or `~/.cache/tidegate/tools`.
@@ -207,7 +231,7 @@ fn cache_folder() -> Result<PathBuf> {
 
 /// The folder of the Gateway API's CRDs in Go's module cache, downloaded if it is not there.
 fn gateway_api_crds(root: &Path) -> Result<PathBuf> {
-    let module = root.join("tests/cluster/kubernetes");
+    let module = module(root);
     go(&module, &["mod", "download", "sigs.k8s.io/gateway-api"])?;
     let folder = go(
         &module,
@@ -220,7 +244,7 @@ fn gateway_api_crds(root: &Path) -> Result<PathBuf> {
     Ok(crds)
 }
 
-fn go(module: &Path, arguments: &[&str]) -> Result<String> {
+pub fn go(module: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new("go")
         .args(arguments)
         .current_dir(module)
@@ -294,17 +318,22 @@ mod tests {
         let module = Scratch::new("key");
         let tool = Tool {
             name: "any",
-            package: ".",
+            package: "./any",
+            tags: "",
             ldflags: "",
+            without: None,
             of_node: false,
         };
         fs::write(module.path().join("go.mod"), "module any\n").unwrap();
-        fs::write(module.path().join("main.go"), "package main\n").unwrap();
+        fs::write(module.path().join("go.sum"), "").unwrap();
+        fs::create_dir_all(module.path().join("any")).unwrap();
+        let main = module.path().join("any/main.go");
+        fs::write(&main, "package main\n").unwrap();
         let first = tool.key(module.path()).unwrap();
         assert_eq!(first, tool.key(module.path()).unwrap());
-        fs::write(module.path().join("notes.md"), "no source\n").unwrap();
+        fs::write(module.path().join("any/notes.md"), "no source\n").unwrap();
         assert_eq!(first, tool.key(module.path()).unwrap());
-        fs::write(module.path().join("main.go"), "package main // changed\n").unwrap();
+        fs::write(&main, "package main // changed\n").unwrap();
         assert_ne!(first, tool.key(module.path()).unwrap());
     }
 
