@@ -4,6 +4,7 @@
 use super::draft::Draft;
 use super::observed::PodObserved;
 use super::plan::Write;
+use crate::api::rollout_status::AbortStatus;
 
 /// Adds the next eviction, or ends the restart when no old pod is left.
 pub(super) fn proceed(draft: &mut Draft<'_>) {
@@ -26,11 +27,16 @@ pub(super) fn proceed(draft: &mut Draft<'_>) {
         return;
     }
     // A version that was given up may never be whole again: it holds nobody up, and its pods go last.
-    let given_up = draft.status.abort.as_ref().map(|abort| abort.hash.as_str());
+    // In the plan that gives it up, or takes it up again, it still counts.
+    let hash_of = |abort: &Option<AbortStatus>| abort.as_ref().map(|abort| abort.hash.clone());
+    let given_up = hash_of(&draft.status.abort).filter(|hash| {
+        let before = hash_of(&o.rollout.status.abort);
+        before.as_ref() == Some(hash)
+    });
     let (kept, others): (Vec<_>, Vec<_>) = o
         .replica_sets
         .iter()
-        .partition(|rs| given_up == Some(rs.hash.as_str()));
+        .partition(|rs| given_up.as_ref() == Some(&rs.hash));
     // A ReplicaSet's status may not know yet of the pod that was evicted last; the pod itself does.
     let of_kept = |pod: &PodObserved| kept.iter().any(|rs| rs.uid == pod.owner);
     let serving = o
