@@ -28,7 +28,9 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
         Some(canary) => Targets::back(draft, &stable, canary, since),
         None => Targets::only(draft, &stable),
     };
-    let waiting = if live.reaches_canary() {
+    let waiting = if is_anothers(draft) {
+        give_back_services(draft)
+    } else if live.reaches_canary() {
         shift::traffic(draft, &live, &targets);
         // Stable may have given pods up.
         scale::scale(draft, &live, &targets, desired);
@@ -67,6 +69,18 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
     }
     let on = draft.rollout();
     draft.write(Write::SetFinalizer { on, present: false });
+}
+
+/// Whether another Rollout uses the Services that this one names. Their traffic, and the routes to
+/// them, are that one's.
+fn is_anothers(draft: &Draft<'_>) -> bool {
+    let services = draft.spec.services();
+    let owners = services
+        .iter()
+        .filter_map(|(_, name)| draft.service(name)?.managed_by.as_deref());
+    let ours = draft.o.rollout.name.as_str();
+    let (own, others): (Vec<&str>, Vec<&str>) = owners.partition(|owner| *owner == ours);
+    !others.is_empty() || (own.is_empty() && !draft.o.conflicts.is_empty())
 }
 
 /// Whether pods of another version than stable would be reached by a Service without a version.

@@ -49,8 +49,14 @@ fn beside(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, desired_
         up(draft, canary, targets.canary_replicas, desired_hash);
     }
     let o = draft.o;
+    let coming = stable_pods_coming(draft);
     for rs in o.replica_sets.iter().filter(|rs| rs.desired > 0) {
         let (goal, delay) = goal_and_delay(draft, targets, rs);
+        let goal = if rs.hash == targets.stable {
+            goal.max(coming)
+        } else {
+            goal
+        };
         if rs.desired <= goal {
             continue;
         }
@@ -58,6 +64,18 @@ fn beside(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, desired_
             set(draft, rs, to);
         }
     }
+}
+
+/// Pods of stable that the weights of this very plan will need: what stable may have less of once the
+/// canary has its weight, it keeps while that weight falls.
+fn stable_pods_coming(draft: &Draft<'_>) -> i32 {
+    let weights = draft.writes.iter().filter_map(|write| match write {
+        Write::SetWeight { to, .. } => Some(*to),
+        _ => None,
+    });
+    weights
+        .min()
+        .map_or(0, |least| pods_for(100 - least, draft.spec.replicas))
 }
 
 /// How many pods a ReplicaSet should have, and how long it keeps them after the traffic has left.

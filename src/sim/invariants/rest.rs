@@ -188,6 +188,15 @@ pub(super) fn routes_are_given_back(world: &World, written: &Written<'_>) -> Res
     if deleted.is_some_and(|at| world.now.duration_since(at) >= DELETION_LIMIT) {
         return Ok(());
     }
+    // Services that another Rollout uses, and the routes to them, are that one's.
+    let owner = |name: &str| {
+        let stored = world.store.get(Kind::Service, name);
+        stored.and_then(|stored| stored.service()?.managed_by.clone())
+    };
+    let anothers = |name: &str| owner(name).is_some_and(|owner| owner != written.rollout());
+    if spec.services().iter().any(|(_, name)| anothers(name)) {
+        return Ok(());
+    }
     let read = &written.observed.routes;
     let weight = read.iter().find_map(|route| match &route.state {
         crate::core::observed::RouteState::Live(live)
