@@ -6,15 +6,24 @@
 //!
 //! Who may know whom: `api` <- `core`, `analysis` <- `traffic`, `metrics_source`, `git` <-
 //! `controller`, `cli`, `sim`, `demo`. The CLI never imports the controller.
+//!
+//! Without the feature `cluster` there is only what decides, and the simulator that tries it.
 
 pub mod analysis;
 pub mod api;
+#[cfg(feature = "cluster")]
 pub mod cli;
+#[cfg(feature = "cluster")]
 pub mod controller;
 pub mod core;
+#[cfg(feature = "cluster")]
 pub mod demo;
+#[cfg(feature = "cluster")]
 pub mod git;
+#[cfg(feature = "cluster")]
 pub mod metrics_source;
+#[cfg(feature = "cluster")]
 pub mod retry;
 pub mod sim;
+#[cfg(feature = "cluster")]
 pub mod traffic;

@@ -3,6 +3,7 @@
 //! [`apiserver`] answers HTTP as a real one does. [`world`] is a whole cluster as typed objects, in
 //! which thousands of rollouts run in a second, and [`invariants`] says what never happens in it.
 
+#[cfg(feature = "cluster")]
 pub mod apiserver;
 pub mod golden;
 pub mod happen;
@@ -15,6 +16,7 @@ pub mod play;
 pub mod random;
 pub mod scenario;
 pub mod simulate;
+mod structural;
 pub mod sweep;
 pub mod trace;
 pub mod world;

@@ -24,8 +24,13 @@ pub fn cargo(root: &Path) -> Command {
 
 /// Where it puts the programs that it builds.
 pub fn built(root: &Path) -> PathBuf {
+    built_as(root, "debug")
+}
+
+/// Where those of another profile are.
+pub fn built_as(root: &Path, profile: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    target.join("debug")
+    target.join(profile)
 }
 
 /// Adds arguments given as one string of words.

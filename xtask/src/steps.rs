@@ -3,7 +3,7 @@
 
 use crate::cluster;
 use crate::e2e;
-use crate::process::{built, cargo, run, run_quietly, run_tests, words};
+use crate::process::{built, built_as, cargo, run, run_quietly, run_tests, words};
 use crate::summary::{Outcome, Summary};
 use crate::tools::{Level, Tools};
 use anyhow::{Result, bail};
@@ -109,9 +109,8 @@ pub const STEPS: &[Step] = &[
 /// How many tests run at the same time.
 const TEST_THREADS: &str = "8";
 
-/// How many rollouts are simulated. The build of the tests is not optimised; `tidegate simulate` of a
-/// release build does many more in the same time.
-const SIMULATED: u32 = 200;
+/// How many rollouts are simulated.
+const SIMULATED: u32 = 1_000;
 
 /// Names the folder with the built programs to the tests; without it they skip by name.
 pub const TOOLS_VARIABLE: &str = "TIDEGATE_CLUSTER_TOOLS";
@@ -156,21 +155,9 @@ fn build_tools(root: &Path, level: Level) -> Result<PathBuf, String> {
     Tools::build_all(root, level).map_err(|error| format!("{error:#}"))
 }
 
-fn demo(world: &World) -> Result<Outcome> {
-    tidegate(world, "demo --once --output json", run_quietly)
-}
-
-fn simulate(world: &World) -> Result<Outcome> {
-    tidegate(world, &format!("simulate --count {SIMULATED}"), run)
-}
-
-/// Runs the program that the tests have built, not a release build of the same. Started as it is:
+/// The program that the tests have built, not a release build of the same. Started as it is:
 /// `cargo run` would build it anew for this package alone.
-fn tidegate(
-    world: &World,
-    arguments: &str,
-    run: fn(&mut Command) -> Result<Outcome>,
-) -> Result<Outcome> {
+fn demo(world: &World) -> Result<Outcome> {
     let mut build = cargo(&world.root);
     let outcome = run_quietly(words(
         &mut build,
@@ -180,7 +167,26 @@ fn tidegate(
         return Ok(outcome);
     }
     let mut command = Command::new(built(&world.root).join("tidegate"));
-    run(words(&mut command, arguments))
+    run_quietly(words(&mut command, "demo --once --output json"))
+}
+
+/// By a program of its own: only what decides and the simulator, but optimised.
+fn simulate(world: &World) -> Result<Outcome> {
+    let mut build = cargo(&world.root);
+    let mut outcome = run_quietly(words(
+        &mut build,
+        "build --quiet --locked --profile simulate --package tidegate --no-default-features \
+         --features simulator --bin tidegate-simulate",
+    ))?;
+    let program = built_as(&world.root, "simulate").join("tidegate-simulate");
+    let count = format!("--count {SIMULATED}");
+    for arguments in [count.as_str(), "--crashes", "--mutants"] {
+        if !matches!(outcome, Outcome::Passed(_)) {
+            break;
+        }
+        outcome = run(words(&mut Command::new(&program), arguments))?;
+    }
+    Ok(outcome)
 }
 
 fn chart(world: &World) -> Result<Outcome> {

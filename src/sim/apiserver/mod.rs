@@ -53,11 +53,6 @@ use registry::Registry;
 use store::{ObjectKey, Store};
 use verbs::State;
 
-/// The fields of `object` that a structural schema does not know, by their paths.
-pub(in crate::sim) fn unknown_fields(object: &Value, schema: &Value) -> Vec<String> {
-    schema::prune(&mut object.clone(), schema, schema)
-}
-
 /// Events kept for watches that resume; a real server keeps some minutes.
 const HISTORY_EVENTS: usize = 10_000;
 

@@ -12,8 +12,8 @@ use super::sight::image;
 use crate::api::rollout::{Rollout, RolloutSpec};
 use crate::core::observed::Settings;
 use crate::core::spec::{self, Problem};
-use crate::sim::apiserver;
 use crate::sim::play;
+use crate::sim::structural;
 use crate::sim::world::{Autoscaler, Behaviour, Journal, LAG, Loop, World};
 
 /// The version that every Rollout begins with.
@@ -291,7 +291,7 @@ fn unknown_fields(raw: &Value) -> Vec<String> {
         let at = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
         crd.pointer(at).cloned().unwrap_or_default()
     });
-    apiserver::unknown_fields(raw, schema)
+    structural::prune(&mut raw.clone(), schema, schema)
 }
 
 /// The template of a version: the Rollout's own, with the version's image and what else it has.
