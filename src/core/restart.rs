@@ -4,7 +4,6 @@
 use super::draft::Draft;
 use super::observed::PodObserved;
 use super::plan::Write;
-use crate::api::rollout_status::AbortStatus;
 
 /// Adds the next eviction, or ends the restart when no old pod is left.
 pub(super) fn proceed(draft: &mut Draft<'_>) {
@@ -28,15 +27,13 @@ pub(super) fn proceed(draft: &mut Draft<'_>) {
     }
     // A version that was given up may never be whole again: it holds nobody up, and its pods go last.
     // In the plan that gives it up, or takes it up again, it still counts.
-    let hash_of = |abort: &Option<AbortStatus>| abort.as_ref().map(|abort| abort.hash.clone());
-    let given_up = hash_of(&draft.status.abort).filter(|hash| {
-        let before = hash_of(&o.rollout.status.abort);
-        before.as_ref() == Some(hash)
-    });
+    let before = o.rollout.status.abort.as_ref();
+    let given_up = draft.status.abort.as_ref().map(|abort| abort.hash.as_str());
+    let given_up = given_up.filter(|hash| before.is_some_and(|abort| abort.hash == *hash));
     let (kept, others): (Vec<_>, Vec<_>) = o
         .replica_sets
         .iter()
-        .partition(|rs| given_up.as_ref() == Some(&rs.hash));
+        .partition(|rs| given_up == Some(rs.hash.as_str()));
     // A ReplicaSet's status may not know yet of the pod that was evicted last; the pod itself does.
     let of_kept = |pod: &PodObserved| kept.iter().any(|rs| rs.uid == pod.owner);
     let serving = o

@@ -9,7 +9,8 @@
 //! The numbers are those of the project's list of invariants; what has no row here needs more than a
 //! planner and is shown elsewhere: an abort's time on a real node under load (I5), the lease (I15),
 //! what a Git writer pushes (I26). That it does not matter where a process dies (I9) shows in that
-//! controllers die here between any two calls and all of this holds.
+//! controllers die here between any two calls and all of this holds, and in [`super::sweep`]: wherever
+//! they die, the same end comes of it.
 
 mod commands;
 mod evidence;
