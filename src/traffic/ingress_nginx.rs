@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Backends, Owner, annotation, last_writer, list, percent, resource_version, text, timestamp,
+    Backends, Owner, annotation, changed_at, last_writer, list, percent, resource_version, text,
+    timestamp,
 };
 use crate::core::naming;
 use crate::core::observed::{LiveRoute, RouteState};
@@ -23,7 +24,9 @@ const CANARY: &str = "nginx.ingress.kubernetes.io/canary";
 const WEIGHT: &str = "nginx.ingress.kubernetes.io/canary-weight";
 /// What the weight is out of; 100 where it is not given. Tidegate never gives it.
 const WEIGHT_TOTAL: &str = "nginx.ingress.kubernetes.io/canary-weight-total";
-/// When Tidegate last changed the weight.
+/// Where an Ingress says what its canary's weight is.
+const WEIGHT_FIELD: [&str; 3] = ["metadata", "annotations", WEIGHT];
+/// When Tidegate decided to change the weight.
 pub const CHANGED_AT: &str = "tidegate.io/changed-at";
 /// The class of Ingresses that do not use `ingressClassName`.
 const CLASS: &str = "kubernetes.io/ingress.class";
@@ -99,9 +102,10 @@ pub fn read(
         headers: Some(Vec::new()),
         no_headers: None,
         pending: None,
-        changed_at: timestamp(annotation(canary, CHANGED_AT)),
-        last_writer: last_writer(canary, &["metadata", "annotations", WEIGHT])
-            .or_else(|| last_writer(canary, &["spec"])),
+        // The annotation is of the time at which the change was decided; the API server had it later.
+        changed_at: timestamp(annotation(canary, CHANGED_AT))
+            .max(changed_at(canary, &WEIGHT_FIELD)),
+        last_writer: last_writer(canary, &WEIGHT_FIELD).or_else(|| last_writer(canary, &["spec"])),
     })
 }
 

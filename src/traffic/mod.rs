@@ -165,7 +165,8 @@ fn last_writer(object: &Value, path: &[&str]) -> Option<String> {
         .map(|(manager, _)| manager.to_owned())
 }
 
-/// When the field at `path` of an object was last changed, by whomever; never earlier.
+/// When the field at `path` of an object was last changed, by whomever, by the API server's clock: to
+/// the second, so that it may have been up to one later.
 fn changed_at(object: &Value, path: &[&str]) -> Option<Timestamp> {
     writers(object, path).filter_map(|(_, time)| time).max()
 }

@@ -6,14 +6,16 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{annotation, resource_version, text, timestamp};
+use super::{annotation, changed_at, resource_version, text, timestamp};
 use crate::api::rollout::HASH_LABEL;
 use crate::core::observed::ServiceObserved;
 
 /// Annotation with the name of the Rollout whose version the Service selects.
 pub const MANAGED_BY: &str = "tidegate.io/managed-by";
-/// Annotation with the time at which Tidegate last changed the selector.
+/// Annotation with the time at which Tidegate decided to change the selector.
 pub const SWITCHED_AT: &str = "tidegate.io/switched-at";
+/// Where a Service says which pods it selects.
+const SELECTOR: [&str; 2] = ["spec", "selector"];
 
 /// What a Service says.
 #[must_use]
@@ -26,7 +28,9 @@ pub fn read(service: &Value) -> ServiceObserved {
         hash: selector
             .and_then(|s| s.get(HASH_LABEL)?.as_str())
             .map(str::to_owned),
-        switched_at: timestamp(annotation(service, SWITCHED_AT)),
+        // The annotation is of the time at which the switch was decided; the API server had it later.
+        switched_at: timestamp(annotation(service, SWITCHED_AT))
+            .max(changed_at(service, &SELECTOR)),
         managed_by: annotation(service, MANAGED_BY).map(str::to_owned),
         problem: problem(
             service,

@@ -177,7 +177,7 @@ pub struct ReplicaSetBody {
 pub struct ServiceBody {
     /// The version in its selector.
     pub hash: Option<String>,
-    /// When Tidegate changed it.
+    /// When it was changed.
     pub switched_at: Option<Timestamp>,
     /// The Rollout that it belongs to.
     pub managed_by: Option<String>,

@@ -107,6 +107,16 @@ fn the_canary_ingress_has_the_paths_to_stable_and_no_others() {
         (found.pending, found.changed_at),
         (None, Some(at("2026-01-01T00:00:00Z")))
     );
+    // The API server had it later than it was decided.
+    let mut late = created(20);
+    late["metadata"]["managedFields"] = json!([{
+        "manager": "tidegate", "time": "2026-01-01T00:00:03Z",
+        "fieldsV1": {"f:metadata": {"f:annotations": {format!("f:{WEIGHT}"): {}}}},
+    }]);
+    let RouteState::Live(found) = state(Some(&stable()), Some(&late)) else {
+        panic!()
+    };
+    assert_eq!(found.changed_at, Some(at("2026-01-01T00:00:03Z")));
 }
 
 #[test]

@@ -25,6 +25,29 @@ fn a_switch_there_and_back_leaves_the_service_as_it_was() {
 }
 
 #[test]
+fn a_switch_is_as_late_as_the_api_server_had_it() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let had = |field: &str, time: &str| {
+        let entry = json!({"manager": "x", "time": time, "fieldsV1": {"f:spec": {field: {}}}});
+        let mut live = service();
+        merge(
+            &mut live,
+            &switch_patch("9", "web", Some("abc"), at("2026-01-01T00:00:05Z")),
+        );
+        live["metadata"]["managedFields"] = json!([entry]);
+        read(&live).switched_at
+    };
+    let rows = [
+        ("f:selector", "2026-01-01T00:00:09Z", "2026-01-01T00:00:09Z"),
+        ("f:selector", "2026-01-01T00:00:04Z", "2026-01-01T00:00:05Z"),
+        ("f:ports", "2026-01-01T00:00:09Z", "2026-01-01T00:00:05Z"),
+    ];
+    for (field, time, expected) in rows {
+        assert_eq!(had(field, time), Some(at(expected)), "{field} {time}");
+    }
+}
+
+#[test]
 fn what_makes_a_service_unusable() {
     let problem = |path: &str, value: Value| {
         let mut service = service();
