@@ -127,8 +127,8 @@ fn first_deployment(
     live: &LiveTraffic,
     desired: &str,
 ) -> (Situation, Standing) {
-    let pods = draft.replica_set(desired);
-    let whole = pods.is_some_and(|rs| rs.surely_available() >= draft.spec.replicas);
+    let whole =
+        draft.replica_set(desired).is_some() && draft.available(desired) >= draft.spec.replicas;
     let pointed = draft.spec.replicas == 0
         || draft.spec.services().iter().all(|(_, name)| {
             draft

@@ -49,7 +49,7 @@ impl<'a> Draft<'a> {
     /// Pods of a version that are available for certain; 0 when it has no ReplicaSet.
     pub fn available(&self, hash: &str) -> i32 {
         self.replica_set(hash)
-            .map_or(0, ReplicaSetObserved::surely_available)
+            .map_or(0, |rs| self.o.surely_available(rs))
     }
 
     /// Whether a version serves nobody for certain.

@@ -42,6 +42,21 @@ pub struct Observed {
     pub settings: Settings,
 }
 
+impl Observed {
+    /// Pods of a ReplicaSet that are available for certain. While a restart evicts them one by one, its
+    /// status may not know yet of the one that was evicted last; the pods themselves do.
+    #[must_use]
+    pub fn surely_available(&self, rs: &ReplicaSetObserved) -> i32 {
+        let counted = rs.surely_available();
+        if self.rollout.status.restart_at.is_none() {
+            return counted;
+        }
+        let of_it = self.pods.iter().filter(|pod| pod.owner == rs.uid);
+        let serving = of_it.filter(|pod| pod.ready && !pod.terminating).count();
+        counted.min(i32::try_from(serving).unwrap_or(i32::MAX))
+    }
+}
+
 /// What the administrator set by flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -162,7 +177,7 @@ pub struct ServiceObserved {
     pub uid: String,
     /// The version that its selector names, if it names one.
     pub hash: Option<String>,
-    /// When Tidegate last changed its selector (annotation `tidegate.io/switched-at`).
+    /// When its selector was last changed; `None`: longer ago than anybody knows.
     pub switched_at: Option<Timestamp>,
     /// The Rollout that it belongs to (annotation `tidegate.io/managed-by`).
     pub managed_by: Option<String>,

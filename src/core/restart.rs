@@ -34,17 +34,10 @@ pub(super) fn proceed(draft: &mut Draft<'_>) {
         .replica_sets
         .iter()
         .partition(|rs| given_up == Some(rs.hash.as_str()));
-    // A ReplicaSet's status may not know yet of the pod that was evicted last; the pod itself does.
     let of_kept = |pod: &PodObserved| kept.iter().any(|rs| rs.uid == pod.owner);
-    let serving = o
-        .pods
+    let whole = others
         .iter()
-        .filter(|pod| pod.ready && !pod.terminating && !of_kept(pod));
-    let desired: i32 = others.iter().map(|rs| rs.desired).sum();
-    let whole = i32::try_from(serving.count()).unwrap_or(i32::MAX) >= desired
-        && others
-            .iter()
-            .all(|rs| rs.available >= rs.desired && rs.up_to_date);
+        .all(|rs| rs.up_to_date && o.surely_available(rs) >= rs.desired);
     old.retain(|p| !p.terminating);
     old.sort_by_key(|p| (of_kept(p), p.created, p.name.clone()));
     if let Some(pod) = old.first().filter(|_| whole) {

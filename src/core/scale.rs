@@ -92,8 +92,9 @@ fn goal_and_delay(
         match (targets.aborted, capacity.abort_scale_down_delay) {
             (false, _) => (targets.canary_replicas, settle),
             (true, Some(delay)) => (targets.canary_replicas, delay.max(settle)),
-            // It stays as it is.
-            (true, None) => (rs.desired, settle),
+            // It stays as it is, as long as the Rollout has pods at all.
+            (true, None) if draft.spec.replicas > 0 => (rs.desired, settle),
+            (true, None) => (0, settle),
         }
     } else if targets.canary.is_some() {
         // A version between: it never became stable, and nobody goes back to it.
@@ -153,11 +154,7 @@ fn rolling(
         .iter()
         .map(|rs| rs.desired.max(rs.current))
         .sum();
-    let available: i32 = o
-        .replica_sets
-        .iter()
-        .map(ReplicaSetObserved::surely_available)
-        .sum();
+    let available: i32 = o.replica_sets.iter().map(|rs| o.surely_available(rs)).sum();
 
     let canary = targets
         .canary

@@ -149,13 +149,13 @@ fn full_promotion_skips_the_steps_but_not_the_order() {
 fn restart_replaces_the_old_pods_one_by_one() {
     let mut world = World::new(routed(json!([{"setWeight": 25}])));
     world.run(10);
-    let created = world.now;
+    let (created, of) = (world.now, world.hash_of("r/a:v1"));
     let pod = |i: i32| PodObserved {
         name: format!("p{i}"),
         uid: format!("p{i}"),
         created,
         terminating: false,
-        owner: "rs".into(),
+        owner: of.clone(),
         given: None,
         ready: true,
     };
