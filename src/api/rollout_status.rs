@@ -171,7 +171,7 @@ pub struct CanaryStatus {
     pub available_since: Option<Timestamp>,
     /// The largest number of available pods so far: progress is a monotone maximum.
     pub best_available: i32,
-    /// When progress was last made.
+    /// When progress was last made; none while it waits for evidence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress_at: Option<Timestamp>,
     /// True after `promote-full`: the remaining steps and analyses are skipped.

@@ -1,7 +1,7 @@
 //! The pod counts of the status, and which changes of a status are worth a write: a rollout of a
 //! hundred pods is not a hundred writes.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::draft::Draft;
 use super::observed::ReplicaSetObserved;
@@ -65,7 +65,8 @@ fn substance(status: &RolloutStatus, by_pods: bool) -> RolloutStatus {
     }
     if let Some(canary) = &mut status.canary {
         canary.best_available = 0;
-        canary.progress_at = None;
+        // That time begins or ends to count is worth one.
+        canary.progress_at = canary.progress_at.map(|_| Timestamp::UNIX_EPOCH);
         canary.available_since = None;
     }
     status

@@ -91,7 +91,7 @@ fn others_serve(draft: &Draft<'_>, stable: &str) -> bool {
             .o
             .replica_sets
             .iter()
-            .any(|rs| rs.hash != stable && rs.desired > 0)
+            .any(|rs| rs.hash != stable && (rs.desired > 0 || rs.possibly_serving() > 0))
 }
 
 /// Takes the version out of the next Service's selector; says what is still to be done.

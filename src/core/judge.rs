@@ -143,9 +143,16 @@ pub(super) fn speaks_before_all(spec: &Spec) -> bool {
 pub(super) fn background_passed(draft: &mut Draft<'_>) -> Option<Wait> {
     draft.spec.background.as_ref()?;
     let canary = draft.status.canary.as_ref()?;
-    let (name, asked_at) = (canary.background_run.clone(), canary.step_started_at);
+    let (hash, asked_at) = (canary.hash.clone(), canary.step_started_at);
+    let name = canary.background_run.clone();
     let Some(run) = name.and_then(|name| draft.run(&name)) else {
-        return Some(Wait::planned("the background analysis begins", None));
+        return Some(match draft.available(&hash) {
+            0 => Wait::planned(
+                "the background analysis has no pods to look at: kubectl tidegate promote goes on",
+                Some((PauseReason::NoData, None)),
+            ),
+            _ => Wait::planned("the background analysis begins", None),
+        });
     };
     match run.phase {
         RunPhase::Successful => None,

@@ -86,7 +86,9 @@ pub(super) fn traffic(
     let Some(targets) = targets else { return };
     let now = draft.now;
     let mut traffic = draft.status.traffic.clone().unwrap_or_default();
-    let headers_end = targets.headers.is_empty() && !traffic.header_routes.is_empty();
+    // What somebody took away does not end: it is put back.
+    let standing = live.headers.as_ref().is_none_or(|h| !h.is_empty());
+    let headers_end = targets.headers.is_empty() && !traffic.header_routes.is_empty() && standing;
     if traffic.desired != targets.weight || headers_end {
         traffic.desired = targets.weight;
         traffic.reasserted_at = None;

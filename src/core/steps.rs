@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::draft::Draft;
 use super::judge;
-use super::spec::{Pause, Step};
+use super::spec::{Means, Pause, Step};
 use super::targets::{Targets, authorised_weight};
 use super::traffic::LiveTraffic;
 use crate::api::rollout::{DeadlineAction, TimeoutAction};
@@ -79,7 +79,7 @@ pub(super) fn walk(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> W
         };
         let at = usize::try_from(canary.step).unwrap_or(0);
         if let Some(wait) = all_traffic_withheld(draft) {
-            return Walk::Waits(wait);
+            return check_deadline(draft, wait);
         }
         note_all_traffic(draft, at);
         let Some(step) = spec.steps.get(at).filter(|_| !canary.full) else {
@@ -213,7 +213,7 @@ fn reached(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, what: &
     if let Outcome::Waits(wait) = scaled(draft, targets) {
         return Outcome::Waits(wait);
     }
-    if let super::spec::Means::Pods { .. } = draft.spec.means {
+    if let Means::Pods { .. } = draft.spec.means {
         let over = draft
             .o
             .replica_sets
@@ -231,6 +231,11 @@ fn reached(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, what: &
     if draft.spec.replicas == 0 {
         return Outcome::Done;
     }
+    // The weight may still be another version's.
+    if let Some(service) = names_another(draft, targets) {
+        let text = format!("{what}: Service {service} selects another version");
+        return Outcome::Waits(Wait::for_cluster(text));
+    }
     if !live.says(targets.weight, &targets.headers) {
         return Outcome::Waits(Wait::for_cluster(format!("{what}: being written")));
     }
@@ -240,6 +245,16 @@ fn reached(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, what: &
     }
 }
 
+/// The canary Service, where requests are to go through it and it does not select the canary.
+fn names_another<'a>(draft: &Draft<'a>, targets: &Targets) -> Option<&'a str> {
+    let Means::Routes { canary_service, .. } = &draft.spec.means else {
+        return None;
+    };
+    let is_used = targets.weight > 0 || !targets.headers.is_empty();
+    let named = draft.service(canary_service).map(|s| &s.hash);
+    (is_used && named != Some(&targets.canary)).then_some(canary_service)
+}
+
 /// Whether the canary has its pods.
 fn scaled(draft: &Draft<'_>, targets: &Targets) -> Outcome {
     let hash = targets.canary.as_deref().unwrap_or_default();
@@ -247,7 +262,7 @@ fn scaled(draft: &Draft<'_>, targets: &Targets) -> Outcome {
     let Some(rs) = draft.replica_set(hash) else {
         return Outcome::Waits(Wait::for_cluster("the ReplicaSet is being created"));
     };
-    if rs.desired >= needed && rs.surely_available() >= needed {
+    if rs.desired >= needed && draft.available(hash) >= needed {
         return Outcome::Done;
     }
     let text = match &rs.failure {
@@ -305,7 +320,7 @@ fn finish(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> Walk {
         Outcome::Abort(reason, message, run) => Walk::Abort(reason, message, run),
         Outcome::Done if canary.full || judge::speaks_before_all(draft.spec) => Walk::Promote,
         Outcome::Done => match judge::background_passed(draft) {
-            Some(wait) => Walk::Waits(wait),
+            Some(wait) => check_deadline(draft, wait),
             None => Walk::Promote,
         },
     }
@@ -313,17 +328,24 @@ fn finish(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> Walk {
 
 /// No progress for too long, while nothing planned was waited for.
 fn check_deadline(draft: &mut Draft<'_>, wait: Wait) -> Walk {
-    if wait.clock == Clock::Stops {
-        return Walk::Waits(wait);
-    }
-    // It stood still until now, for a person or for something else that was missing: the time for
-    // progress begins anew.
+    let now = draft.now;
+    // It stood still until now, for a person, for evidence or for something else that was missing: the
+    // time for progress begins anew.
     let stood = matches!(
         draft.o.rollout.status.phase,
         Some(Phase::Paused | Phase::Invalid)
     );
-    if stood && let Some(canary) = &mut draft.status.canary {
-        canary.progress_at = Some(draft.now);
+    if let Some(canary) = &mut draft.status.canary {
+        if wait.clock == Clock::Stops {
+            // A pause shows in the phase.
+            if wait.pause.is_none() {
+                canary.progress_at = None;
+            }
+            return Walk::Waits(wait);
+        }
+        if stood || canary.progress_at.is_none() {
+            canary.progress_at = Some(now);
+        }
     }
     match overdue(draft) {
         Some(message) if draft.spec.progress_deadline_action == DeadlineAction::Abort => {

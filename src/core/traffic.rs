@@ -115,9 +115,11 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
     };
     // How many requests have the headers is not known; some do.
     let of_canary = weight.max(i32::from(any_headers));
+    // Where routes differ, some of the traffic has another share.
+    let of_stable = if exact { 100 - weight } else { 100 };
     let mut shares = Vec::new();
     let mut switched_at = None;
-    for (name, share) in [(stable, 100 - weight), (canary, of_canary)] {
+    for (name, share) in [(stable, of_stable), (canary, of_canary)] {
         let Some(service) = draft.service(name) else {
             if share > 0 {
                 unconfirmed = Some(format!("Service {name} is missing or cannot be used"));
