@@ -132,8 +132,8 @@ pub struct Decided<'a> {
 pub struct Written<'a> {
     /// The facts that it was decided on.
     pub observed: &'a Observed,
-    /// When it was decided.
-    pub decided_at: Timestamp,
+    /// Since when these facts were read: what others did after that nobody could know.
+    pub read_since: Timestamp,
     /// The write.
     pub write: &'a Write,
     /// What was there before.
@@ -189,13 +189,13 @@ pub(super) fn panicked(world: &mut World, rollout: &str) {
 pub(super) fn wrote(
     world: &mut World,
     observed: &Observed,
-    decided_at: Timestamp,
+    read_since: Timestamp,
     write: &Write,
     replaced: Option<&Stored>,
 ) {
     let written = Written {
         observed,
-        decided_at,
+        read_since,
         write,
         replaced,
     };
@@ -211,6 +211,7 @@ pub(super) fn wrote(
 pub(super) fn said(
     world: &mut World,
     observed: &Observed,
+    read_since: Timestamp,
     before: &Arc<Stored>,
     status: &RolloutStatus,
 ) {
@@ -229,9 +230,9 @@ pub(super) fn said(
     world.watcher.note(&observed.rollout.name, now);
     let stands = matches!(status.phase, Some(Phase::Paused | Phase::Invalid))
         || status.message.contains("gathers evidence");
-    world
-        .watcher
-        .note_status(&observed.rollout.name, now, stands);
+    let name = &observed.rollout.name;
+    world.watcher.note_status(name, now, stands);
+    world.watcher.note_put_back(name, read_since);
 }
 
 /// An event has happened.

@@ -13,13 +13,19 @@ const WRITES_MAX: usize = 100;
 /// The time that a look and a call may take: decisions keep the interval, writes may come later.
 const JITTER: SignedDuration = SignedDuration::from_secs(1);
 
-/// Whether a write puts back what somebody else changed: the goal is the one that was confirmed.
+/// Whether a write puts back what somebody else changed: what it brings is what was confirmed.
 pub(super) fn puts_back(written: &Written<'_>) -> bool {
-    let Write::SetWeight { route, to, .. } = written.write else {
+    let Write::SetWeight {
+        route, to, headers, ..
+    } = written.write
+    else {
         return false;
     };
     let before = written.observed.rollout.status.traffic.as_ref();
-    let confirmed = before.is_some_and(|t| t.desired == *to && t.accepted == *to);
+    let names = || headers.iter().map(|header| &header.name);
+    let confirmed = before.is_some_and(|t| {
+        t.desired == *to && t.accepted == *to && t.header_routes.iter().eq(names())
+    });
     let foreign = written.observed.routes.iter().any(|observed| {
         observed.id == *route
             && matches!(&observed.state, RouteState::Live(live) if live.last_writer.is_some())

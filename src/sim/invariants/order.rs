@@ -63,7 +63,7 @@ pub(super) fn services_are_switched_without_traffic(
         return Ok(());
     }
     let known =
-        |config: &&crate::sim::world::Config| config.ours || config.since < written.decided_at;
+        |config: &&crate::sim::world::Config| config.ours || config.since < written.read_since;
     let weight = world
         .in_use(written.rollout())
         .filter(known)

@@ -10,7 +10,7 @@ use crate::api::rollout_status::Phase;
 use crate::core::plan::Write;
 use crate::core::spec::Means;
 use crate::sim::world::World;
-use crate::sim::world::objects::Kind;
+use crate::sim::world::objects::{Kind, ReplicaSetBody};
 
 /// After so long the finalizer goes all the same.
 const DELETION_LIMIT: SignedDuration = SignedDuration::from_mins(5);
@@ -18,8 +18,11 @@ const DELETION_LIMIT: SignedDuration = SignedDuration::from_mins(5);
 /// What the checks remember.
 #[derive(Debug, Default)]
 pub struct Watcher {
-    /// When a route was last put back, and to which weight.
+    /// When a route was last put back, and to which weight, as far as a status says so.
     pub(super) put_back: BTreeMap<(String, String), (Timestamp, i32)>,
+    /// What the next status will say of this: since when its facts were read, when it was written and
+    /// to which weight. A process that dies before that status leaves nobody who knows.
+    putting_back: BTreeMap<(String, String), (Timestamp, Timestamp, i32)>,
     /// Until when a Rollout was last said to stand still; as long as it does: the end of time.
     stood: BTreeMap<String, Timestamp>,
     /// When the objects of a Rollout were written.
@@ -32,10 +35,20 @@ impl Watcher {
         if let Write::SetWeight { route, to, .. } = written.write
             && commands::puts_back(written)
         {
-            self.put_back
-                .insert((rollout.clone(), route.to_string()), (now, *to));
+            let put_back = (written.read_since, now, *to);
+            self.putting_back
+                .insert((rollout.clone(), route.to_string()), put_back);
         }
         self.note(&rollout, now);
+    }
+
+    /// A status was written that came of facts read then.
+    pub(super) fn note_put_back(&mut self, rollout: &str, read_since: Timestamp) {
+        let said = self.putting_back.extract_if(.., |(of, _), (read, ..)| {
+            of == rollout && *read == read_since
+        });
+        self.put_back
+            .extend(said.map(|(key, (_, at, to))| (key, (at, to))));
     }
 
     /// A status was written: the Rollout stands still, or goes on.
@@ -152,13 +165,28 @@ pub(super) fn no_version_is_left_over(world: &World) -> Result<(), String> {
         let given_up = status.abort.as_ref().map(|abort| &abort.hash);
         let spec = rollout.parsed.as_ref().as_ref();
         let keeps = spec.is_ok_and(|spec| spec.capacity.abort_scale_down_delay.is_none());
+        // By pod counts a version stays as long as its pods stand in for others that do not come up.
+        let serving = |rs: &ReplicaSetBody| rs.available.min(rs.desired);
+        let stands_in = spec.is_ok_and(|spec| match spec.means {
+            Means::Pods {
+                max_unavailable, ..
+            } => {
+                let all = world.store.list(Kind::ReplicaSet);
+                let own = all.filter(|rs| rs.meta.owner.as_deref() == Some(&stored.meta.uid));
+                let serve: i32 = own.filter_map(|rs| rs.replica_set().map(serving)).sum();
+                serve <= spec.replicas - max_unavailable
+            }
+            _ => false,
+        });
         for rs in world.store.list(Kind::ReplicaSet) {
             let of_it = rs.meta.owner.as_deref() == Some(&stored.meta.uid);
             let Some(body) = rs.replica_set().filter(|_| of_it) else {
                 continue;
             };
             let kept = keeps && given_up == Some(&body.hash);
-            let wanted = kept || [stable, canary].contains(&Some(&body.hash));
+            let wanted = kept
+                || [stable, canary].contains(&Some(&body.hash))
+                || (stands_in && serving(body) > 0);
             holds(wanted || body.desired == 0, || {
                 format!("{} has {} pods and is nobody's", rs.meta.name, body.desired)
             })?;

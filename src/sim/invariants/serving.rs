@@ -37,7 +37,7 @@ pub(super) fn pods_stay_that_traffic_needs(
             after,
         );
     }
-    let share = world.largest_share(written.rollout(), hash, written.decided_at);
+    let share = world.largest_share(written.rollout(), hash, written.read_since);
     let needed = pods_needed(share, spec.replicas);
     // Of those that serve nobody, nobody is missing any.
     let serves = world.serving(written.rollout(), hash) > 0;
@@ -106,7 +106,7 @@ pub(super) fn traffic_goes_to_pods(world: &World, written: &Written<'_>) -> Resu
     };
     let rollout = written.rollout();
     // Whatever it says, that version has as much already.
-    if world.largest_share(rollout, &hash, written.decided_at) >= share {
+    if world.largest_share(rollout, &hash, written.read_since) >= share {
         return Ok(());
     }
     let serving = world.serving_since(rollout, &hash, EXCUSED);

@@ -111,7 +111,7 @@ impl World {
     pub(super) fn make(
         &mut self,
         observed: &Observed,
-        decided_at: Timestamp,
+        read_since: Timestamp,
         call: Call<'_>,
     ) -> Answer {
         self.counts.calls += 1;
@@ -135,7 +135,7 @@ impl World {
                 let replaced = self.replaced(write, &observed.rollout.name);
                 let done = self.apply(observed, write);
                 if done.is_ok() {
-                    invariants::wrote(self, observed, decided_at, write, replaced.as_deref());
+                    invariants::wrote(self, observed, read_since, write, replaced.as_deref());
                 }
                 let name = &observed.rollout.name;
                 if done.is_ok() {
@@ -145,7 +145,7 @@ impl World {
                     .say(self.now, || format!("{name}: {write}: {done:?}"));
                 done
             }
-            Call::Status(status) => self.write_status(observed, status),
+            Call::Status(status) => self.write_status(observed, read_since, status),
         };
         if result.is_ok() {
             self.counts.writes += 1;
@@ -169,7 +169,12 @@ impl World {
         drawn.next().map(|(_, ending)| ending)
     }
 
-    fn write_status(&mut self, observed: &Observed, status: &RolloutStatus) -> Result<(), Refusal> {
+    fn write_status(
+        &mut self,
+        observed: &Observed,
+        read_since: Timestamp,
+        status: &RolloutStatus,
+    ) -> Result<(), Refusal> {
         let stored = self
             .store
             .get(Kind::Rollout, &observed.rollout.name)
@@ -184,7 +189,7 @@ impl World {
                 }
             });
         if let (Ok(()), Some(stored)) = (done, stored) {
-            invariants::said(self, observed, &stored, status);
+            invariants::said(self, observed, read_since, &stored, status);
             let phase = status.phase;
             self.note_in_journal(name, || match phase {
                 Some(phase) => format!("status {phase}"),
@@ -319,7 +324,7 @@ impl World {
                 if let Some(body) = stored.service_mut() {
                     *body = ServiceBody {
                         hash: to.clone(),
-                        switched_at: Some(*at),
+                        switched_at: Some(now.max(*at)),
                         managed_by: to.is_some().then(|| rollout.clone()),
                         problem: body.problem.clone(),
                     };

@@ -72,14 +72,21 @@ struct Work {
 #[derive(Debug)]
 enum Stage {
     /// Objects are read, kind after kind.
-    Reads { read: Objects, left: Vec<Kind> },
+    Reads(Reading),
     /// Calls are made, one after the other.
     Calls {
         observed: Rc<Observed>,
-        decided_at: Timestamp,
+        read_since: Timestamp,
         plan: Rc<Plan>,
         next: usize,
     },
+}
+
+#[derive(Debug)]
+struct Reading {
+    since: Timestamp,
+    read: Objects,
+    left: Vec<Kind>,
 }
 
 impl Controller {
@@ -246,22 +253,25 @@ impl World {
             let other = usize::try_from(self.random.below(i as u64 + 1)).unwrap_or(0);
             kinds.swap(i, other);
         }
+        let since = self.now;
         let Some(controller) = self.controller(at) else {
             return;
         };
         controller.works += 1;
         let id = controller.works;
-        let stage = Stage::Reads {
+        let stage = Stage::Reads(Reading {
+            since,
             read: Objects::new(),
             left: kinds,
-        };
-        controller
-            .work
-            .insert(rollout.to_owned(), Work { id, stage });
-        self.go_on(at, rollout, id);
+        });
+        self.go_on(at, rollout, id, stage);
     }
 
-    fn go_on(&mut self, at: usize, rollout: &str, id: u64) {
+    fn go_on(&mut self, at: usize, rollout: &str, id: u64, stage: Stage) {
+        if let Some(controller) = self.controller(at) {
+            let work = Work { id, stage };
+            controller.work.insert(rollout.to_owned(), work);
+        }
         let wait = self.some_time(1, 25) + self.weather.slowness();
         self.after(wait, Event::Proceed(at, rollout.to_owned(), id));
     }
@@ -286,17 +296,17 @@ impl World {
             return;
         }
         match work.stage {
-            Stage::Reads { read, left } => self.read(at, rollout, id, read, left),
+            Stage::Reads(reading) => self.read(at, rollout, id, reading),
             Stage::Calls {
                 observed,
-                decided_at,
+                read_since,
                 plan,
                 next,
-            } => self.call(at, rollout, id, observed, decided_at, plan, next),
+            } => self.call(at, rollout, id, observed, read_since, plan, next),
         }
     }
 
-    fn read(&mut self, at: usize, rollout: &str, id: u64, mut read: Objects, mut left: Vec<Kind>) {
+    fn read(&mut self, at: usize, rollout: &str, id: u64, mut reading: Reading) {
         let share = self.weather.failing_calls();
         if share > 0 && self.random.below(1_000) < share {
             self.fail(at, rollout, &Answer::Failed);
@@ -305,28 +315,24 @@ impl World {
         // Most of them come together.
         let together = 2 + usize::try_from(self.random.below(6)).unwrap_or(0);
         for _ in 0..together {
-            if let Some(kind) = left.pop() {
+            if let Some(kind) = reading.left.pop() {
                 self.counts.calls += 1;
                 if self.ending(Verb::Read, Some(kind)).is_some() {
                     self.fail(at, rollout, &Answer::Failed);
                     return;
                 }
                 let all = self.store.list(kind);
-                read.extend(all.map(|o| ((kind, o.meta.name.clone()), Arc::clone(o))));
+                let all = all.map(|o| ((kind, o.meta.name.clone()), Arc::clone(o)));
+                reading.read.extend(all);
             }
         }
-        if !left.is_empty() {
-            let stage = Stage::Reads { read, left };
-            if let Some(controller) = self.controller(at) {
-                controller
-                    .work
-                    .insert(rollout.to_owned(), Work { id, stage });
-            }
-            self.go_on(at, rollout, id);
+        if !reading.left.is_empty() {
+            let stage = Stage::Reads(reading);
+            self.go_on(at, rollout, id, stage);
             return;
         }
         let clock = self.clock(at);
-        let observed = observe(&read, rollout, self.settings, |rs| self.pods_of(rs));
+        let observed = observe(&reading.read, rollout, self.settings, |rs| self.pods_of(rs));
         let Some(observed) = observed else {
             return;
         };
@@ -341,16 +347,11 @@ impl World {
         }
         let stage = Stage::Calls {
             observed: Rc::new(observed),
-            decided_at: self.now,
+            read_since: reading.since,
             plan: Rc::new(plan),
             next: 0,
         };
-        if let Some(controller) = self.controller(at) {
-            controller
-                .work
-                .insert(rollout.to_owned(), Work { id, stage });
-        }
-        self.go_on(at, rollout, id);
+        self.go_on(at, rollout, id, stage);
     }
 
     fn call(
@@ -359,7 +360,7 @@ impl World {
         rollout: &str,
         id: u64,
         observed: Rc<Observed>,
-        decided_at: Timestamp,
+        read_since: Timestamp,
         plan: Rc<Plan>,
         next: usize,
     ) {
@@ -375,7 +376,7 @@ impl World {
         if self.dies_now(at) || self.dies_at(at, call, true) {
             return;
         }
-        let answer = self.make(&observed, decided_at, call);
+        let answer = self.make(&observed, read_since, call);
         if self.dies_now(at) || self.dies_at(at, call, false) {
             return;
         }
@@ -396,16 +397,11 @@ impl World {
         }
         let stage = Stage::Calls {
             observed,
-            decided_at,
+            read_since,
             plan,
             next: next + 1,
         };
-        if let Some(controller) = self.controller(at) {
-            controller
-                .work
-                .insert(rollout.to_owned(), Work { id, stage });
-        }
-        self.go_on(at, rollout, id);
+        self.go_on(at, rollout, id, stage);
     }
 
     /// Whether the process dies before or after this call.
