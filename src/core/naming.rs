@@ -1,6 +1,8 @@
 //! Names and hashes that Tidegate derives. Deterministic, valid in Kubernetes, and hashed where
 //! they would be too long, so that two long names never become one.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -27,11 +29,13 @@ pub fn template_hash(template: &Value, collisions: i32) -> String {
 /// The first `digits` hex digits of the SHA-256 of `text`.
 #[must_use]
 pub fn hex(text: &str, digits: usize) -> String {
-    let full: String = Sha256::digest(text)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
-    full.chars().take(digits).collect()
+    let mut hex = String::with_capacity(digits + 1);
+    for byte in Sha256::digest(text).iter().take(digits.div_ceil(2)) {
+        // A String takes everything.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex.truncate(digits);
+    hex
 }
 
 /// Joins `parts` by `-`; past 63 characters the head is kept and a hash stands for the rest.

@@ -1,5 +1,5 @@
 //! The simulator from outside: it breaks nothing, it repeats itself, and it finds what is broken.
-//! A thousand rollouts, every crash and every deliberate bug are the step `simulate` of
+//! Ten thousand rollouts, every crash and every deliberate bug are the step `simulate` of
 //! `cargo xtask test`, by an optimised build.
 
 use tidegate::sim::golden;
