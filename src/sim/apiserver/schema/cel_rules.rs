@@ -55,7 +55,7 @@ fn collect_broken(schema: &Value, found: &mut Vec<String>) {
         return;
     };
     for rule in rules(schema) {
-        let text = rule.get("rule").and_then(Value::as_str).unwrap_or_default();
+        let text = rule_text(rule);
         if program(text).is_none() {
             found.push(text.to_owned());
         }
@@ -90,8 +90,12 @@ fn walk(
     if new.is_null() {
         return;
     }
-    for rule in rules(schema) {
-        errors.extend(evaluate(rule, new, old, schema, path));
+    if rules(schema).next().is_some() {
+        let context = context(new, old, schema);
+        let broken = rules(schema)
+            .filter(|rule| old.is_some() || !mentions_old(rule))
+            .filter_map(|rule| evaluate(rule, &context, new, path));
+        errors.extend(broken);
     }
     match new {
         Value::Object(map) => {
@@ -129,21 +133,24 @@ fn same_item<'a>(old: &'a Value, item: &Value, schema: &Value) -> Option<&'a Val
     old.as_array()?.iter().find(same)
 }
 
-fn evaluate(
-    rule: &Value,
-    new: &Value,
-    old: Option<&Value>,
-    schema: &Value,
-    path: &str,
-) -> Option<FieldError> {
-    let text = rule.get("rule")?.as_str()?;
+/// What all rules of one value know.
+fn context(new: &Value, old: Option<&Value>, schema: &Value) -> Context<'static, 'static> {
     let mut context = Context::default();
     context.add_variable_from_value("self", to_cel(new, schema));
-    if mentions_old(text) {
-        // A transition rule speaks about a change; where nothing is replaced there is none.
-        context.add_variable_from_value("oldSelf", to_cel(old?, schema));
+    if let Some(old) = old.filter(|_| rules(schema).any(mentions_old)) {
+        context.add_variable_from_value("oldSelf", to_cel(old, schema));
     }
-    match program(text)?.execute(&context) {
+    context
+}
+
+fn evaluate(
+    rule: &Value,
+    context: &Context<'_, '_>,
+    new: &Value,
+    path: &str,
+) -> Option<FieldError> {
+    let text = rule_text(rule);
+    match program(text)?.execute(context) {
         Ok(CelValue::Bool(false)) => {}
         Ok(CelValue::Bool(true)) => return None,
         other => {
@@ -160,7 +167,7 @@ fn evaluate(
         .get("messageExpression")
         .and_then(Value::as_str)
         .and_then(program)
-        .and_then(|p| match p.execute(&context) {
+        .and_then(|p| match p.execute(context) {
             Ok(CelValue::String(text)) if !text.trim().is_empty() => Some(text.to_string()),
             _ => None,
         })
@@ -198,9 +205,14 @@ fn failure(rule: &Value, new: &Value, path: &str, message: &str) -> FieldError {
     }
 }
 
-fn mentions_old(text: &str) -> bool {
+fn rule_text(rule: &Value) -> &str {
+    rule.get("rule").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether it is a transition rule. That speaks about a change; where nothing is replaced there is none.
+fn mentions_old(rule: &Value) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.split(|c| !word(c)).any(|w| w == "oldSelf")
+    rule_text(rule).split(|c| !word(c)).any(|w| w == "oldSelf")
 }
 
 /// Compiled rules are kept, since every write evaluates the same ones.
