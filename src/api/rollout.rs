@@ -203,7 +203,7 @@ pub struct Canary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86400))]
     pub abort_scale_down_delay_seconds: Option<i32>,
-    /// An aborted version's pods stay, to look at, until another version goes out or the spec goes back.
+    /// An aborted version's pods stay, to look at, until another version goes out, the spec goes back or the Rollout is scaled to zero.
     #[serde(default)]
     pub keep_on_abort: bool,
     /// Keeps a new version's pods off the stable version's nodes.
@@ -308,7 +308,7 @@ pub struct BlueGreen {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86400))]
     pub abort_scale_down_delay_seconds: Option<i32>,
-    /// An aborted version's pods stay, to look at, until another version goes out or the spec goes back.
+    /// An aborted version's pods stay, to look at, until another version goes out, the spec goes back or the Rollout is scaled to zero.
     #[serde(default)]
     pub keep_on_abort: bool,
     /// Keeps a new version's pods off the stable version's nodes.

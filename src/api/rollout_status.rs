@@ -155,6 +155,10 @@ pub struct CanaryStatus {
     /// When this attempt started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// Not before then it gets pods: versions follow each other so closely that most of them would get
+    /// theirs only to lose them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begins_at: Option<Timestamp>,
     /// The step it is at, from 0; equal to `steps` when all are done.
     pub step: i32,
     /// How many steps there are.

@@ -1,6 +1,8 @@
 //! Which version is which: a first deployment, a new version, the same again, back to stable, one
 //! that was rejected before. Keeps the status' record of them, and does nothing to the cluster.
 
+use jiff::SignedDuration;
+
 use super::draft::{Draft, cut};
 use super::observed::RevertObserved;
 use super::spec::Means;
@@ -24,6 +26,9 @@ pub(super) enum Situation {
     Rejected,
 }
 
+/// A version that comes so soon after another began, or was taken back, gets its pods this much later:
+/// when the spec is at rest.
+const REST: SignedDuration = SignedDuration::from_secs(5);
 /// Longest history message.
 const HISTORY_MESSAGE_MAX: usize = 256;
 
@@ -64,6 +69,7 @@ pub(super) fn update(draft: &mut Draft<'_>, desired: &str) -> Situation {
             Situation::InProgress
         };
     }
+    let hurried = is_hurried(draft);
     if draft.status.canary.is_some() && draft.status.abort.is_none() {
         close(draft, Outcome::Superseded, "another version took its place");
     }
@@ -76,8 +82,26 @@ pub(super) fn update(draft: &mut Draft<'_>, desired: &str) -> Situation {
     begin(draft, desired, 1);
     if is_known_good(draft, desired) {
         go_back(draft);
+    } else if let Some(canary) = draft.status.canary.as_mut().filter(|_| hurried) {
+        canary.begins_at = draft.now.checked_add(REST).ok();
     }
     Situation::InProgress
+}
+
+/// Whether the version before began, or was taken back, only just now.
+fn is_hurried(draft: &Draft<'_>) -> bool {
+    let status = &draft.status;
+    let began = status.canary.as_ref().and_then(|canary| canary.started_at);
+    let last = status.history.first();
+    let taken_back = last.filter(|last| last.outcome == Outcome::RolledBack);
+    let since = began.max(taken_back.map(|last| last.at));
+    since.is_some_and(|since| draft.now.duration_since(since) < REST)
+}
+
+/// Whether the version that goes out is to get pods; if not yet, the plan wakes then.
+pub(super) fn has_begun(draft: &mut Draft<'_>) -> bool {
+    let at = draft.status.canary.as_ref().and_then(|c| c.begins_at);
+    at.is_none_or(|at| draft.elapsed(at, SignedDuration::ZERO))
 }
 
 /// Whether a version was stable so lately that the rollback window still has it.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::affinity;
 use super::draft::{Draft, of_replica_set};
+use super::lifecycle;
 use super::naming;
 use super::observed::ReplicaSetObserved;
 use super::plan::Write;
@@ -208,6 +209,10 @@ fn rolling(
 
 /// Brings a version up to at least `replicas` pods; creates its ReplicaSet if it can.
 fn up(draft: &mut Draft<'_>, hash: &str, replicas: i32, desired_hash: &str) {
+    let goes_out = draft.status.canary.as_ref().is_some_and(|c| c.hash == hash);
+    if goes_out && !lifecycle::has_begun(draft) {
+        return;
+    }
     if let Some(rs) = draft.replica_set(hash) {
         if rs.desired < replicas {
             set(draft, rs, replicas);
