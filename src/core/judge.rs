@@ -147,10 +147,7 @@ pub(super) fn background_passed(draft: &mut Draft<'_>) -> Option<Wait> {
     let name = canary.background_run.clone();
     let Some(run) = name.and_then(|name| draft.run(&name)) else {
         return Some(match draft.available(&hash) {
-            0 => Wait::planned(
-                "the background analysis has no pods to look at: kubectl tidegate promote goes on",
-                Some((PauseReason::NoData, None)),
-            ),
+            0 => no_pods(),
             _ => Wait::planned("the background analysis begins", None),
         });
     };
@@ -166,6 +163,22 @@ pub(super) fn background_passed(draft: &mut Draft<'_>) -> Option<Wait> {
         }
         RunPhase::Pending | RunPhase::Running | RunPhase::Failed => Some(running(run)),
     }
+}
+
+/// Why a rollout without any pods does not go on where its background analysis is to look: else all of
+/// its steps would go by at once, and the first pods would get what the last step says.
+pub(super) fn waits_for_pods(draft: &Draft<'_>) -> Option<Wait> {
+    let (starting_step, _) = draft.spec.background.as_ref()?;
+    let canary = draft.status.canary.as_ref()?;
+    let asked_for = canary.step >= *starting_step && !canary.full;
+    (asked_for && draft.spec.replicas == 0).then(no_pods)
+}
+
+fn no_pods() -> Wait {
+    Wait::planned(
+        "the background analysis has no pods to look at: kubectl tidegate promote goes on",
+        Some((PauseReason::NoData, None)),
+    )
 }
 
 /// Ends the runs that nobody waits for any longer: of another version or attempt, or of a step that

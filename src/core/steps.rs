@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::draft::Draft;
 use super::judge;
+use super::lifecycle;
 use super::spec::{Means, Pause, Step};
 use super::targets::{Targets, authorised_weight};
 use super::traffic::LiveTraffic;
@@ -213,6 +214,9 @@ fn reached(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, what: &
     if let Outcome::Waits(wait) = scaled(draft, targets) {
         return Outcome::Waits(wait);
     }
+    if let Some(wait) = judge::waits_for_pods(draft) {
+        return Outcome::Waits(wait);
+    }
     if let Means::Pods { .. } = draft.spec.means {
         let over = draft
             .o
@@ -256,7 +260,12 @@ fn names_another<'a>(draft: &Draft<'a>, targets: &Targets) -> Option<&'a str> {
 }
 
 /// Whether the canary has its pods.
-fn scaled(draft: &Draft<'_>, targets: &Targets) -> Outcome {
+fn scaled(draft: &mut Draft<'_>, targets: &Targets) -> Outcome {
+    if !lifecycle::has_begun(draft) {
+        return Outcome::Waits(Wait::for_cluster(
+            "versions follow each other closely: this one begins when the spec is at rest",
+        ));
+    }
     let hash = targets.canary.as_deref().unwrap_or_default();
     let needed = targets.canary_replicas;
     let Some(rs) = draft.replica_set(hash) else {

@@ -19,6 +19,7 @@ mod pods;
 mod random;
 mod refusals;
 mod roles;
+mod waits;
 mod world;
 
 use serde_json::{Value, json};
