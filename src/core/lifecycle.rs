@@ -44,7 +44,9 @@ pub(super) fn update(draft: &mut Draft<'_>, desired: &str) -> Situation {
             .as_ref()
             .is_none_or(|c| c.hash != desired)
         {
+            let hurried = is_hurried(draft);
             begin(draft, desired, 1);
+            wait_for_rest(draft, hurried);
         }
         return Situation::Initial;
     };
@@ -82,10 +84,17 @@ pub(super) fn update(draft: &mut Draft<'_>, desired: &str) -> Situation {
     begin(draft, desired, 1);
     if is_known_good(draft, desired) {
         go_back(draft);
-    } else if let Some(canary) = draft.status.canary.as_mut().filter(|_| hurried) {
-        canary.begins_at = draft.now.checked_add(REST).ok();
+    } else {
+        wait_for_rest(draft, hurried);
     }
     Situation::InProgress
+}
+
+/// A version that is hurried gets its pods when the spec has been at rest.
+fn wait_for_rest(draft: &mut Draft<'_>, hurried: bool) {
+    if let Some(canary) = draft.status.canary.as_mut().filter(|_| hurried) {
+        canary.begins_at = draft.now.checked_add(REST).ok();
+    }
 }
 
 /// Whether the version before began, or was taken back, only just now.
