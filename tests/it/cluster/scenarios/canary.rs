@@ -3,7 +3,7 @@
 use super::super::shop::{ROUTE, SERVICES, Shop, TEMPLATE};
 use super::super::table::{Bench, Decided, seconds};
 use serde_json::json;
-use tidegate::api::rollout_status::{AbortReason, Outcome, Phase};
+use tidegate::api::rollout_status::{AbortReason, Outcome, Phase, RolloutStatus};
 use tidegate_lab::wait;
 
 /// Steps of an HTTPRoute canary, in front of the rest of the strategy.
@@ -87,12 +87,9 @@ pub async fn aborted_by_hand(bench: Bench) {
     bench.rollout_begins(1);
     shop.release("app:2.0").await;
     shop.at(1, 50).await;
-    shop.annotate("abort", "now").await;
-    let status = shop
-        .until("it is aborted", |status| {
-            status.phase == Some(Phase::Aborted)
-        })
-        .await;
+    shop.command("abort").await;
+    let is_aborted = |status: &RolloutStatus| status.phase == Some(Phase::Aborted);
+    let status = shop.until("it is aborted", is_aborted).await;
     assert_eq!(status.abort.as_ref().unwrap().reason, AbortReason::Manual);
     assert_eq!(status.last_handled_command.unwrap().result, "Accepted");
     assert_eq!(shop.weight().await, 0);
@@ -109,6 +106,11 @@ pub async fn aborted_by_hand(bench: Bench) {
     shop.command("retry").await;
     let status = shop.at(1, 50).await;
     assert_eq!(status.canary.unwrap().attempt, 2);
+
+    // In one word: that must not meet the next rollout, so it costs a write more, which takes it away.
+    shop.annotate("abort", "now").await;
+    shop.until("it is aborted again", is_aborted).await;
+    assert_eq!(shop.weight().await, 0);
 }
 
 /// A version that comes during a rollout takes its place and begins at step 0.
