@@ -38,23 +38,6 @@ pub fn words<'a>(command: &'a mut Command, arguments: &str) -> &'a mut Command {
     command.args(arguments.split_whitespace())
 }
 
-/// The same command, of the lowest priority.
-pub fn giving_way(command: &Command) -> Command {
-    let mut nice = Command::new("nice");
-    nice.args(["-n", "19"]).arg(command.get_program());
-    nice.args(command.get_args());
-    if let Some(folder) = command.get_current_dir() {
-        nice.current_dir(folder);
-    }
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => nice.env(name, value),
-            None => nice.env_remove(name),
-        };
-    }
-    nice
-}
-
 /// The line a person could type to run the same.
 pub fn shown(command: &Command) -> String {
     let name = Path::new(command.get_program())
@@ -152,23 +135,15 @@ pub fn run(command: &mut Command) -> Result<Outcome> {
 
 /// Runs a command to its end and shows then what it printed, if it failed.
 pub fn run_quietly(command: &mut Command) -> Result<Outcome> {
-    run_then_show(command, false)
-}
-
-/// Runs a command to its end and shows then what it printed; if it passed, only if `also_good`.
-pub fn run_then_show(command: &mut Command, also_good: bool) -> Result<Outcome> {
     let output = command
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("{} does not start", shown(command)))?;
-    let good = output.status.success();
-    if also_good || !good {
-        let words = [output.stdout, output.stderr].concat();
-        println!("$ {}\n{}", shown(command), String::from_utf8_lossy(&words));
-    }
-    if good {
+    if output.status.success() {
         return Ok(Outcome::passed());
     }
+    let words = [output.stdout, output.stderr].concat();
+    println!("$ {}\n{}", shown(command), String::from_utf8_lossy(&words));
     Ok(Outcome::Failed(format!(
         "`{}`: {}",
         shown(command),

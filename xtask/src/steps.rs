@@ -3,9 +3,7 @@
 
 use crate::cluster;
 use crate::e2e;
-use crate::process::{
-    built, built_as, cargo, giving_way, run, run_quietly, run_tests, run_then_show, words,
-};
+use crate::process::{built, built_as, cargo, run, run_quietly, run_tests, words};
 use crate::summary::{Outcome, Summary};
 use crate::tools::{Level, Tools};
 use anyhow::{Result, bail};
@@ -73,6 +71,11 @@ pub const STEPS: &[Step] = &[
         "the main job from end to end, in a world of its own",
         demo,
     )),
+    step(
+        "simulate",
+        "rollouts in a simulated cluster, under faults of every kind",
+        simulate,
+    ),
     with_tools(
         Level::ControlPlane,
         step("chart", "the chart and the examples, by Helm", chart),
@@ -93,12 +96,6 @@ pub const STEPS: &[Step] = &[
             |world| with_node(world, cluster::test),
         ),
     ),
-    // The node's tests wait more than they work.
-    beside(step(
-        "simulate",
-        "rollouts in a simulated cluster, under faults of every kind",
-        simulate,
-    )),
     with_tools(
         Level::Node,
         step(
@@ -173,23 +170,21 @@ fn demo(world: &World) -> Result<Outcome> {
     run_quietly(words(&mut command, "demo --once --output json"))
 }
 
-/// By a program of its own: only what decides and the simulator, but optimised. It gives way to
-/// whatever runs beside it.
+/// By a program of its own: only what decides and the simulator, but optimised.
 fn simulate(world: &World) -> Result<Outcome> {
     let mut build = cargo(&world.root);
-    words(
+    let mut outcome = run_quietly(words(
         &mut build,
         "build --quiet --locked --profile simulate --package tidegate --no-default-features \
          --features simulator --bin tidegate-simulate",
-    );
-    let mut outcome = run_quietly(&mut giving_way(&build))?;
-    let program = Command::new(built_as(&world.root, "simulate").join("tidegate-simulate"));
+    ))?;
+    let program = built_as(&world.root, "simulate").join("tidegate-simulate");
     let count = format!("--count {SIMULATED}");
     for arguments in [count.as_str(), "--crashes", "--mutants"] {
         if !matches!(outcome, Outcome::Passed(_)) {
             break;
         }
-        outcome = run_then_show(words(&mut giving_way(&program), arguments), true)?;
+        outcome = run(words(&mut Command::new(&program), arguments))?;
     }
     Ok(outcome)
 }
