@@ -89,8 +89,7 @@ async fn metrics(
     State((answers, _)): State<(Answers, SocketAddr)>,
     UrlPath(key): UrlPath<(String, String)>,
 ) -> Result<String, StatusCode> {
-    let pods = answers.pods();
-    let answered = pods.get(&key).ok_or(StatusCode::NOT_FOUND)?;
+    let answered = answers.pod(&key).ok_or(StatusCode::NOT_FOUND)?;
     let mut page = String::from("# TYPE http_requests_total counter\n");
     for (code, count) in [("200", answered.good), ("500", answered.bad)] {
         if code == "200" || count > 0 {

@@ -23,8 +23,9 @@ use tokio::task::JoinHandle;
 /// Requests per second that come in at the object that has this annotation.
 pub const RATE: &str = "lab.tidegate.io/requests-per-second";
 
-/// How often traffic is sent on its way: a weight is felt within this time.
-const TICK: Duration = Duration::from_millis(50);
+/// How often traffic is sent on its way: a weight is felt within this time, which is well below the
+/// time between two scrapes.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Where ingress-nginx writes that an Ingress is a canary, and its share.
 const NGINX_CANARY: &str = "nginx.ingress.kubernetes.io/canary";
@@ -42,6 +43,8 @@ pub struct Answered {
     pub address: String,
     /// Its first container's image.
     pub image: String,
+    /// The version of the object from which these are.
+    read_from: Option<String>,
     /// Requests answered with 200.
     pub good: u64,
     /// Requests answered with 500.
@@ -127,6 +130,11 @@ impl Answers {
     /// Every pod that was ever ready and still exists.
     pub fn pods(&self) -> BTreeMap<PodKey, Answered> {
         lock(&self.0).pods.clone()
+    }
+
+    /// One of them.
+    pub fn pod(&self, key: &PodKey) -> Option<Answered> {
+        lock(&self.0).pods.get(key).cloned()
     }
 }
 
@@ -287,9 +295,12 @@ impl Counters {
             let Some(address) = address else { continue };
             let key = (pod.namespace().unwrap_or_default(), pod.name_any());
             let mut answered = known.remove(&key).unwrap_or_default();
-            answered.labels = pod.labels().clone();
-            answered.address = address;
-            answered.image = image(pod);
+            if answered.read_from.is_none() || answered.read_from != pod.resource_version() {
+                answered.labels = pod.labels().clone();
+                answered.address = address;
+                answered.image = image(pod);
+                answered.read_from = pod.resource_version();
+            }
             self.pods.insert(key, answered);
         }
     }

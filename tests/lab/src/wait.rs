@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 /// it ends a test that hangs, it is no measure of speed.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
-/// How often a condition is looked at.
-const PERIOD: Duration = Duration::from_millis(50);
+/// How often a condition is looked at. Most looks are a request to the API server, and several tests
+/// wait at the same time.
+const PERIOD: Duration = Duration::from_millis(200);
 
 /// Waits until the condition gives a value.
 pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
