@@ -231,7 +231,7 @@ pub(super) fn said(
     let stands = matches!(status.phase, Some(Phase::Paused | Phase::Invalid))
         || status.message.contains("gathers evidence");
     let name = &observed.rollout.name;
-    world.watcher.note_status(name, now, stands);
+    world.watcher.note_status(name, read_since, stands);
     world.watcher.note_put_back(name, read_since);
 }
 

@@ -3,8 +3,10 @@
 use jiff::SignedDuration;
 
 use super::{REASSERT_INTERVAL, Said, Written, holds};
-use crate::core::observed::RouteState;
+use crate::api::rollout_status::TrafficStatus;
+use crate::core::observed::{LiveRoute, RouteState};
 use crate::core::plan::Write;
+use crate::core::spec::HeaderRoute;
 use crate::sim::world::World;
 
 /// Most writes to the objects of one Rollout in a minute.
@@ -13,7 +15,8 @@ const WRITES_MAX: usize = 100;
 /// The time that a look and a call may take: decisions keep the interval, writes may come later.
 const JITTER: SignedDuration = SignedDuration::from_secs(1);
 
-/// Whether a write puts back what somebody else changed: what it brings is what was confirmed.
+/// Whether a write puts back what somebody else changed: the route is no longer as it was confirmed,
+/// and what the write brings was confirmed.
 pub(super) fn puts_back(written: &Written<'_>) -> bool {
     let Write::SetWeight {
         route, to, headers, ..
@@ -21,16 +24,27 @@ pub(super) fn puts_back(written: &Written<'_>) -> bool {
     else {
         return false;
     };
-    let before = written.observed.rollout.status.traffic.as_ref();
-    let names = || headers.iter().map(|header| &header.name);
-    let confirmed = before.is_some_and(|t| {
-        t.desired == *to && t.accepted == *to && t.header_routes.iter().eq(names())
-    });
+    let Some(confirmed) = &written.observed.rollout.status.traffic else {
+        return false;
+    };
+    let was_confirmed = |header: &HeaderRoute| confirmed.header_routes.contains(&header.name);
+    let brings =
+        confirmed.desired == *to && confirmed.accepted == *to && headers.iter().all(was_confirmed);
     let foreign = written.observed.routes.iter().any(|observed| {
         observed.id == *route
-            && matches!(&observed.state, RouteState::Live(live) if live.last_writer.is_some())
+            && matches!(&observed.state, RouteState::Live(live)
+                if live.last_writer.is_some() && !as_confirmed(live, confirmed))
     });
-    confirmed && foreign
+    brings && foreign
+}
+
+/// Whether a route says what the status says that it said.
+fn as_confirmed(live: &LiveRoute, confirmed: &TrafficStatus) -> bool {
+    let names = |headers: &Vec<HeaderRoute>| {
+        let names = headers.iter().map(|header| &header.name);
+        names.eq(&confirmed.header_routes)
+    };
+    live.exact && live.weight == confirmed.accepted && live.headers.as_ref().is_some_and(names)
 }
 
 pub(super) fn no_fights(world: &World, written: &Written<'_>) -> Result<(), String> {

@@ -8,9 +8,8 @@ use crate::core::spec::{Pause, Spec, Step};
 use crate::sim::world::World;
 use crate::sim::world::objects::{Kind, RunBody};
 
-/// A clock that was set back makes a time that is over a little shorter, and so does a status that was
-/// decided on a while before slow calls let it be written.
-const SLACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(4);
+/// A clock that was set back makes a time that is over a little shorter.
+const SLACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
 
 /// Whether this status accepts one of these commands that the one before had not handled.
 fn accepts(said: &Said<'_>, verbs: &[&str]) -> bool {

@@ -51,14 +51,14 @@ impl Watcher {
             .extend(said.map(|(key, (_, at, to))| (key, (at, to))));
     }
 
-    /// A status was written: the Rollout stands still, or goes on.
-    pub(super) fn note_status(&mut self, rollout: &str, now: Timestamp, stands: bool) {
+    /// A status was written that came of facts read then: the Rollout stands still, or goes on.
+    pub(super) fn note_status(&mut self, rollout: &str, read_since: Timestamp, stands: bool) {
         match self.stood.get(rollout) {
             _ if stands => {
                 self.stood.insert(rollout.to_owned(), Timestamp::MAX);
             }
             Some(until) if *until == Timestamp::MAX => {
-                self.stood.insert(rollout.to_owned(), now);
+                self.stood.insert(rollout.to_owned(), read_since);
             }
             _ => {}
         }
