@@ -192,7 +192,7 @@ impl World {
                 Instant::now() < deadline,
                 "waited for {what}, have {status:#}"
             );
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

@@ -20,7 +20,7 @@ use crate::controller::world::{INGRESSES, NAMESPACE, REPLICA_SETS, ROLLOUTS, ROU
 /// How long anything may take to come about.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Between two looks.
-const TICK: Duration = Duration::from_millis(25);
+const TICK: Duration = Duration::from_millis(50);
 /// Rows that are played beside each other, in one cluster.
 const BESIDE: usize = 12;
 /// What traffic goes by.

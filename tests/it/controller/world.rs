@@ -21,8 +21,10 @@ use tokio::time::Instant;
 
 /// A test that waits longer than this for anything has failed.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Between two looks of the stand-ins and of the tests.
+/// Between two looks of the stand-ins.
 const TICK: Duration = Duration::from_millis(10);
+/// Between two looks of a test.
+const LOOK: Duration = Duration::from_millis(40);
 
 pub const NAMESPACE: &str = "shop";
 pub const ROLLOUTS: &str = "rollouts.tidegate.io";
@@ -231,7 +233,7 @@ impl World {
                     .collect();
                 panic!("in vain waited for: {what}\n{}", shown.join("\n"));
             }
-            tokio::time::sleep(TICK).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 

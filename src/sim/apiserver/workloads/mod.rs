@@ -22,6 +22,9 @@ use k8s_openapi::api::core::v1::Pod;
 use super::{ApiServer, store::ObjectKey, verbs::State};
 pub use endpoints::PodRef;
 
+/// Of so many ticks in which nothing was written one looks all the same.
+const IDLE_TICKS: u32 = 4;
+
 /// How a pod behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PodBehaviour {
@@ -128,13 +131,20 @@ impl Workloads {
         after != before
     }
 
-    /// Ticks by the server's clock until dropped.
+    /// Ticks by the server's clock until dropped: soon after something was written, and now and then
+    /// for what comes due by time alone.
     pub async fn run(&self, every: Duration) {
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        let mut seen = None;
+        for idle in (0..IDLE_TICKS).cycle() {
             ticks.tick().await;
-            self.tick((self.server.shared.clock)());
+            let version = self.server.shared.lock().store.version();
+            if idle == 0 || seen != Some(version) {
+                // What it writes itself is looked at again.
+                self.tick((self.server.shared.clock)());
+                seen = Some(version);
+            }
         }
     }
 
