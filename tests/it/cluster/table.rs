@@ -14,7 +14,7 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 /// How many scenarios run at a time. They wait more than they work.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 16;
 
 /// How long no write counts as silence: several times the period of anything that is done again
 /// and again.

@@ -4,7 +4,7 @@ use super::super::shop::{ROUTE, SERVICES, Shop, TEMPLATE, rollout};
 use super::super::table::{Bench, Decided, seconds};
 use jiff::Timestamp;
 use tidegate::api::revert::{Revert, RevertPhase, RevertStatus};
-use tidegate::api::rollout_status::{AbortReason, AbortStatus, Phase};
+use tidegate::api::rollout_status::{AbortReason, AbortStatus, Phase, RolloutStatus};
 use tidegate_lab::git_http::{Faults, GitServer};
 use tidegate_lab::gitops::{GitOps, SOURCE};
 use tidegate_lab::repository::{NO_PUSHES, Repository};
@@ -66,8 +66,7 @@ impl Delivery {
     /// it was decided.
     async fn is_aborted(&self, bench: &Bench) -> (AbortStatus, Timestamp) {
         // Git may be right before the gateway is known to have the weight.
-        let aborted =
-            |status: &tidegate::api::rollout_status::RolloutStatus| status.abort.is_some();
+        let aborted = |status: &RolloutStatus| status.abort.is_some();
         let status = self.shop.until("it is aborted", aborted).await;
         let abort = status.abort.unwrap();
         assert_eq!(abort.reason, AbortReason::AnalysisFailed);
@@ -197,6 +196,9 @@ pub async fn moved_on(bench: Bench) {
     let delivery = Delivery::start(&bench, &bench.lab.git).await;
     bench.rollout_begins(1);
     let bad = delivery.release_bad().await;
+    // From which commit a version is, is written down when it begins.
+    let begun = |status: &RolloutStatus| status.canary.is_some();
+    delivery.shop.until("the bad version goes out", begun).await;
     let last = delivery.repository.commit("Write it down", &[NOTES]).await;
     delivery.is_aborted(&bench).await;
     let reverted = delivery.is_reverted(&bad, &last).await;
