@@ -147,6 +147,7 @@ fn mid_canary(now: Timestamp) -> Observed {
                 last_writer: None,
             }),
         }],
+        workload: None,
         runs: vec![RunObserved {
             max_duration: tidegate::core::observed::RUN_MAX_DURATION,
             name: run.clone(),
@@ -179,6 +180,7 @@ fn mid_canary(now: Timestamp) -> Observed {
             })
             .collect(),
         conflicts: Vec::new(),
+        refused: None,
         pods: Vec::new(),
         settings: Settings::default(),
     };

@@ -58,7 +58,8 @@ pub const HASH_LABEL: &str = "rollouts-pod-template-hash";
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.selector.matchLabels.all(k, has(self.template.metadata) && has(self.template.metadata.labels) && k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k])").message("spec.selector.matchLabels must be a subset of spec.template.metadata.labels"),
+    validation = Rule::new("has(self.template) != has(self.workloadRef)").message("spec: exactly one of template and workloadRef"),
+    validation = Rule::new("!has(self.template) || self.selector.matchLabels.all(k, has(self.template.metadata) && has(self.template.metadata.labels) && k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k])").message("spec.selector.matchLabels must be a subset of spec.template.metadata.labels"),
     validation = Rule::new("self.minReadySeconds < self.progressDeadlineSeconds").message("spec.progressDeadlineSeconds must be greater than spec.minReadySeconds"),
 )]
 pub struct RolloutSpec {
@@ -69,9 +70,14 @@ pub struct RolloutSpec {
     /// Which pods are this workload's. Immutable.
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.selector is immutable: delete the Rollout and create it anew"))]
     pub selector: Selector,
-    /// A PodTemplateSpec, kept as written: its canonical JSON is the version's identity.
+    /// A PodTemplateSpec, kept as written: its canonical JSON is the version's identity. Or workloadRef.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     #[schemars(schema_with = "pod_template_schema")]
     pub template: Value,
+    /// A Deployment whose template this is, instead of template. Its pods give way to the Rollout's,
+    /// and come back when the Rollout is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_ref: Option<WorkloadRef>,
     /// A pod counts as available after it has been ready this long.
     #[serde(default)]
     #[schemars(range(min = 0, max = 3600))]
@@ -108,6 +114,57 @@ fn default_history_limit() -> i32 {
 }
 fn default_progress_deadline() -> i32 {
     600
+}
+
+/// The workload that a Rollout has its template from.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadRef {
+    /// Of the Deployment.
+    pub api_version: WorkloadApiVersion,
+    /// Only a Deployment.
+    pub kind: WorkloadKind,
+    /// Its name, in the Rollout's namespace.
+    #[schemars(schema_with = "name_schema")]
+    pub name: String,
+    /// When its own pods go. They come back when the Rollout is deleted, unless Never.
+    #[serde(default)]
+    pub scale_down: WorkloadScaleDown,
+}
+
+/// Where a workload's kind is from.
+#[derive(
+    schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq,
+)]
+pub enum WorkloadApiVersion {
+    /// Kubernetes' own workloads.
+    #[default]
+    #[serde(rename = "apps/v1")]
+    AppsV1,
+}
+
+/// What a workload may be.
+#[derive(
+    schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq,
+)]
+pub enum WorkloadKind {
+    /// A Deployment.
+    #[default]
+    Deployment,
+}
+
+/// When the pods of the workload that a Rollout has its template from go.
+#[derive(
+    schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq,
+)]
+pub enum WorkloadScaleDown {
+    /// Not by Tidegate: whoever writes this scales it.
+    #[default]
+    Never,
+    /// When the Rollout's own pods are there and have the traffic: double capacity until then.
+    OnSuccess,
+    /// As the Rollout's own pods come up.
+    Progressively,
 }
 
 /// Which versions may go out again without steps.

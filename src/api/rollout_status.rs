@@ -65,10 +65,13 @@ pub struct RolloutStatus {
     pub available_replicas: i32,
     /// The selector for `/scale`, as text.
     pub selector: String,
+    /// The Deployment of workloadRef as it was last seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<WorkloadStatus>,
     /// How often the template's hash met a foreign ReplicaSet of the same name.
     #[serde(skip_serializing_if = "is_zero")]
     pub collision_count: i32,
-    /// Ready, Reconciling, Stalled (kstatus) and Available, Paused, TrafficConfirmed, Lossless, RejectedVersionServing, GitReverted.
+    /// Ready, Reconciling, Stalled (kstatus) and Available, Paused, TrafficConfirmed, Lossless, WorkloadScaledDown, RejectedVersionServing, GitReverted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
@@ -208,6 +211,22 @@ pub struct SourceStatus {
     /// The commit.
     #[schemars(length(max = 64))]
     pub revision: String,
+}
+
+/// The Deployment that the template is from.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WorkloadStatus {
+    /// Its uid.
+    pub uid: String,
+    /// Its generation: as long as it is the same, so is the version, whatever defaults a newer API
+    /// server fills in.
+    pub observed_generation: i64,
+    /// Hash of the version that it asks for.
+    pub hash: String,
+    /// When Tidegate last scaled it down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaled_at: Option<Timestamp>,
 }
 
 /// What the routes (or the active Service, or the pod counts) say.

@@ -65,6 +65,8 @@ pub struct RolloutFacts {
     pub pod_labels: BTreeMap<String, String>,
     /// The Services that it names.
     pub services: BTreeSet<String>,
+    /// The Deployment that it has its template from.
+    pub workload: Option<String>,
     /// When it was created.
     pub created: Option<Timestamp>,
     /// Whether it has a stable version: what runs goes before what only begins.
@@ -202,9 +204,10 @@ impl Caches {
         let mut found = BTreeSet::new();
         if kind == Kind::Rollout {
             found.insert((namespace, name));
-            // Who shares a Service with it may be free of it now, or not any more.
+            // Who shares a Service or a Deployment with it may be free of it now, or not any more.
             for key in facts(object).map(|f| f.references).unwrap_or_default() {
-                if key.1.starts_with(Kind::Service.as_str()) {
+                let of_one = [Kind::Service, Kind::Deployment];
+                if of_one.iter().any(|kind| key.1.starts_with(kind.as_str())) {
                     found.extend(self.naming(&key));
                 }
             }
@@ -370,17 +373,33 @@ fn facts(rollout: &Object) -> Option<RolloutFacts> {
     let created = value
         .pointer("/metadata/creationTimestamp")
         .and_then(|t| t.as_str());
-    let labels = value.pointer("/spec/template/metadata/labels");
+    // What else a Deployment's pods carry is not known here.
+    let stand_in = spec::stand_in(&raw.selector);
+    let template = match raw.workload_ref {
+        Some(_) => &stand_in,
+        None => &raw.template,
+    };
+    let labels = template.pointer("/metadata/labels");
     let mut facts = RolloutFacts {
         selector: raw.selector.match_labels.clone(),
         pod_labels: labels
             .and_then(|l| BTreeMap::deserialize(l).ok())
             .unwrap_or_default(),
+        workload: raw
+            .workload_ref
+            .as_ref()
+            .map(|workload| workload.name.clone()),
         created: created.and_then(|t| t.parse().ok()),
         established: value.pointer("/status/stable/hash").is_some(),
         ..RolloutFacts::default()
     };
-    let Ok(parsed) = spec::parse(&raw) else {
+    let here = |kind, name: &str| (namespace.to_owned(), index_name(kind, name));
+    let workload = facts.workload.as_ref();
+    facts.references = workload
+        .map(|name| here(Kind::Deployment, name))
+        .into_iter()
+        .collect();
+    let Ok(parsed) = spec::parse_with(&raw, Some(template)) else {
         return Some(facts);
     };
     facts.services = parsed
@@ -388,7 +407,6 @@ fn facts(rollout: &Object) -> Option<RolloutFacts> {
         .into_iter()
         .map(|(_, name)| name.to_owned())
         .collect();
-    let here = |kind, name: &str| (namespace.to_owned(), index_name(kind, name));
     facts
         .references
         .extend(facts.services.iter().map(|name| here(Kind::Service, name)));

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
@@ -15,7 +16,7 @@ use super::calls::Calls;
 use super::events::Events;
 use super::lanes::{Lane, URGENT_SLOTS};
 use super::telemetry::Metrics;
-use crate::core::observed::Settings;
+use crate::core::observed::{Refusal, Settings};
 
 /// What time it is. The simulator and the tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -109,6 +110,8 @@ pub struct Failure {
     pub resource_version: String,
     /// Not to be tried again before, as long as the Rollout is the same.
     pub not_before: Instant,
+    /// What the API server has against a ReplicaSet, if it was that.
+    pub refusal: Option<Refusal>,
 }
 
 impl Failures {
@@ -130,7 +133,25 @@ impl Failures {
             .insert(key.clone(), failure);
     }
 
-    /// Forgets them: it went well.
+    /// A refusal that was heard only just now, and for how long it counts: after that it is tried again.
+    #[must_use]
+    pub fn refusal(&self, key: &Key) -> Option<(Refusal, Duration)> {
+        let last = self.last(key)?;
+        let left = last.not_before.saturating_duration_since(Instant::now());
+        last.refusal
+            .filter(|_| !left.is_zero())
+            .map(|refusal| (refusal, left))
+    }
+
+    /// It went well: forgets them, but for a refusal that counts. That the status says it is no sign
+    /// that the next try will be better.
+    pub fn went_well(&self, key: &Key) {
+        if self.refusal(key).is_none() {
+            self.clear(key);
+        }
+    }
+
+    /// Forgets them.
     pub fn clear(&self, key: &Key) {
         self.0
             .lock()

@@ -36,6 +36,15 @@ pub enum Error {
         /// What the API server says.
         reason: String,
     },
+    /// The API server will not have a ReplicaSet: because of its template, an admission webhook or a
+    /// quota.
+    #[error("create ReplicaSet {replica_set}: {reason}")]
+    Refused {
+        /// Its name.
+        replica_set: String,
+        /// What the API server says.
+        reason: String,
+    },
     /// The API server refused.
     #[error("{what}")]
     Api {
@@ -77,6 +86,7 @@ impl Error {
             Self::Timeout { .. } => "Timeout",
             Self::Busy { .. } => "Busy",
             Self::Held { .. } => "Held",
+            Self::Refused { .. } => "Refused",
             Self::Api { .. } => "Api",
             Self::NotPossible { .. } => "NotPossible",
             Self::Unreadable { .. } => "Unreadable",
@@ -99,6 +109,18 @@ fn plain(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         other => other.to_string(),
+    }
+}
+
+/// That a ReplicaSet was refused, not only now: the same would be refused again.
+#[must_use]
+pub fn refused_replica_set(error: Error, name: &str) -> Error {
+    match (&error, code(&error)) {
+        (Error::Api { source, .. }, Some(400 | 403 | 413 | 422)) => Error::Refused {
+            replica_set: name.to_owned(),
+            reason: plain(source),
+        },
+        _ => error,
     }
 }
 

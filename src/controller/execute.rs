@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::bodies;
 use super::calls::{Calls, EVICT};
-use super::error::{Error, code, gone_is_conflict};
+use super::error::{Error, code, gone_is_conflict, refused_replica_set};
 use super::object::{Kind, Object};
 use super::observe::{Snapshot, kind_of};
 use crate::api::revert::RELEASED_ANNOTATION;
@@ -103,9 +103,10 @@ impl Executor<'_> {
                 let body = json!({"metadata": {"annotations": {key: null}}});
                 self.patch(Kind::Rollout, self.name(), on, body).await
             }
-            Write::CreateReplicaSet { .. } => {
+            Write::CreateReplicaSet { name, .. } => {
                 let body = bodies::replica_set(owner, self.spec()?, write).unwrap_or_default();
-                self.create(Kind::ReplicaSet, body).await
+                let created = self.create(Kind::ReplicaSet, body).await;
+                created.map_err(|error| refused_replica_set(error, name))
             }
             Write::ScaleReplicaSet {
                 name,
@@ -118,6 +119,7 @@ impl Executor<'_> {
                 let body = bodies::scale(*to, *revision, role.as_ref());
                 self.patch(Kind::ReplicaSet, name, on, body).await
             }
+            Write::ScaleWorkload { name, on, to, .. } => self.scale_workload(name, on, *to).await,
             Write::DeleteReplicaSet { name, on } => self.delete(Kind::ReplicaSet, name, on).await,
             Write::RelabelReplicaSet {
                 name,
@@ -326,6 +328,18 @@ impl Executor<'_> {
             }
         }
         Err(gone_is_conflict(error))
+    }
+
+    /// By `/scale`: of a Deployment Tidegate may change nothing else.
+    async fn scale_workload(&self, name: &str, on: &Precondition, to: i32) -> Result<(), Error> {
+        let kind = Kind::Deployment;
+        let api = kind.api(self.calls.client(), Some(self.namespace()));
+        let body = bodies::on(&on.resource_version, json!({"spec": {"replicas": to}}));
+        let params = PatchParams::apply(FIELD_MANAGER);
+        let patch = Patch::Merge(&body);
+        let call = api.patch_scale(name, &params, &patch);
+        let answer = self.calls.call("scale", kind, name, call).await;
+        answer.map(drop).map_err(gone_is_conflict)
     }
 
     async fn evict(&self, name: &str, uid: &str) -> Result<(), Error> {

@@ -14,22 +14,40 @@ use crate::api::rollout::{HASH_LABEL, Rollout};
 use crate::core::duration;
 use crate::core::observed::{
     PodObserved, RUN_MAX_DURATION, ReplicaSetObserved, RevertObserved, RolloutObserved,
-    RunObserved, RunPhase,
+    RunObserved, RunPhase, WorkloadObserved,
 };
 use crate::core::roles::{GIVEN, PODS_GIVEN};
 use crate::core::spec;
 
-/// A Rollout.
+/// The Deployment that a Rollout has its template from.
+pub(super) fn workload_name(object: &Object) -> Option<String> {
+    let value = object.value();
+    let name = value.pointer("/spec/workloadRef/name")?.as_str()?;
+    Some(name.to_owned())
+}
+
+/// A Rollout, with the template of the Deployment that it names.
 ///
 /// # Errors
 /// When it does not fit its schema.
-pub(super) fn rollout(object: &Object) -> Result<RolloutObserved, Error> {
+pub(super) fn rollout(
+    object: &Object,
+    workload_template: Option<&Value>,
+) -> Result<RolloutObserved, Error> {
     let value = object.value();
     let typed = Rollout::deserialize(value.as_ref()).map_err(|error| Error::Unreadable {
         what: format!("Rollout {}", object.name()),
         reason: error.to_string(),
     })?;
     let metadata = typed.metadata;
+    let deleted_at = metadata.deletion_timestamp.map(|t| t.0);
+    let spec = match (workload_template, deleted_at) {
+        // Both may go together; what is to be given back is known without the template.
+        (None, Some(_)) => {
+            spec::parse_with(&typed.spec, Some(&spec::stand_in(&typed.spec.selector)))
+        }
+        (template, _) => spec::parse_with(&typed.spec, template),
+    };
     let mut annotations = metadata.annotations.unwrap_or_default();
     annotations.remove(LAST_APPLIED);
     Ok(RolloutObserved {
@@ -38,12 +56,12 @@ pub(super) fn rollout(object: &Object) -> Result<RolloutObserved, Error> {
         uid: object.uid().to_owned(),
         resource_version: object.resource_version().to_owned(),
         generation: metadata.generation.unwrap_or_default(),
-        deleted_at: metadata.deletion_timestamp.map(|t| t.0),
+        deleted_at,
         has_finalizer: metadata
             .finalizers
             .is_some_and(|f| f.iter().any(|f| f == FINALIZER)),
         annotations,
-        spec: spec::parse(&typed.spec),
+        spec,
         status: typed.status.unwrap_or_default(),
     })
 }
@@ -89,6 +107,26 @@ pub(super) fn replica_set(object: &Object) -> ReplicaSetObserved {
             .pointer_mut("/spec/template")
             .map(Value::take)
             .unwrap_or_default(),
+    }
+}
+
+/// A Deployment that a Rollout has its template from.
+pub(super) fn workload(object: &Object) -> WorkloadObserved {
+    let value = object.value();
+    let generation = number(&value, "/metadata/generation");
+    WorkloadObserved {
+        name: object.name().to_owned(),
+        uid: object.uid().to_owned(),
+        resource_version: object.resource_version().to_owned(),
+        generation,
+        // One without a number has one pod, as the API has it.
+        desired: value
+            .pointer("/spec/replicas")
+            .map_or(1, |_| count(&value, "/spec/replicas")),
+        current: count(&value, "/status/replicas"),
+        available: count(&value, "/status/availableReplicas"),
+        updated: count(&value, "/status/updatedReplicas"),
+        up_to_date: number(&value, "/status/observedGeneration") >= generation,
     }
 }
 

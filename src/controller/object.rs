@@ -23,6 +23,8 @@ pub enum Kind {
     Rollout,
     /// `apps/v1` ReplicaSet.
     ReplicaSet,
+    /// `apps/v1` Deployment.
+    Deployment,
     /// `v1` Service.
     Service,
     /// `gateway.networking.k8s.io/v1` HTTPRoute.
@@ -54,6 +56,7 @@ impl Kind {
         match self {
             Self::Rollout => (TIDEGATE, "v1alpha1", "Rollout", "rollouts"),
             Self::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
+            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Self::Service => ("", "v1", "Service", "services"),
             Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
             Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
@@ -219,19 +222,35 @@ impl Object {
                 annotations.remove(LAST_APPLIED);
             }
         }
-        if kind == Kind::AnalysisRun {
+        let keep = |part: &str, keys: &[&str]| -> Value {
+            let found = value.get(part);
+            keys.iter()
+                .filter_map(|k| Some(((*k).to_owned(), found?.get(*k)?.clone())))
+                .collect()
+        };
+        let kept = match kind {
             // The evidence may take 64 KiB; the Rollout needs the verdict.
-            let keep = |part: &str, keys: &[&str]| -> Value {
-                let found = value.get(part);
-                keys.iter()
-                    .filter_map(|k| Some(((*k).to_owned(), found?.get(*k)?.clone())))
-                    .collect()
-            };
-            value = json!({
-                "metadata": value.get("metadata"),
-                "spec": keep("spec", &["canaryHash", "terminate"]),
-                "status": keep("status", &["phase", "verdict", "message"]),
-            });
+            Kind::AnalysisRun => Some((
+                keep("spec", &["canaryHash", "terminate"]),
+                keep("status", &["phase", "verdict", "message"]),
+            )),
+            // There are as many as a cluster has workloads; few of them belong to a Rollout.
+            Kind::Deployment => Some((
+                keep("spec", &["replicas", "template"]),
+                keep(
+                    "status",
+                    &[
+                        "observedGeneration",
+                        "replicas",
+                        "updatedReplicas",
+                        "availableReplicas",
+                    ],
+                ),
+            )),
+            _ => None,
+        };
+        if let Some((spec, status)) = kept {
+            value = json!({"metadata": value.get("metadata"), "spec": spec, "status": status});
         }
         self.metadata.managed_fields = None;
         if let Some(annotations) = &mut self.metadata.annotations {

@@ -23,6 +23,7 @@ use crate::core::observed::{
     Observed, PodObserved, ReplicaSetObserved, ServiceObserved, Settings, TemplateKey,
 };
 use crate::core::spec::{Problem, Spec};
+use crate::core::workload;
 use crate::traffic::router::{self, Found, RouterObject};
 use crate::traffic::{Owner, service};
 
@@ -71,9 +72,17 @@ pub async fn observe<R: Reader>(
     let Some(object) = reader.get(Kind::Rollout, namespace, name).await? else {
         return Ok(None);
     };
-    let rollout = facts::rollout(&object)?;
+    let workload = match facts::workload_name(&object) {
+        Some(workload) => reader.get(Kind::Deployment, namespace, &workload).await?,
+        None => None,
+    };
+    let template = workload
+        .as_ref()
+        .map(|workload| workload.value().pointer("/spec/template").cloned());
+    let rollout = facts::rollout(&object, template.flatten().as_ref())?;
     let mut observed = Observed {
         rollout,
+        workload: workload.as_deref().map(facts::workload),
         replica_sets: Vec::new(),
         foreign_replica_sets: BTreeSet::new(),
         services: BTreeMap::new(),
@@ -82,6 +91,7 @@ pub async fn observe<R: Reader>(
         templates: BTreeMap::new(),
         reverts: Vec::new(),
         conflicts: Vec::new(),
+        refused: None,
         pods: Vec::new(),
         settings,
     };
@@ -161,7 +171,10 @@ async fn own_name<R: Reader>(
     spec: &Spec,
 ) -> Result<(), Error> {
     let rollout = &observed.rollout;
-    let hash = naming::template_hash(&spec.template, rollout.status.collision_count);
+    let hash = workload::recorded_hash(observed).map_or_else(
+        || naming::template_hash(&spec.template, rollout.status.collision_count),
+        str::to_owned,
+    );
     let name = naming::replica_set(&rollout.name, &hash);
     if observed.replica_sets.iter().any(|rs| rs.name == name)
         || observed.foreign_replica_sets.contains(&name)
@@ -288,8 +301,9 @@ fn conflicts(
     let value = object.value();
     let established = value.pointer("/status/stable/hash").is_some();
     let age = (!established, facts::created(&value), object.name());
-    let pod_labels: Labels = value
-        .pointer("/spec/template/metadata/labels")
+    let pod_labels: Labels = spec
+        .template
+        .pointer("/metadata/labels")
         .and_then(|l| Labels::deserialize(l).ok())
         .unwrap_or_default();
     let selects =
@@ -303,6 +317,14 @@ fn conflicts(
         ) > age
         {
             continue;
+        }
+        let workload = spec.workload.as_ref().map(|workload| &workload.name);
+        if let Some(workload) = workload.filter(|own| other.workload.as_ref() == Some(own)) {
+            problems.push(Problem::new(
+                "spec.workloadRef.name",
+                format!("Deployment {workload} is used by Rollout {name}"),
+                "a Deployment that no other Rollout uses",
+            ));
         }
         if selects(&other.selector, &pod_labels) || selects(&spec.selector, &other.pod_labels) {
             let labels: Vec<String> = spec

@@ -23,7 +23,7 @@ use super::observe::{Snapshot, observe};
 use super::reader::{CachedReader, LiveReader};
 use crate::api::rollout_status::{Phase, RolloutStatus};
 use crate::core::decide::decide;
-use crate::core::observed::Observed;
+use crate::core::observed::{Observed, Refusal};
 use crate::core::plan::{Plan, PlannedEvent, Write};
 use crate::retry::Retry;
 
@@ -91,7 +91,7 @@ async fn look(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
         // On the heap: most looks never come here.
         next = Box::pin(act(ctx, key, lane)) => {
             let next = next?;
-            ctx.failures.clear(key);
+            ctx.failures.went_well(key);
             Ok(next)
         }
         () = claim.taken_away() => Ok(Next::At(None)),
@@ -102,10 +102,11 @@ async fn look(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
 async fn look_at_caches(ctx: &Context, key: &Key, lane: Lane) -> Result<Option<Next>, Error> {
     let (namespace, name) = key;
     let cached = CachedReader(&ctx.caches);
-    let Some(snapshot) = observe(&cached, namespace, name, ctx.settings).await? else {
+    let Some(mut snapshot) = observe(&cached, namespace, name, ctx.settings).await? else {
         ctx.forget(key);
         return Ok(Some(Next::OnChange));
     };
+    let refusal = remember_refusal(ctx, key, &mut snapshot);
     let observed = &snapshot.observed;
     let plan = decide_safely(observed, (ctx.clock)())?;
     ctx.metrics.rollout(key, &observed.rollout.status);
@@ -123,8 +124,12 @@ async fn look_at_caches(ctx: &Context, key: &Key, lane: Lane) -> Result<Option<N
     }
     // The caches know no pods, so a restart is always followed live.
     if plan.is_settled() && observed.rollout.status.restart_at.is_none() {
-        ctx.failures.clear(key);
-        return Ok(Some(Next::At(plan.wake_at)));
+        ctx.failures.went_well(key);
+        return Ok(Some(refusal.map_or(Next::At(plan.wake_at), Next::After)));
+    }
+    if refusal.is_some() {
+        // It is to be said; what was refused is not tried again yet.
+        return Ok(None);
     }
     Ok(backing_off(ctx, key, &observed.rollout.resource_version).map(Next::After))
 }
@@ -138,13 +143,14 @@ async fn act(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
         caches: &ctx.caches,
         cluster_wide: ctx.cluster_wide,
     };
-    let Some(snapshot) = observe(&live, namespace, name, ctx.settings).await? else {
+    let Some(mut snapshot) = observe(&live, namespace, name, ctx.settings).await? else {
         return Ok(Next::OnChange);
     };
+    let refusal = remember_refusal(ctx, key, &mut snapshot);
     let now = (ctx.clock)();
     let plan = decide_safely(&snapshot.observed, now)?;
     if plan.is_settled() {
-        return Ok(Next::At(plan.wake_at));
+        return Ok(refusal.map_or(Next::At(plan.wake_at), Next::After));
     }
     let executor = Executor {
         calls,
@@ -168,6 +174,13 @@ async fn act(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
     } else {
         AFTER_WRITE
     }))
+}
+
+/// Adds to the facts what the API server refused only just now; returns how long that counts.
+fn remember_refusal(ctx: &Context, key: &Key, snapshot: &mut Snapshot) -> Option<Duration> {
+    let (refusal, left) = ctx.failures.refusal(key)?;
+    snapshot.observed.refused = Some(refusal);
+    Some(left)
 }
 
 /// Says that pods keep the labels and annotations of another role.
@@ -252,6 +265,16 @@ fn failed(ctx: &Context, key: &Key, lane: Lane, error: &Error) -> Duration {
                 .map(|o| o.resource_version().to_owned())
                 .unwrap_or_default(),
             not_before: Instant::now() + gate,
+            refusal: match error {
+                Error::Refused {
+                    replica_set,
+                    reason,
+                } => Some(Refusal {
+                    replica_set: replica_set.clone(),
+                    why: reason.clone(),
+                }),
+                _ => None,
+            },
         },
     );
     match error {
@@ -261,7 +284,8 @@ fn failed(ctx: &Context, key: &Key, lane: Lane, error: &Error) -> Duration {
         _ => tracing::warn!(error = %error.chain(), count, again_in = ?wait, "failed"),
     }
     let worth_saying = match error {
-        Error::Conflict { .. } | Error::Busy { .. } => false,
+        // The Rollout itself says what is refused.
+        Error::Conflict { .. } | Error::Busy { .. } | Error::Refused { .. } => false,
         Error::NotPossible { .. } | Error::Unreadable { .. } | Error::Panicked { .. } => count == 1,
         _ => count == FAILURES_SAID || (count > FAILURES_SAID && count.is_power_of_two()),
     };
@@ -280,7 +304,10 @@ fn failed(ctx: &Context, key: &Key, lane: Lane, error: &Error) -> Duration {
         };
         ctx.events.send(owner, &event, (ctx.clock)());
     }
-    wait
+    match error {
+        Error::Refused { .. } => AFTER_WRITE,
+        _ => wait,
+    }
 }
 
 /// Longest note of an Event, as the API has it.

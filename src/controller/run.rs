@@ -97,6 +97,7 @@ pub async fn run(
     let mut shutdown = pin!(shutdown);
     let metrics = Arc::new(Metrics::default());
     let optional = [
+        Kind::Deployment,
         Kind::HttpRoute,
         Kind::Ingress,
         Kind::ClusterAnalysisTemplate,
@@ -281,6 +282,7 @@ fn watched_kinds(cluster_wide: bool) -> Vec<Kind> {
     let mut kinds = vec![
         Kind::Rollout,
         Kind::ReplicaSet,
+        Kind::Deployment,
         Kind::Service,
         Kind::HttpRoute,
         Kind::Ingress,

@@ -4,6 +4,7 @@
 
 use super::draft::Draft;
 use super::judge;
+use super::naming;
 use super::observed::RouteState;
 use super::run_spec;
 use super::spec::{AnalysisRequest, Means, Problem, Spec, Step};
@@ -11,7 +12,7 @@ use super::targets::authorised_weight;
 use crate::api::analysis::{AnalysisRunSpec, Arm, RunMode};
 
 /// Collects every problem, in the order of the fields.
-pub(super) fn collect(draft: &mut Draft<'_>) {
+pub(super) fn collect(draft: &mut Draft<'_>, desired: &str) {
     let o = draft.o;
     let spec = draft.spec;
     let mut problems = o.conflicts.clone();
@@ -51,7 +52,22 @@ pub(super) fn collect(draft: &mut Draft<'_>) {
             RouteState::ToCreate => {}
         }
     }
+    problems.extend(refused(draft, desired));
     draft.problems.extend(problems);
+}
+
+/// The version that the spec asks for, if the API server will not have it.
+fn refused(draft: &Draft<'_>, desired: &str) -> Option<Problem> {
+    let refusal = draft.o.refused.as_ref()?;
+    let rollout = &draft.o.rollout;
+    let name = naming::replica_set(&rollout.name, desired);
+    (refusal.replica_set == name).then(|| {
+        Problem::new(
+            "spec.template",
+            format!("the API server refuses ReplicaSet {name}: {}", refusal.why),
+            "what it takes: mend the template, or what refuses it; it is tried again by itself",
+        )
+    })
 }
 
 /// Before a version begins: whether its analyses could be carried out at all. Later the runs are

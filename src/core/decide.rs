@@ -27,6 +27,7 @@ use super::status::{self, Standing};
 use super::steps::{self, Walk};
 use super::targets::Targets;
 use super::traffic::{self, LiveTraffic};
+use super::workload;
 
 /// Decides what is to be done now.
 #[must_use]
@@ -34,13 +35,17 @@ pub fn decide(o: &Observed, now: Timestamp) -> Plan {
     match &o.rollout.spec {
         Ok(spec) => with_spec(o, spec, now),
         // Nothing can be known about the traffic of a spec that cannot be read: nothing is touched.
-        Err(problems) => status::invalid(o, problems, now),
+        Err(problems) => match o.rollout.deleted_at.filter(|_| o.rollout.has_finalizer) {
+            Some(since) => deletion::without_spec(o, problems, since, now),
+            None => status::invalid(o, problems, now),
+        },
     }
 }
 
 fn with_spec(o: &Observed, spec: &Spec, now: Timestamp) -> Plan {
     let mut draft = Draft::new(o, spec, now);
     let desired = desired_hash(&mut draft);
+    workload::note(&mut draft, &desired);
     lifecycle::hand_over(&mut draft);
     if let Some(since) = o.rollout.deleted_at {
         deletion::proceed(&mut draft, since, &desired);
@@ -57,7 +62,8 @@ fn with_spec(o: &Observed, spec: &Spec, now: Timestamp) -> Plan {
         return draft.finish();
     }
 
-    checks::collect(&mut draft);
+    checks::collect(&mut draft, &desired);
+    workload::check(&mut draft, &desired);
     let situation = lifecycle::update(&mut draft, &desired);
     let live = live_traffic(&mut draft, &desired);
     let situation = commands::apply(&mut draft, &desired, situation, live.weight);
@@ -68,6 +74,7 @@ fn with_spec(o: &Observed, spec: &Spec, now: Timestamp) -> Plan {
     if let Some(targets) = &targets {
         shift::traffic(&mut draft, &live, targets);
         scale::scale(&mut draft, &live, targets, &desired);
+        workload::give_way(&mut draft, &live, &desired);
     }
     reject::record(&mut draft);
     judge::end_obsolete(&mut draft);
@@ -88,6 +95,13 @@ fn with_spec(o: &Observed, spec: &Spec, now: Timestamp) -> Plan {
 
 /// The hash of the version that the spec asks for; another one if a foreign ReplicaSet has its name.
 fn desired_hash(draft: &mut Draft<'_>) -> String {
+    let taken = |hash: &str| {
+        let name = naming::replica_set(&draft.o.rollout.name, hash);
+        draft.o.foreign_replica_sets.contains(&name)
+    };
+    if let Some(hash) = workload::recorded_hash(draft.o).filter(|hash| !taken(hash)) {
+        return hash.to_owned();
+    }
     loop {
         let hash = naming::template_hash(&draft.spec.template, draft.status.collision_count);
         let name = naming::replica_set(&draft.o.rollout.name, &hash);
@@ -216,7 +230,11 @@ fn targets(
         {
             None
         }
-        Situation::Initial | Situation::Rejected => Some(Targets::only(draft, &stable)),
+        Situation::Initial => Some(Targets {
+            stable_replicas: workload::room(draft, desired),
+            ..Targets::only(draft, &stable)
+        }),
+        Situation::Rejected => Some(Targets::only(draft, &stable)),
         Situation::Settled => {
             let over = draft
                 .status

@@ -4,13 +4,16 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::counts;
-use super::draft::{Draft, of_service};
-use super::plan::Write;
+use super::draft::{Draft, TEXT_MAX, cut, of_service};
+use super::observed::Observed;
+use super::plan::{Plan, PlannedEvent, Precondition, Write};
 use super::scale;
 use super::shift;
-use super::spec::Means;
+use super::spec::{Means, Problem};
+use super::status;
 use super::targets::Targets;
 use super::traffic;
+use super::workload;
 use crate::api::rollout_status::Phase;
 
 /// After this time the finalizer goes even if something could not be given back: a missing route or
@@ -28,8 +31,9 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
         Some(canary) => Targets::back(draft, &stable, canary, since),
         None => Targets::only(draft, &stable),
     };
+    let coming_back = workload::come_back(draft, desired);
     let waiting = if is_anothers(draft) {
-        give_back_services(draft)
+        give_back_services(draft).or(coming_back)
     } else if live.reaches_canary() {
         shift::traffic(draft, &live, &targets);
         // Stable may have given pods up.
@@ -43,6 +47,8 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
         // A Service without a version would reach the canary's pods as well.
         scale::scale(draft, &live, &targets, desired);
         Some("the pods of other versions go".to_owned())
+    } else if coming_back.is_some() {
+        coming_back
     } else {
         give_back_services(draft)
     };
@@ -69,6 +75,50 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
     }
     let on = draft.rollout();
     draft.write(Write::SetFinalizer { on, present: false });
+}
+
+/// A spec that cannot be read says of nothing that it is Tidegate's to give back: the Rollout is let go
+/// when nobody has mended it in time.
+pub(super) fn without_spec(
+    o: &Observed,
+    problems: &[Problem],
+    since: Timestamp,
+    now: Timestamp,
+) -> Plan {
+    let due = since.checked_add(LIMIT).unwrap_or(Timestamp::MAX);
+    if now < due {
+        return Plan {
+            wake_at: Some(due),
+            ..status::invalid(o, problems, now)
+        };
+    }
+    Plan {
+        writes: vec![Write::SetFinalizer {
+            on: Precondition {
+                uid: o.rollout.uid.clone(),
+                resource_version: o.rollout.resource_version.clone(),
+            },
+            present: false,
+        }],
+        events: vec![PlannedEvent {
+            warning: true,
+            reason: "DeletionForced",
+            note: cut(
+                format!(
+                    "after {} s the Rollout is let go as it is, because its spec cannot be read: \
+                     Services may still select one version: {}",
+                    LIMIT.as_secs(),
+                    problems
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join("; "),
+                ),
+                TEXT_MAX,
+            ),
+        }],
+        ..Plan::default()
+    }
 }
 
 /// Whether another Rollout uses the Services that this one names. Their traffic, and the routes to

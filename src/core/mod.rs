@@ -30,3 +30,4 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod traffic;
+pub mod workload;

@@ -26,6 +26,8 @@ pub struct Observed {
     pub services: BTreeMap<String, Option<ServiceObserved>>,
     /// The routes that the spec names, in its order.
     pub routes: Vec<RouteObserved>,
+    /// The Deployment that the template is from.
+    pub workload: Option<WorkloadObserved>,
     /// AnalysisRuns whose controller is this Rollout.
     pub runs: Vec<RunObserved>,
     /// The templates that the spec names; `None`: it does not exist.
@@ -35,6 +37,8 @@ pub struct Observed {
     /// What stands in the way because of other objects: another Rollout with an overlapping
     /// selector, a Service or route that belongs to another Rollout.
     pub conflicts: Vec<Problem>,
+    /// A ReplicaSet that the API server refused only just now to create.
+    pub refused: Option<Refusal>,
     /// This Rollout's pods; read only while a restart is pending or pods have another role than
     /// their version.
     pub pods: Vec<PodObserved>,
@@ -55,6 +59,16 @@ impl Observed {
         let serving = of_it.filter(|pod| pod.ready && !pod.terminating).count();
         counted.min(i32::try_from(serving).unwrap_or(i32::MAX))
     }
+}
+
+/// A ReplicaSet that the API server refuses to create: what only it can judge of a template, or what
+/// an admission webhook or a quota has against it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Name of the ReplicaSet.
+    pub replica_set: String,
+    /// What the API server says.
+    pub why: String,
 }
 
 /// What the administrator set by flags.
@@ -164,6 +178,29 @@ impl ReplicaSetObserved {
             ready.max(self.desired)
         }
     }
+}
+
+/// The Deployment that the template is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadObserved {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// Its generation.
+    pub generation: i64,
+    /// `spec.replicas`.
+    pub desired: i32,
+    /// `status.replicas`.
+    pub current: i32,
+    /// `status.availableReplicas`.
+    pub available: i32,
+    /// `status.updatedReplicas`: pods of its present template.
+    pub updated: i32,
+    /// Whether the status speaks of the present spec.
+    pub up_to_date: bool,
 }
 
 /// A Service that the Rollout names.

@@ -152,6 +152,17 @@ pub enum Write {
         /// As read.
         on: Precondition,
     },
+    /// Another size for the Deployment that the template is from.
+    ScaleWorkload {
+        /// Its name.
+        name: String,
+        /// As read.
+        on: Precondition,
+        /// From so many pods.
+        from: i32,
+        /// To so many.
+        to: i32,
+    },
     /// Let a Service select a version (`Some(hash)`), or all of the workload's pods again (`None`).
     SwitchService {
         /// Its name.
@@ -247,7 +258,9 @@ impl Write {
     #[must_use]
     pub fn is_destructive(&self) -> bool {
         match self {
-            Self::ScaleReplicaSet { from, to, .. } => to < from,
+            Self::ScaleReplicaSet { from, to, .. } | Self::ScaleWorkload { from, to, .. } => {
+                to < from
+            }
             Self::SwitchService { .. } | Self::DeleteReplicaSet { .. } | Self::EvictPod { .. } => {
                 true
             }
@@ -275,6 +288,9 @@ impl std::fmt::Display for Write {
             }
             Self::ScaleReplicaSet { name, from, to, .. } => {
                 write!(f, "scale ReplicaSet {name} {from} -> {to}")
+            }
+            Self::ScaleWorkload { name, from, to, .. } => {
+                write!(f, "scale Deployment {name} {from} -> {to}")
             }
             Self::DeleteReplicaSet { name, .. } => write!(f, "delete ReplicaSet {name}"),
             Self::RelabelReplicaSet { name, .. } => write!(f, "relabel ReplicaSet {name}"),

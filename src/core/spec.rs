@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde_json::Value;
 
-pub use parse::parse;
+pub use parse::{parse, parse_with, stand_in};
 
 use super::naming;
 use super::observed::{RouteId, TemplateKey};
 use crate::api::rollout::{
     DeadlineAction, GitRevertMode, ManagedRoute, PodMetadata, RevertCause, RuleRef, TimeoutAction,
+    WorkloadScaleDown,
 };
 
 /// Something that is wrong, in words that let a person mend it.
@@ -57,8 +58,10 @@ pub struct Spec {
     pub replicas: i32,
     /// Labels that every pod has.
     pub selector: BTreeMap<String, String>,
-    /// The user's pod template, as written.
+    /// The user's pod template, as written, or as its Deployment has it.
     pub template: Value,
+    /// The Deployment that has it.
+    pub workload: Option<Workload>,
     /// Its containers' images, init containers first, in order.
     pub images: Vec<String>,
     /// When a pod counts as available.
@@ -87,6 +90,15 @@ pub struct Spec {
     pub revert_mode: GitRevertMode,
     /// For which aborts.
     pub revert_on: Vec<RevertCause>,
+}
+
+/// The Deployment that the template is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Its name.
+    pub name: String,
+    /// When its own pods go.
+    pub scale_down: WorkloadScaleDown,
 }
 
 /// How many pods the versions have beside each other, and for how long.

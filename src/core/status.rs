@@ -13,6 +13,7 @@ use super::spec::{HeaderRoute, Means, Problem};
 use super::steps::Wait;
 use super::targets::Targets;
 use super::traffic::LiveTraffic;
+use super::workload;
 use crate::api::conditions::{Condition, ConditionStatus};
 use crate::api::rollout_status::{PauseReason, Phase, RolloutStatus, TrafficStatus};
 
@@ -352,6 +353,9 @@ fn conditions(draft: &mut Draft<'_>, phase: Phase, desired: &str) {
     ];
     let (lossless, why, advice) = lossless::of(&draft.spec.template);
     list.push(("Lossless", lossless, why.to_owned(), advice));
+    if let Some((is, why, text)) = workload::condition(draft) {
+        list.push(("WorkloadScaledDown", is, why.to_owned(), text));
+    }
     if phase == Phase::Degraded && rejection(draft, desired).is_some() {
         list.push((
             "RejectedVersionServing",

@@ -168,6 +168,24 @@ pub fn all() -> Vec<Golden> {
             canary(history, "steps", steps)
         }),
         golden(
+            "in a Deployment's place",
+            one_by_route(),
+            vec![(60, v2()), (160, does("promote"))],
+        )
+        .changed(|history| in_place_of(history, "OnSuccess")),
+        golden(
+            "in a Deployment's place, pod by pod",
+            json!({"canary": {"steps": paused}}),
+            vec![(90, v2()), (200, does("promote"))],
+        )
+        .changed(|history| in_place_of(history, "Progressively")),
+        golden(
+            "given back to its Deployment",
+            one_by_route(),
+            vec![(90, Happening::Delete)],
+        )
+        .changed(|history| in_place_of(history, "Progressively")),
+        golden(
             "kept after it was given up",
             one_by_route(),
             vec![(40, v2()), (160, does("abort"))],
@@ -216,6 +234,13 @@ fn with(mut history: History, judgement: Judgement, readiness: Readiness) -> His
         ..Behaviour::default()
     };
     history.behaviours = vec![("r/a:v2".to_owned(), behaviour)];
+    history
+}
+
+/// The template is a Deployment's.
+fn in_place_of(mut history: History, scale_down: &str) -> History {
+    history.spec["workloadRef"] = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "name": "web", "scaleDown": scale_down});
     history
 }
 

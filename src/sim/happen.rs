@@ -129,6 +129,7 @@ fn to_pods(world: &mut World, rollout: &str, what: &Happening) {
                 world.scale_by_hand(&name, *to);
             }
         }
+        Happening::ScaleDeployment(to) => world.scale_deployment(rollout, *to),
         Happening::DeleteReplicaSetOf(image) => {
             for name in world.replica_sets_of(rollout, image) {
                 let _ = world.store.delete(Kind::ReplicaSet, &name, None, now);

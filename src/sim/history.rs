@@ -77,6 +77,8 @@ pub enum Happening {
     Drain(String, usize),
     /// Somebody gives the ReplicaSet of an image another size.
     ScaleReplicaSet(String, i32),
+    /// Somebody gives the Deployment that the template is from another size.
+    ScaleDeployment(i32),
     /// Somebody deletes the ReplicaSet of an image.
     DeleteReplicaSetOf(String),
     /// The API server fills fields in the template of an image's ReplicaSet.
@@ -119,6 +121,7 @@ impl Happening {
                 | Self::PodsOfFail(..)
                 | Self::Drain(..)
                 | Self::ScaleReplicaSet(..)
+                | Self::ScaleDeployment(_)
                 | Self::DeleteReplicaSetOf(_)
                 | Self::FillIn(..)
                 | Self::SwitchService(..)
@@ -153,6 +156,14 @@ impl History {
     /// The history of a seed, with about so many faults.
     #[must_use]
     pub fn of(seed: u64, faults: u64) -> Self {
+        let mut history = Self::without_workload(seed, faults);
+        workload(&mut Random::new(seed.rotate_left(32)), &mut history);
+        history
+    }
+
+    /// The same for a Rollout that has its template itself.
+    #[must_use]
+    pub fn without_workload(seed: u64, faults: u64) -> Self {
         let mut history = Self::without_rules(seed, faults);
         // Chance of their own: all else stays as it is without them.
         rules(&mut Random::new(!seed), &mut history.spec);
@@ -340,6 +351,22 @@ fn rules(random: &mut Random, spec: &mut Value) {
         }
         steps.insert(at, testers);
     }
+}
+
+/// Now and then a Rollout has its template from a Deployment, which somebody may scale.
+fn workload(random: &mut Random, history: &mut History) {
+    if random.below(6) > 0 {
+        return;
+    }
+    let scale_down = ["OnSuccess", "Progressively", "Never"];
+    let scale_down = random.one_of(&scale_down).copied().unwrap_or("OnSuccess");
+    history.spec["workloadRef"] = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "name": "web", "scaleDown": scale_down});
+    for _ in 0..random.below(3) {
+        let scaled = Happening::ScaleDeployment(i32::try_from(random.below(6)).unwrap_or(0));
+        history.happenings.push((at(random, 300), scaled));
+    }
+    history.happenings.sort_by_key(|(at, _)| *at);
 }
 
 /// Whether an analysis looks on in the background: chance that hangs on the steps alone, so that

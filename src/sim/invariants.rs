@@ -19,6 +19,7 @@ mod order;
 mod record;
 mod rest;
 mod serving;
+mod workload;
 
 use std::sync::Arc;
 
@@ -68,6 +69,7 @@ const fn row(id: &'static str, promise: &'static str, check: Check) -> Invariant
 pub const ALL: &[Invariant] = &[
     row("I1", "No pod goes that traffic may still need, whatever the data plane still goes by.", OfWrite(serving::pods_stay_that_traffic_needs)),
     row("I1", "No traffic is sent to a version that has too few pods for it.", OfWrite(serving::traffic_goes_to_pods)),
+    row("I1", "No pod of a Deployment goes before another serves in its place.", OfWrite(workload::pods_give_way_to_pods)),
     row("I2", "No Service is pointed elsewhere while traffic may still flow through it to whom it named.", OfWrite(order::services_are_switched_without_traffic)),
     row("I2", "No weight rises before the canary Service is known to select this canary everywhere.", OfWrite(order::weights_rise_after_selectors)),
     row("I3", "Weights are from 0 to 100.", OfWrite(order::weights_are_percentages)),
@@ -89,12 +91,14 @@ pub const ALL: &[Invariant] = &[
     row("I19", "A Rollout of no replicas has no pods at the end.", End(rest::none_means_none)),
     row("I20", "At the end every Rollout is in a state that has a name, and the same state stays.", End(rest::every_rollout_ends)),
     row("I21", "At the end only stable's pods are there, and those of a version that is on its way.", End(rest::no_version_is_left_over)),
+    row("I21", "At the end no pods of a Deployment are left whose place was taken.", End(workload::none_are_left_over)),
     row("I22", "A plan takes away at most one thing.", OfPlan(record::one_loss_at_a_time)),
     row("I22", "A pod is evicted only while all others serve.", OfWrite(record::evictions_wait_for_the_last)),
     row("I23", "The selector of the scale subresource never changes its meaning.", Status(record::scale_selector_stays)),
     row("I24", "A status never speaks of a generation that is not there, nor of an older one than before.", Status(record::generations_only_grow)),
     row("I24", "A weight is called accepted only when nothing else may still be in use.", Status(record::accepted_is_accepted)),
     row("I25", "A Rollout is let go only when its routes are given back, or after five minutes of trying.", OfWrite(rest::routes_are_given_back)),
+    row("I25", "A Rollout is let go only when its Deployment has its pods back, or after five minutes of trying.", OfWrite(workload::pods_come_back)),
     row("I26", "A version is on record as rejected once for each attempt, and taken out of Git once.", Event(rest::one_record_and_one_commit)),
     row("I27", "A weight that somebody else changed is put back at most every ten seconds.", OfWrite(commands::no_fights)),
     row("I28", "At most a hundred writes a minute are made for a Rollout.", OfWrite(commands::writes_are_bounded)),

@@ -64,6 +64,9 @@ enum Bug {
     NeverListsAnew,
     SaysNothing,
     Panics,
+    AllPodsAtOnce,
+    LeavesTheDeployment,
+    TakesItForBack,
 }
 
 const fn mutant(name: &'static str, breaks: &'static str, about: &'static str, bug: Bug) -> Mutant {
@@ -80,6 +83,7 @@ const fn mutant(name: &'static str, breaks: &'static str, about: &'static str, b
 pub const ALL: &[Mutant] = &[
     mutant("settled-at-once", "I1", "a change counts as served when it is written", Bug::SettledAtOnce),
     mutant("pods-there-at-once", "I1", "pods count as available when they are asked for", Bug::PodsThereAtOnce),
+    mutant("all-pods-at-once", "I1", "a Deployment's pods all go when the first may", Bug::AllPodsAtOnce),
     mutant("switches-under-traffic", "I2", "the canary Service is pointed at a new version whatever flows", Bug::SwitchesUnderTraffic),
     mutant("raises-before-settled", "I2", "a weight rises in the plan that switches the Service", Bug::RaisesBeforeSettled),
     mutant("weights-times-three", "I3", "percentages are taken for parts of 300", Bug::WeightsTimesThree),
@@ -101,12 +105,14 @@ pub const ALL: &[Mutant] = &[
     mutant("at-least-one-pod", "I19", "no replicas is taken for unset", Bug::AtLeastOnePod),
     mutant("never-done", "I20", "the last status is not written", Bug::NeverDone),
     mutant("forgets-the-one-between", "I21", "only stable and canary are scaled down", Bug::ForgetsTheOneBetween),
+    mutant("leaves-the-deployment", "I21", "a Deployment keeps its pods", Bug::LeavesTheDeployment),
     mutant("two-at-a-time", "I22", "a plan takes away all that may go", Bug::TwoAtATime),
     mutant("evicts-by-the-status", "I22", "a pod that is on its way out counts as serving", Bug::EvictsByTheStatus),
     mutant("narrows-the-selector", "I23", "the scale selector names stable's version", Bug::NarrowsTheSelector),
     mutant("ahead-of-the-generation", "I24", "the next generation is called observed", Bug::AheadOfTheGeneration),
     mutant("accepted-at-once", "I24", "the wanted weight is called accepted", Bug::AcceptedAtOnce),
     mutant("lets-go-at-once", "I25", "the finalizer goes before the routes are given back", Bug::LetsGoAtOnce),
+    mutant("takes-it-for-back", "I25", "a Deployment counts as back when it is asked for its pods", Bug::TakesItForBack),
     mutant("another-record", "I26", "a Revert is named anew each time", Bug::AnotherRecord),
     mutant("puts-back-at-once", "I27", "when a weight was put back is forgotten", Bug::PutsBackAtOnce),
     mutant("says-the-time", "I28", "the message has the time", Bug::SaysTheTime),
@@ -194,6 +200,17 @@ impl Mutant {
                     if std::mem::take(&mut pod.terminating) {
                         pod.created = Timestamp::MAX;
                     }
+                }
+            }
+            Bug::TakesItForBack => {
+                if let Some(workload) = o
+                    .workload
+                    .as_mut()
+                    .filter(|_| o.rollout.deleted_at.is_some())
+                {
+                    workload.up_to_date = true;
+                    workload.available = workload.desired;
+                    workload.updated = workload.desired;
                 }
             }
             Bug::AnotherRecord => o.reverts.clear(),
@@ -326,6 +343,18 @@ impl Mutant {
                     .cloned();
                 plan.writes.extend(loss);
             }
+            Bug::AllPodsAtOnce => {
+                for write in &mut plan.writes {
+                    if let Write::ScaleWorkload { from, to, .. } = write
+                        && to < from
+                    {
+                        *to = 0;
+                    }
+                }
+            }
+            Bug::LeavesTheDeployment => plan
+                .writes
+                .retain(|write| !matches!(write, Write::ScaleWorkload { .. })),
             Bug::NarrowsTheSelector => {
                 if let Some(new) = &mut plan.status
                     && let Some(stable) = &new.stable

@@ -185,6 +185,10 @@ fn line(stored: &Stored) -> String {
             )
         }
         Body::Template(_) => format!("AnalysisTemplate {name}"),
+        Body::Deployment(deployment) => format!(
+            "Deployment {name}: {} of {} pods",
+            deployment.available, deployment.desired
+        ),
     }
 }
 
@@ -200,7 +204,7 @@ pub fn run(output: Output, in_pairs: bool, jobs: usize) -> ExitCode {
         let swept = one.sweep(by_length.contains(&i), jobs);
         if output == Output::Text {
             anstream::println!(
-                "{:30} {:>4} moments, {:>6} pairs: {} came to another end",
+                "{:36} {:>4} moments, {:>6} pairs: {} came to another end",
                 swept.name,
                 swept.single,
                 swept.pairs,

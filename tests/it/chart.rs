@@ -58,6 +58,8 @@ const CONTROLLER: &[&str] = &[
     "tidegate.io analysisruns/status: update",
     "tidegate.io reverts: get list watch create patch delete",
     "apps replicasets: get list watch create patch delete",
+    "apps deployments: get list watch",
+    "apps deployments/scale: patch",
     "core services: get list watch patch",
     "networking.k8s.io ingresses: get list watch create patch",
     "gateway.networking.k8s.io httproutes: get list watch create patch",

@@ -106,10 +106,16 @@ pub fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-fn parsed(example: &str, object: &Value) -> Spec {
+/// A Rollout's spec, with the template of the Deployment beside it if it names one.
+fn parsed(example: &str, object: &Value, objects: &[Value]) -> Spec {
     let rollout: Rollout = serde_json::from_value(object.clone())
         .unwrap_or_else(|error| panic!("{example}: Rollout {}: {error}", name(object)));
-    spec::parse(&rollout.spec).unwrap_or_else(|problems| {
+    let workload = rollout.spec.workload_ref.as_ref().map(|workload| {
+        let is = |o: &&Value| kind(o) == "Deployment" && name(o) == workload.name;
+        let found = objects.iter().find(is);
+        &found.unwrap_or_else(|| panic!("{example}: there is no Deployment"))["spec"]["template"]
+    });
+    spec::parse_with(&rollout.spec, workload).unwrap_or_else(|problems| {
         panic!("{example}: Rollout {}: {problems:?}", rollout.name_any())
     })
 }
@@ -158,7 +164,7 @@ fn every_rollout_is_one_that_the_planner_can_read() {
             if kind(object) != "Rollout" {
                 continue;
             }
-            let spec = parsed(&example, object);
+            let spec = parsed(&example, object, &objects);
             let services = spec.services();
             for (field, service) in services {
                 let there = objects

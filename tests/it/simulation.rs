@@ -43,7 +43,7 @@ const BROKE_WITH_RULES: [u64; 28] = [
 #[test]
 fn what_broke_once_holds() {
     let plain = BROKE_ONCE.map(|seed| History::without_rules(seed, FAULTS));
-    let ruled = BROKE_WITH_RULES.map(|seed| History::of(seed, FAULTS));
+    let ruled = BROKE_WITH_RULES.map(|seed| History::without_workload(seed, FAULTS));
     for history in plain.iter().chain(&ruled) {
         let outcome = play(history, None, false);
         assert_eq!(outcome.broken, None, "seed {}", history.seed);

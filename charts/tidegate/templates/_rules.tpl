@@ -29,6 +29,13 @@ of the same rules: whoever adds a line here adds it there and says why.
 - apiGroups: [apps]
   resources: [replicasets]
   verbs: [get, list, watch, create, patch, delete]
+# The Deployment that a Rollout has its template from (workloadRef): of it only the size is written.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch]
+- apiGroups: [apps]
+  resources: [deployments/scale]
+  verbs: [patch]
 # Services and routes are the user's: only selectors and weights are patched. `create` is for the
 # canary Ingress and the route that a Rollout asks Tidegate to own; they go with their owner.
 - apiGroups: [""]

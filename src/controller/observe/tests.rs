@@ -341,3 +341,70 @@ fn pods_are_read_while_a_restart_is_pending_and_only_ours() {
         ["p1"]
     );
 }
+
+#[test]
+fn the_template_may_be_a_deployments() {
+    let mut of_a_deployment = rollout();
+    let spec = of_a_deployment["spec"].as_object_mut().unwrap();
+    spec.remove("template");
+    spec.insert(
+        "workloadRef".into(),
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "scaleDown": "OnSuccess"}),
+    );
+    let problems = |shelf: &Shelf| seen(shelf).observed.rollout.spec.unwrap_err();
+    let mut shelf = Shelf::default();
+    shelf.put(Kind::Rollout, of_a_deployment.clone());
+    let missing = problems(&shelf)[0].to_string();
+    assert!(
+        missing.starts_with("spec.workloadRef.name: Deployment web does not exist"),
+        "{missing}"
+    );
+
+    let deployment = |labels: Value| {
+        let mut template = template();
+        template["metadata"]["labels"] = labels;
+        json!({
+            "metadata": {"name": "web", "namespace": "shop", "uid": "d1", "resourceVersion": "9", "generation": 3},
+            "spec": {"replicas": 3, "template": template},
+            "status": {"observedGeneration": 2, "replicas": 4, "availableReplicas": 2, "updatedReplicas": 1},
+        })
+    };
+    shelf.put(Kind::Deployment, deployment(json!({"app": "web"})));
+    let observed = seen(&shelf).observed;
+    let spec = observed.rollout.spec.as_ref().unwrap();
+    assert_eq!(
+        (&spec.template, spec.images.as_slice()),
+        (&template(), &["r/a:v1".to_owned()][..])
+    );
+    let workload = observed.workload.unwrap();
+    assert_eq!(
+        (
+            workload.desired,
+            workload.current,
+            workload.available,
+            workload.updated
+        ),
+        (3, 4, 2, 1)
+    );
+    assert!(!workload.up_to_date);
+
+    // What the schema would refuse of the Rollout's own template is refused of the Deployment's.
+    shelf.put(
+        Kind::Deployment,
+        deployment(json!({"app": "shop", "tidegate.io/role": "x"})),
+    );
+    let wrong: Vec<String> = problems(&shelf).iter().map(|p| p.field.clone()).collect();
+    assert_eq!(
+        wrong,
+        [
+            "spec.selector.matchLabels",
+            "Deployment web: spec.template.metadata.labels"
+        ]
+    );
+
+    // Both may be deleted together: what is to be given back is known all the same.
+    of_a_deployment["metadata"]["deletionTimestamp"] = json!("2026-01-04T00:00:00Z");
+    let mut gone = Shelf::default();
+    gone.put(Kind::Rollout, of_a_deployment);
+    assert!(seen(&gone).observed.rollout.spec.is_ok());
+}

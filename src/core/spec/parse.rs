@@ -2,16 +2,19 @@
 
 mod roles;
 mod steps;
+mod workload;
 
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
 use super::{
-    AnalysisRequest, AntiAffinity, CanaryScale, Capacity, Means, Pause, Problem, Router, Spec, Step,
+    AnalysisRequest, AntiAffinity, CanaryScale, Capacity, Means, Pause, Problem, Router, Spec,
+    Step, Workload,
 };
 use crate::api::rollout::{self as api, GitRevertMode, RevertCause, RolloutSpec};
 use steps::{args, request, template_keys};
+pub use workload::stand_in;
 
 /// Default of `scaleDownDelaySeconds` and `abortScaleDownDelaySeconds`, as in Argo Rollouts: longer
 /// than proxies keep idle connections in most set-ups.
@@ -19,13 +22,30 @@ const SCALE_DOWN_DELAY_S: i32 = 30;
 /// Default of `maxSurge`, percent, as in Deployments.
 const MAX_SURGE_PERCENT: i32 = 25;
 
-/// Reads a Rollout's spec.
+/// Reads a Rollout's spec that has its template itself.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the fields.
 pub fn parse(spec: &RolloutSpec) -> Result<Spec, Vec<Problem>> {
+    parse_with(spec, None)
+}
+
+/// Reads a Rollout's spec, with the template of the Deployment that it names, if it names one and
+/// that exists.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the fields.
+pub fn parse_with(
+    spec: &RolloutSpec,
+    workload_template: Option<&Value>,
+) -> Result<Spec, Vec<Problem>> {
     let mut problems = Vec::new();
-    let images = images(&spec.template, &mut problems);
+    let template = workload::template(spec, workload_template, &mut problems);
+    let images = match (&spec.workload_ref, template) {
+        // That there is no template was said.
+        (Some(_), Value::Null) => Vec::new(),
+        _ => images(template, &mut problems),
+    };
     let way = match (&spec.strategy.canary, &spec.strategy.blue_green) {
         (Some(canary), None) => Some(canary_way(canary, spec.replicas, &mut problems)),
         (None, Some(blue_green)) => Some(blue_green_way(blue_green, &mut problems)),
@@ -38,14 +58,18 @@ pub fn parse(spec: &RolloutSpec) -> Result<Spec, Vec<Problem>> {
             None
         }
     };
-    let roles = roles::parse(spec, &mut problems);
+    let roles = roles::parse(spec, template, &mut problems);
     let (Some(way), true) = (way, problems.is_empty()) else {
         return Err(problems);
     };
     Ok(Spec {
         replicas: spec.replicas,
         selector: spec.selector.match_labels.clone(),
-        template: spec.template.clone(),
+        template: template.clone(),
+        workload: spec.workload_ref.as_ref().map(|workload| Workload {
+            name: workload.name.clone(),
+            scale_down: workload.scale_down,
+        }),
         images,
         min_ready_seconds: spec.min_ready_seconds,
         revision_history_limit: spec.revision_history_limit,

@@ -20,6 +20,7 @@ mod random;
 mod refusals;
 mod roles;
 mod waits;
+mod workload;
 mod world;
 
 use serde_json::{Value, json};

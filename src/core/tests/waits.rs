@@ -6,6 +6,7 @@ use super::routed;
 use super::world::World;
 use crate::api::analysis_status::Verdict;
 use crate::api::rollout_status::{PauseReason, Phase};
+use crate::core::observed::Refusal;
 
 /// A canary whose background analysis is to say something before all of the traffic goes over.
 fn watched(steps: serde_json::Value) -> World {
@@ -66,4 +67,48 @@ fn without_pods_a_rollout_waits_where_evidence_is_asked_for() {
     );
     world.run(90);
     assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
+}
+
+/// What only the API server can judge is asked for once, said, and asked for again when that was a while ago.
+#[test]
+fn a_version_that_is_refused_is_said_and_not_asked_for() {
+    let mut world = World::new(routed(json!([{"setWeight": 20}, {"pause": {}}])));
+    world.run(10);
+    world.set_image("r/a:v2");
+    let refusal = Refusal {
+        replica_set: format!("web-{}", world.hash_of("r/a:v2")),
+        why: "spec.template.spec.containers[0].resources: asdf".into(),
+    };
+    world.refused = Some(refusal.clone());
+    world.run(1_000);
+    assert_eq!(world.phase(), Phase::Invalid, "{}", world.tail());
+    assert_eq!(
+        world.status.message,
+        format!(
+            "spec.template: the API server refuses ReplicaSet {}: {}: what it takes: mend the template, \
+             or what refuses it; it is tried again by itself",
+            refusal.replica_set, refusal.why
+        )
+    );
+    assert_eq!((world.rs.len(), world.weight), (1, 0), "{}", world.tail());
+    assert!(world.status.abort.is_none() && world.events.contains(&"Blocked"));
+    // Another version is no concern of it.
+    world.set_image("r/a:v3");
+    world.run(30);
+    assert_eq!(
+        (world.phase(), world.weight),
+        (Phase::Paused, 20),
+        "{}",
+        world.tail()
+    );
+    // Nor is the same once it was taken.
+    world.refused = None;
+    world.set_image("r/a:v2");
+    world.run(30);
+    assert_eq!(
+        (world.phase(), world.weight),
+        (Phase::Paused, 20),
+        "{}",
+        world.tail()
+    );
 }

@@ -57,6 +57,10 @@ pub struct World {
     pub run_specs: BTreeMap<String, AnalysisRunSpec>,
     pub reverts: BTreeMap<String, RevertObserved>,
     pub templates: BTreeMap<TemplateKey, Option<AnalysisTemplateSpec>>,
+    /// The Deployment that the template is from.
+    pub workload: Option<WorkloadObserved>,
+    /// A ReplicaSet that the API server would not have.
+    pub refused: Option<Refusal>,
     pub pods: Vec<PodObserved>,
     /// Whether pods are born and die with the sizes of their ReplicaSets.
     pub has_pods: bool,
@@ -108,6 +112,8 @@ impl World {
             run_specs: BTreeMap::new(),
             reverts: BTreeMap::new(),
             templates: BTreeMap::new(),
+            workload: None,
+            refused: None,
             pods: Vec::new(),
             has_pods: false,
             pods_are_fixed: false,
@@ -165,8 +171,13 @@ impl World {
         match &*cache {
             Some((generation, spec)) if *generation == self.generation => spec.clone(),
             _ => {
-                let spec: RolloutSpec = serde_json::from_value(self.spec.clone()).unwrap();
-                let spec = spec::parse(&spec).unwrap();
+                let mut raw = self.spec.clone();
+                let template = raw["template"].clone();
+                if raw.get("workloadRef").is_some() {
+                    raw["template"] = Value::Null;
+                }
+                let raw: RolloutSpec = serde_json::from_value(raw).unwrap();
+                let spec = spec::parse_with(&raw, Some(&template)).unwrap();
                 *cache = Some((self.generation, spec.clone()));
                 spec
             }
@@ -307,10 +318,12 @@ impl World {
                     RouteObserved { id, state }
                 })
                 .collect(),
+            workload: self.workload.clone(),
             runs: self.runs.values().cloned().collect(),
             templates: self.templates.clone(),
             reverts: self.reverts.values().cloned().collect(),
             conflicts: Vec::new(),
+            refused: self.refused.clone(),
             pods: self.pods.clone(),
             settings: Settings {
                 settle: SignedDuration::from_secs(LAG_S),
@@ -404,6 +417,12 @@ impl World {
             if rs.available < before {
                 self.users_own_pods_died = true;
             }
+        }
+        if let Some(workload) = &mut self.workload {
+            workload.current = workload.desired;
+            workload.available = workload.desired;
+            workload.updated = workload.desired;
+            workload.up_to_date = true;
         }
         if self.has_pods {
             self.bear_pods();

@@ -21,6 +21,7 @@ fn version(write: &Write) -> Option<&str> {
         | Write::RemoveAnnotation { on, .. }
         | Write::ScaleReplicaSet { on, .. }
         | Write::DeleteReplicaSet { on, .. }
+        | Write::ScaleWorkload { on, .. }
         | Write::RelabelReplicaSet { on, .. }
         | Write::NotePodsRelabelled { on, .. }
         | Write::SwitchService { on, .. }

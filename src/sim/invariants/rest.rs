@@ -13,7 +13,7 @@ use crate::sim::world::World;
 use crate::sim::world::objects::{Kind, ReplicaSetBody};
 
 /// After so long the finalizer goes all the same.
-const DELETION_LIMIT: SignedDuration = SignedDuration::from_mins(5);
+pub(super) const DELETION_LIMIT: SignedDuration = SignedDuration::from_mins(5);
 
 /// What the checks remember.
 #[derive(Debug, Default)]

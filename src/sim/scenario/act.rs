@@ -11,6 +11,7 @@ use super::sight::image;
 use super::words::Span;
 use crate::core::spec::{Problem, Spec};
 use crate::sim::history::{Change, Happening};
+use crate::sim::world::objects::parse_with;
 use crate::sim::world::{Behaviour, CallFault, Fault};
 
 /// How long a fault lasts of which nothing is said: to the end of the outage.
@@ -59,6 +60,7 @@ impl Entry {
             ("delete", self.delete.is_some()),
             ("resetWeight", self.reset_weight.is_some()),
             ("scaleReplicaSet", self.scale_replica_set.is_some()),
+            ("scaleDeployment", self.scale_deployment.is_some()),
             ("deleteReplicaSet", self.delete_replica_set.is_some()),
             ("fillIn", self.fill_in.is_some()),
             ("select", self.select.is_some()),
@@ -337,6 +339,8 @@ impl Context<'_> {
             Happening::ResetWeightsOf(reset.to, reset.by.clone())
         } else if let Some(resized) = &entry.scale_replica_set {
             Happening::ScaleReplicaSet(self.image(&resized.version)?, resized.to)
+        } else if let Some(to) = entry.scale_deployment {
+            Happening::ScaleDeployment(to)
         } else if let Some(version) = &entry.delete_replica_set {
             Happening::DeleteReplicaSetOf(self.image(version)?)
         } else if let Some(filled) = &entry.fill_in {
@@ -471,6 +475,5 @@ fn annotated(annotations: &BTreeMap<String, Option<String>>) -> Vec<Happening> {
 }
 
 fn parsed(raw: &serde_json::Value) -> Option<Spec> {
-    let typed = serde_json::from_value(raw.clone()).ok()?;
-    crate::core::spec::parse(&typed).ok()
+    parse_with(raw, raw.get("template")).ok()
 }

@@ -103,6 +103,12 @@ pub struct Facts {
     /// The version that a Service selects: `stable`, `canary`, `active`, `preview`, or its name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub selects: BTreeMap<String, String>,
+    /// Pods that its Deployment is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<Number>,
+    /// Its Deployment's own pods and those of all versions that serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_together: Option<Number>,
     /// ReplicaSets of the Rollout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replica_sets: Option<Number>,
@@ -301,7 +307,14 @@ impl Facts {
                 Some(sight.share(rollout, of)),
             )?;
         }
+        let (asked, serving) = sight.deployment(rollout);
+        number("deployment", self.deployment.as_ref(), asked)?;
         let all = sight.all_pods(rollout);
+        number(
+            "readyTogether",
+            self.ready_together.as_ref(),
+            Some(all.1 + serving),
+        )?;
         number("allPods", self.all_pods.as_ref(), Some(all.0))?;
         number("allReady", self.all_ready.as_ref(), Some(all.1))
     }

@@ -146,6 +146,7 @@ pub(super) struct Entry {
 
     pub reset_weight: Option<ResetWeight>,
     pub scale_replica_set: Option<Resized>,
+    pub scale_deployment: Option<i32>,
     pub delete_replica_set: Option<String>,
     pub fill_in: Option<FilledIn>,
     pub select: Option<BTreeMap<String, String>>,
@@ -273,6 +274,7 @@ pub(super) struct ApiErrors {
 pub(super) enum Watched {
     Rollout,
     ReplicaSet,
+    Deployment,
     Service,
     Route,
     AnalysisRun,
@@ -285,6 +287,7 @@ impl From<Watched> for Kind {
         match of {
             Watched::Rollout => Kind::Rollout,
             Watched::ReplicaSet => Kind::ReplicaSet,
+            Watched::Deployment => Kind::Deployment,
             Watched::Service => Kind::Service,
             Watched::Route => Kind::Route,
             Watched::AnalysisRun => Kind::Run,

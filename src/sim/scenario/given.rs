@@ -11,9 +11,10 @@ use super::format::{AutoscalerGiven, GitopsGiven, Given, Like, RolloutGiven, Ver
 use super::sight::image;
 use crate::api::rollout::{Rollout, RolloutSpec};
 use crate::core::observed::Settings;
-use crate::core::spec::{self, Problem};
+use crate::core::spec::Problem;
 use crate::sim::play;
 use crate::sim::structural;
+use crate::sim::world::objects::parse_with;
 use crate::sim::world::{Autoscaler, Behaviour, Journal, LAG, Loop, World};
 
 /// The version that every Rollout begins with.
@@ -274,12 +275,15 @@ pub(super) fn check(raw: &Value, field: &str) -> Result<(), Problem> {
         ));
     }
     let allowed = "a spec that can be carried out; invalid: true for one that cannot";
-    let typed: RolloutSpec =
-        serde_json::from_value(raw.clone()).map_err(|e| Problem::new(field, e, allowed))?;
-    spec::parse(&typed).map(|_| ()).map_err(|problems| {
-        let first = problems.into_iter().next();
-        first.unwrap_or_else(|| Problem::new(field, "cannot be read", allowed))
-    })
+    serde_json::from_value::<RolloutSpec>(raw.clone())
+        .map_err(|e| Problem::new(field, e, allowed))?;
+    // The template that stands here is the Deployment's, if the spec names one.
+    parse_with(raw, raw.get("template"))
+        .map(|_| ())
+        .map_err(|problems| {
+            let first = problems.into_iter().next();
+            first.unwrap_or_else(|| Problem::new(field, "cannot be read", allowed))
+        })
 }
 
 fn unknown_fields(raw: &Value) -> Vec<String> {

@@ -6,6 +6,7 @@ use crate::api::rollout_status::RolloutStatus;
 use crate::core::observed::RouteId;
 use crate::core::spec::Means;
 use crate::sim::world::World;
+use crate::sim::world::deployment::own_pods;
 use crate::sim::world::objects::{Kind, RolloutBody, Stored};
 
 /// Repository of the images that versions have.
@@ -126,6 +127,17 @@ impl<'w> Sight<'w> {
             Some(i64::from(self.0.serving(rollout, hash)))
         })
         .sum()
+    }
+
+    /// Pods that a Rollout's Deployment is asked for, and those that serve. It is there when the Rollout
+    /// is gone, so it is found by its name.
+    pub fn deployment(&self, rollout: &str) -> (Option<i64>, i64) {
+        let stored = self.0.store.get(Kind::Deployment, rollout);
+        let asked = stored.and_then(|stored| Some(i64::from(stored.deployment()?.desired)));
+        let pods = self.0.pods.get(&own_pods(rollout));
+        let pods = pods.map(Vec::as_slice).unwrap_or_default();
+        let serve = pods.iter().filter(|pod| pod.ready && !pod.terminating);
+        (asked, count(serve.count()))
     }
 
     /// Pods that there are, and those of them that serve.

@@ -79,6 +79,7 @@ fn target(call: &Call<'_>) -> (Verb, Option<Kind>) {
         | Write::RelabelReplicaSet { .. }
         | Write::NotePodsRelabelled { .. } => (Verb::Update, Kind::ReplicaSet),
         Write::DeleteReplicaSet { .. } => (Verb::Delete, Kind::ReplicaSet),
+        Write::ScaleWorkload { .. } => (Verb::Update, Kind::Deployment),
         Write::SwitchService { .. } => (Verb::Update, Kind::Service),
         Write::SetWeight { .. } => (Verb::Update, Kind::Route),
         Write::CreateRoute { .. } => (Verb::Create, Kind::Route),
@@ -213,6 +214,7 @@ impl World {
             | Write::DeleteReplicaSet { name, .. }
             | Write::RelabelReplicaSet { name, .. }
             | Write::NotePodsRelabelled { name, .. } => (Kind::ReplicaSet, name.clone()),
+            Write::ScaleWorkload { name, .. } => (Kind::Deployment, name.clone()),
             Write::SwitchService { name, .. } => (Kind::Service, name.clone()),
             Write::SetWeight { route, .. } => (Kind::Route, route.to_string()),
             Write::TerminateAnalysisRun { name, .. } | Write::DeleteAnalysisRun { name, .. } => {
@@ -299,6 +301,13 @@ impl World {
                 }
             }),
             Write::DeleteReplicaSet { name, on } => self.delete(Kind::ReplicaSet, name, on),
+            Write::ScaleWorkload { name, on, to, .. } => {
+                self.update(Kind::Deployment, name, on, true, |stored| {
+                    if let Some(body) = stored.deployment_mut() {
+                        body.desired = *to;
+                    }
+                })
+            }
             Write::RelabelReplicaSet {
                 name,
                 on,

@@ -321,9 +321,12 @@ impl World {
                     self.fail(at, rollout, &Answer::Failed);
                     return;
                 }
-                let all = self.store.list(kind);
-                let all = all.map(|o| ((kind, o.meta.name.clone()), Arc::clone(o)));
-                reading.read.extend(all);
+                let with = (kind == Kind::Rollout).then_some(Kind::Deployment);
+                for kind in [kind].into_iter().chain(with) {
+                    let all = self.store.list(kind);
+                    let all = all.map(|o| ((kind, o.meta.name.clone()), Arc::clone(o)));
+                    reading.read.extend(all);
+                }
             }
         }
         if !reading.left.is_empty() {

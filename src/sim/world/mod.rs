@@ -10,6 +10,7 @@ mod autoscaler;
 mod calls;
 mod controller;
 mod data_plane;
+pub mod deployment;
 mod git;
 mod journal;
 pub mod objects;
@@ -17,6 +18,7 @@ mod others;
 pub mod store;
 mod view;
 mod watches;
+mod weather;
 mod workload;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -39,6 +41,7 @@ pub use journal::Journal;
 use objects::{Body, Key, Kind, RolloutBody, RouteBody, ServiceBody};
 use store::Store;
 pub use view::{NAMESPACE, OURSELVES};
+pub use weather::Weather;
 pub use workload::{Behaviour, Judgement, Pod, Readiness};
 
 /// When every world begins.
@@ -61,6 +64,10 @@ pub enum Event {
     Pods(String),
     /// A pod of a ReplicaSet has come up, or is gone.
     Pod(String, u64),
+    /// A Rollout's manifest reaches its Deployment.
+    Manifest(String),
+    /// The controller of Deployments looks at one.
+    Deployment(String),
     /// A gateway accepts what a route says.
     Accept(Key),
     /// An analysis asks its questions.
@@ -106,72 +113,6 @@ pub enum Fault {
     Service(String),
     /// A route cannot be used.
     Route(String),
-}
-
-/// What is wrong now.
-#[derive(Clone, Debug, Default)]
-pub struct Weather {
-    faults: Vec<Fault>,
-}
-
-impl Weather {
-    /// Begins a fault.
-    pub fn begin(&mut self, fault: Fault) {
-        self.faults.push(fault);
-    }
-
-    /// Ends it.
-    pub fn end(&mut self, fault: &Fault) {
-        if let Some(at) = self.faults.iter().position(|f| f == fault) {
-            self.faults.remove(at);
-        }
-    }
-
-    /// Whether it is there.
-    pub fn has(&self, fault: &Fault) -> bool {
-        self.faults.contains(fault)
-    }
-
-    /// So many of a thousand calls fail.
-    fn failing_calls(&self) -> u64 {
-        let of = |fault: &Fault| match fault {
-            Fault::Calls(share) => *share,
-            _ => 0,
-        };
-        self.faults.iter().map(of).max().unwrap_or(0)
-    }
-
-    /// How much of the calls of this verb and kind goes wrong, of a thousand, and how.
-    fn certain_calls(&self, verb: Verb, kind: Option<Kind>) -> Vec<(u64, Ending)> {
-        let of = |fault: &Fault| match fault {
-            Fault::CertainCalls(calls)
-                if calls.verb.is_none_or(|of| of == verb)
-                    && calls.kind.is_none_or(|of| Some(of) == kind) =>
-            {
-                Some((calls.share, calls.ending))
-            }
-            _ => None,
-        };
-        self.faults.iter().filter_map(of).collect()
-    }
-
-    /// How much longer the metrics source takes to answer.
-    fn slow_metrics(&self) -> SignedDuration {
-        let of = |fault: &Fault| match fault {
-            Fault::SlowMetrics(by) => *by,
-            _ => SignedDuration::ZERO,
-        };
-        self.faults.iter().map(of).max().unwrap_or_default()
-    }
-
-    /// How much longer calls take.
-    fn slowness(&self) -> SignedDuration {
-        let of = |fault: &Fault| match fault {
-            Fault::SlowCalls(by) => *by,
-            _ => SignedDuration::ZERO,
-        };
-        self.faults.iter().map(of).max().unwrap_or_default()
-    }
 }
 
 /// What was counted.
@@ -279,6 +220,7 @@ impl World {
             self.add_services(spec);
             self.add_routes(name, spec);
         }
+        self.add_deployment(&body.raw);
         self.git.commit(name, &body.raw);
         let body = Body::Rollout(Box::new(body));
         let _ = self.store.create(Kind::Rollout, name, None, body, self.now);
@@ -415,6 +357,8 @@ impl World {
             Event::Relist(controller) => self.relist(*controller),
             Event::Pods(replica_set) => self.sync_pods(replica_set),
             Event::Pod(replica_set, pod) => self.pod_comes_up(replica_set, *pod),
+            Event::Manifest(rollout) => self.apply_manifest(rollout),
+            Event::Deployment(name) => self.sync_deployment(name),
             Event::Accept(route) => self.accept(route),
             Event::Analysis(run) => self.analyse(run),
             Event::Writer(revert) => self.write_git(revert),
@@ -446,6 +390,24 @@ impl World {
                     if !speaks {
                         let wait = self.some_time(20, 300);
                         self.after(wait, Event::Pods(name.clone()));
+                    }
+                    self.tell_deployment(name);
+                }
+                (Kind::Rollout, Some(stored))
+                    if stored
+                        .rollout()
+                        .is_some_and(|rollout| rollout.raw.get("workloadRef").is_some()) =>
+                {
+                    let wait = self.some_time(1, 200);
+                    self.after(wait, Event::Manifest(name.clone()));
+                }
+                (Kind::Deployment, Some(stored)) => {
+                    let speaks = stored
+                        .deployment()
+                        .is_some_and(|body| body.observed_generation >= stored.meta.generation);
+                    if !speaks {
+                        let wait = self.some_time(20, 300);
+                        self.after(wait, Event::Deployment(name.clone()));
                     }
                 }
                 (Kind::ReplicaSet, None) => {

@@ -31,9 +31,11 @@ pub enum Kind {
     Revert,
     /// An AnalysisTemplate.
     Template,
+    /// A Deployment that a Rollout has its template from. It is read with the Rollout.
+    Deployment,
 }
 
-/// Every kind.
+/// Every kind that is read by itself.
 pub const KINDS: [Kind; 7] = [
     Kind::Rollout,
     Kind::ReplicaSet,
@@ -97,6 +99,8 @@ pub enum Body {
     Revert(RevertBody),
     /// An AnalysisTemplate; `None`: one that cannot be read.
     Template(Option<AnalysisTemplateSpec>),
+    /// A Deployment.
+    Deployment(DeploymentBody),
 }
 
 /// A Rollout.
@@ -137,8 +141,20 @@ impl RolloutBody {
 }
 
 fn parse(raw: &Value) -> Result<Spec, Vec<Problem>> {
-    match serde_json::from_value::<RolloutSpec>(raw.clone()) {
-        Ok(typed) => spec::parse(&typed),
+    parse_with(raw, raw.get("template"))
+}
+
+/// The spec of a manifest, with this template of its Deployment if it names one.
+pub fn parse_with(raw: &Value, template: Option<&Value>) -> Result<Spec, Vec<Problem>> {
+    let mut raw = raw.clone();
+    if let Some(spec) = raw
+        .as_object_mut()
+        .filter(|spec| spec.contains_key("workloadRef"))
+    {
+        spec.remove("template");
+    }
+    match serde_json::from_value::<RolloutSpec>(raw) {
+        Ok(typed) => spec::parse_with(&typed, template),
         Err(error) => Err(vec![Problem::new("spec", error, "what the schema says")]),
     }
 }
@@ -170,6 +186,21 @@ pub struct ReplicaSetBody {
     pub pods_given: Option<String>,
     /// Its generation when its template's metadata was last changed.
     pub relabelled_at: Option<i64>,
+}
+
+/// A Deployment: what is asked for and what its controller says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeploymentBody {
+    /// Its template.
+    pub template: Arc<Value>,
+    /// `spec.replicas`.
+    pub desired: i32,
+    /// `status.replicas`.
+    pub current: i32,
+    /// `status.availableReplicas`.
+    pub available: i32,
+    /// `status.observedGeneration`.
+    pub observed_generation: i64,
 }
 
 /// A Service.
@@ -257,4 +288,5 @@ access! {
     route, route_mut, Route, RouteBody;
     run, run_mut, Run, RunBody;
     revert, revert_mut, Revert, RevertBody;
+    deployment, deployment_mut, Deployment, DeploymentBody;
 }

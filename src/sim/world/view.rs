@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::objects::{Kind, Objects, RouteBody, Stored};
+use super::deployment;
+use super::objects::{Kind, Objects, RouteBody, Stored, parse_with};
 use super::store::of_kind;
 use crate::core::duration;
 use crate::core::observed::{
     LiveRoute, Observed, PodObserved, RUN_MAX_DURATION, ReplicaSetObserved, RevertObserved,
     RolloutObserved, RouteId, RouteObserved, RouteState, RunObserved, ServiceObserved, Settings,
-    TemplateKey,
+    TemplateKey, WorkloadObserved,
 };
-use crate::core::spec::{HeaderRoute, Problem, Spec, Step};
+use crate::core::spec::{HeaderRoute, Problem, Spec, Step, stand_in};
 
 /// Where everything is.
 pub const NAMESPACE: &str = "shop";
@@ -40,6 +41,10 @@ pub fn observe(
     let stored = get(Kind::Rollout, name)?;
     let body = stored.rollout()?;
     let meta = &stored.meta;
+    let named = deployment::named(&body.raw);
+    let workload = named
+        .as_ref()
+        .and_then(|named| get(Kind::Deployment, &named.name));
     let rollout = RolloutObserved {
         namespace: NAMESPACE.to_owned(),
         name: meta.name.clone(),
@@ -49,7 +54,10 @@ pub fn observe(
         deleted_at: meta.deleted_at,
         has_finalizer: body.finalizer,
         annotations: body.annotations.clone(),
-        spec: Result::clone(&body.parsed),
+        spec: match named {
+            Some(_) => spec_with(stored, workload.map(|workload| &**workload)),
+            None => Result::clone(&body.parsed),
+        },
         status: body.status.clone(),
     };
     let ours = |o: &&std::sync::Arc<Stored>| o.meta.owner.as_deref() == Some(&meta.uid);
@@ -80,14 +88,47 @@ pub fn observe(
             .filter_map(|o| run(o))
             .collect(),
         reverts: of_name(Kind::Revert).filter_map(|o| revert(o)).collect(),
+        workload: workload.and_then(|workload| observed_workload(workload)),
         replica_sets,
         foreign_replica_sets,
         conflicts: spec
             .map(|spec| conflicts(objects, stored, spec))
             .unwrap_or_default(),
+        refused: None,
         pods,
         settings,
         rollout,
+    })
+}
+
+/// The spec with the template that its Deployment has, as `controller::facts` reads it.
+fn spec_with(rollout: &Stored, workload: Option<&Stored>) -> Result<Spec, Vec<Problem>> {
+    let body = rollout.rollout().ok_or_else(Vec::new)?;
+    let template = workload.and_then(|workload| Some(&*workload.deployment()?.template));
+    let written = body.raw.get("template");
+    match (template, rollout.meta.deleted_at) {
+        (Some(template), _) if written == Some(template) => Result::clone(&body.parsed),
+        (None, Some(_)) => {
+            let selector = body.raw.get("selector").cloned().unwrap_or_default();
+            let selector = serde_json::from_value(selector).map_err(|_| Vec::new())?;
+            parse_with(&body.raw, Some(&stand_in(&selector)))
+        }
+        (template, _) => parse_with(&body.raw, template),
+    }
+}
+
+fn observed_workload(stored: &Stored) -> Option<WorkloadObserved> {
+    let (meta, body) = (&stored.meta, stored.deployment()?);
+    Some(WorkloadObserved {
+        name: meta.name.clone(),
+        uid: meta.uid.clone(),
+        resource_version: meta.version.to_string(),
+        generation: meta.generation,
+        desired: body.desired,
+        current: body.current,
+        available: body.available,
+        updated: body.current,
+        up_to_date: body.observed_generation >= meta.generation,
     })
 }
 

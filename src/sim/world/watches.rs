@@ -1,7 +1,7 @@
 //! How a controller's caches learn of changes: late, kind by kind, and now and then not at all until
 //! they list everything anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -23,7 +23,7 @@ impl World {
         if at == 0 {
             controller.dies_after = self.crashes.pop_front();
         }
-        controller.told = KINDS.iter().map(|kind| (*kind, told)).collect();
+        controller.told = told_all(told);
         self.relist_later(at);
         self.look_at_all(at);
     }
@@ -33,6 +33,10 @@ impl World {
         for kind in KINDS {
             let wait = self.some_time(100, 1_000);
             self.after(wait, Event::Watch(at, kind));
+        }
+        if self.store.list(Kind::Deployment).next().is_some() {
+            let wait = self.some_time(100, 1_000);
+            self.after(wait, Event::Watch(at, Kind::Deployment));
         }
     }
 
@@ -57,7 +61,7 @@ impl World {
         if let Some(controller) = self.controller(at).filter(|c| c.alive) {
             controller.misses.clear();
             controller.cache = now;
-            controller.told = KINDS.iter().map(|kind| (*kind, told)).collect();
+            controller.told = told_all(told);
         }
         self.look_at_all(at);
     }
@@ -87,7 +91,10 @@ impl World {
             concerned.extend(of.filter_map(|object| object.meta.rollout.clone()));
             if kind == Kind::Rollout {
                 concerned.insert(change.key.1.clone());
-            } else if matches!(kind, Kind::Service | Kind::Route | Kind::Template) {
+            } else if matches!(
+                kind,
+                Kind::Service | Kind::Route | Kind::Template | Kind::Deployment
+            ) {
                 // Who names it is found out by looking: there are few Rollouts in here.
                 let all = controller
                     .cache
@@ -102,4 +109,10 @@ impl World {
             self.look_after(at, &rollout, wait);
         }
     }
+}
+
+/// Every watch has told so many changes.
+fn told_all(told: usize) -> BTreeMap<Kind, usize> {
+    let kinds = KINDS.into_iter().chain([Kind::Deployment]);
+    kinds.map(|kind| (kind, told)).collect()
 }

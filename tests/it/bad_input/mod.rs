@@ -96,6 +96,7 @@ fn collection(kind: &str, namespace: &str) -> String {
     let (root, plural) = match kind {
         "Service" => ("api/v1", "services"),
         "ReplicaSet" => ("apis/apps/v1", "replicasets"),
+        "Deployment" => ("apis/apps/v1", "deployments"),
         "Ingress" => ("apis/networking.k8s.io/v1", "ingresses"),
         "HTTPRoute" => ("apis/gateway.networking.k8s.io/v1", "httproutes"),
         "Rollout" => ("apis/tidegate.io/v1alpha1", "rollouts"),

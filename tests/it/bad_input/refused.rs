@@ -1,5 +1,6 @@
 //! What Tidegate cannot know to be wrong, because only the API server knows: it refuses the
-//! ReplicaSet. Nothing moves, the answer is said, nobody else waits, and the questions do not pile up.
+//! ReplicaSet. Nothing moves, the phase is Invalid with the API server's words, nobody else waits, and the
+//! questions do not pile up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::json;
 use tidegate::sim::apiserver::Fault;
 
-use crate::controller::world::{EVENTS, NAMESPACE, ROLLOUTS, World};
+use crate::controller::world::{ROLLOUTS, World};
 
 /// Far more than there should be, far fewer than a storm makes.
 const QUESTIONS_MAX: u64 = 12;
@@ -36,18 +37,18 @@ async fn a_version_that_the_api_server_refuses_moves_nothing() {
     let containers = json!([{"name": "app", "image": "r/app:v2", "resources": resources}]);
     let template = json!({"spec": {"template": {"spec": {"containers": containers}}}});
     world.patch(ROLLOUTS, "web", template).await;
+    world.until_phase("web", "Invalid").await;
+    let said = world.rollout("web")["status"]["message"].to_string();
+    assert!(
+        said.contains("spec.template: the API server refuses ReplicaSet web-")
+            && said.contains("422"),
+        "{said}"
+    );
     world
-        .until("it is said", |w| {
-            w.event_reasons().contains(&"ReconcileError".to_owned())
+        .until("an Event says so", |w| {
+            w.event_reasons().contains(&"Blocked".to_owned())
         })
         .await;
-    let events = world.server.store().list(EVENTS, NAMESPACE);
-    let event = events
-        .iter()
-        .find(|e| e["reason"] == "ReconcileError")
-        .unwrap();
-    let said = event["message"].as_str().unwrap_or_default().to_owned();
-    assert!(said.contains("ReplicaSet web-"), "{said}");
     assert_eq!(world.weights("web"), (0, 100));
     assert_eq!(world.sizes("web"), [("r/app:v1".to_owned(), 4)]);
     // Somebody else's work goes on.

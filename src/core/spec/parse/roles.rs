@@ -12,7 +12,7 @@ const NAME_MAX: usize = 63;
 const PREFIX_MAX: usize = 253;
 
 /// What both strategies say about their versions' pods.
-pub(super) fn parse(spec: &RolloutSpec, problems: &mut Vec<Problem>) -> Roles {
+pub(super) fn parse(spec: &RolloutSpec, template: &Value, problems: &mut Vec<Problem>) -> Roles {
     let (stable, canary) = match (&spec.strategy.canary, &spec.strategy.blue_green) {
         (Some(canary), _) => (
             ("canary.stableMetadata", &canary.stable_metadata),
@@ -27,7 +27,7 @@ pub(super) fn parse(spec: &RolloutSpec, problems: &mut Vec<Problem>) -> Roles {
     let mut metadata = |(field, given): (&str, &Option<PodMetadata>)| {
         let given = given.clone().unwrap_or_default();
         let at = format!("spec.strategy.{field}");
-        check(&given, &at, spec, problems);
+        check(&given, &at, template, problems);
         given
     };
     Roles {
@@ -36,9 +36,9 @@ pub(super) fn parse(spec: &RolloutSpec, problems: &mut Vec<Problem>) -> Roles {
     }
 }
 
-fn check(given: &PodMetadata, at: &str, spec: &RolloutSpec, problems: &mut Vec<Problem>) {
+fn check(given: &PodMetadata, at: &str, template: &Value, problems: &mut Vec<Problem>) {
     let template = |part: &str| {
-        let metadata = spec.template.get("metadata");
+        let metadata = template.get("metadata");
         metadata.and_then(|m| m.get(part)).unwrap_or(&Value::Null)
     };
     let mut part = |name: &str,

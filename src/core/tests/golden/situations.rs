@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::workload::in_place_of;
 use super::super::world::World;
 use super::super::{by_pods, deployed, routed};
 use crate::api::analysis_status::RunPhase;
@@ -427,6 +428,37 @@ pub(super) fn situations() -> Vec<Situation> {
                 let mut world = begins(pods());
                 world.run(30);
                 does(world, |w| w.command("abort"))
+            },
+            None,
+        ),
+        (
+            "in a Deployment's place: its pods are not needed any more",
+            || {
+                let mut world = in_place_of(routed(steps()), "OnSuccess", 4);
+                world.run(6);
+                assert!(world.status.stable.is_some(), "{}", world.tail());
+                let gives_way = |w: &World| {
+                    let plan = decide(&w.observe(), w.now);
+                    plan.writes
+                        .iter()
+                        .any(|w| w.to_string().starts_with("scale Deployment"))
+                };
+                while !gives_way(&world) {
+                    world = moment(world);
+                    if !gives_way(&world) {
+                        world.converge();
+                    }
+                }
+                world
+            },
+            None,
+        ),
+        (
+            "in a Deployment's place: the Rollout is deleted",
+            || {
+                let mut world = in_place_of(routed(steps()), "OnSuccess", 4);
+                world.run(90);
+                does(world, World::delete)
             },
             None,
         ),

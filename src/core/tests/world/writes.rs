@@ -86,6 +86,17 @@ impl World {
                 let rs = self.rs.remove(&on.uid).unwrap();
                 assert_eq!(rs.desired, 0);
             }
+            Write::ScaleWorkload {
+                name, on, from, to, ..
+            } => {
+                let workload = self.workload.as_mut().unwrap();
+                assert_eq!((&workload.name, workload.desired), (&name, from));
+                assert_eq!(workload.resource_version, on.resource_version);
+                workload.desired = to;
+                workload.available = workload.available.min(to);
+                workload.generation += 1;
+                workload.resource_version = rv.to_string();
+            }
             Write::SwitchService { name, to, at, .. } => {
                 let service = self.services.get_mut(&name).unwrap();
                 service.hash = to;
