@@ -47,6 +47,7 @@ pub const ALL: &[Scenario] = scenarios! {
     "abort-by-hand", true, false, faults::abort_by_hand;
     "superseded", true, false, canary::superseded;
     "deleted", false, false, canary::deleted;
+    "deployment", false, false, canary::in_a_deployments_place;
     "scaled", false, false, canary::scaled;
     "weights-reset", false, false, faults::weights_reset;
     "prometheus-away", false, true, faults::prometheus_away;

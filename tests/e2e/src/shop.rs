@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use http::Uri;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -100,6 +101,40 @@ spec:
     )
 }
 
+/// The pod template of a version, as a field of a spec.
+fn template(release: Release) -> String {
+    let Release {
+        version,
+        error_ratio,
+        latency_ms,
+        slower,
+        never_ready,
+        crash_seconds,
+    } = release;
+    format!(
+        "  template:
+    metadata: {{labels: {{app: shop}}}}
+    spec:
+      terminationGracePeriodSeconds: 30
+      containers:
+      - name: app
+        image: app:lab
+        imagePullPolicy: Never
+        # Without a request pods get what everything else leaves, and a busy machine looks like a loss.
+        resources: {{requests: {{cpu: 50m}}}}
+        ports: [{{name: http, containerPort: 8080}}]
+        readinessProbe: {{httpGet: {{path: /healthz, port: http}}, periodSeconds: 1, timeoutSeconds: 5}}
+        env:
+        - {{name: APP_VERSION, value: \"{version}\"}}
+        - {{name: APP_ERROR_RATIO, value: \"{error_ratio}\"}}
+        - {{name: APP_LATENCY_MS, value: \"{latency_ms}\"}}
+        - {{name: APP_SLOWER, value: \"{slower}\"}}
+        - {{name: APP_NEVER_READY, value: \"{never_ready}\"}}
+        - {{name: APP_CRASH_SECONDS, value: \"{crash_seconds}\"}}
+        - {{name: APP_DRAIN_SECONDS, value: \"5\"}}"
+    )
+}
+
 /// What a careful user would have, with less patience: the application is warm at once.
 const TEMPLATES: &str = "
 apiVersion: tidegate.io/v1alpha1
@@ -163,15 +198,7 @@ impl Shop {
 
     /// The Rollout as it would stand in a file, with this version.
     pub fn manifest(&self, release: Release) -> String {
-        let Release {
-            version,
-            error_ratio,
-            latency_ms,
-            slower,
-            never_ready,
-            crash_seconds,
-        } = release;
-        let strategy = &self.strategy;
+        let (strategy, template) = (&self.strategy, template(release));
         format!(
             "apiVersion: tidegate.io/v1alpha1
 kind: Rollout
@@ -180,28 +207,58 @@ spec:
   replicas: {REPLICAS}
   progressDeadlineSeconds: 30
   selector: {{matchLabels: {{app: shop}}}}
-  template:
-    metadata: {{labels: {{app: shop}}}}
-    spec:
-      terminationGracePeriodSeconds: 30
-      containers:
-      - name: app
-        image: app:lab
-        imagePullPolicy: Never
-        # Without a request pods get what everything else leaves, and a busy machine looks like a loss.
-        resources: {{requests: {{cpu: 50m}}}}
-        ports: [{{name: http, containerPort: 8080}}]
-        readinessProbe: {{httpGet: {{path: /healthz, port: http}}, periodSeconds: 1, timeoutSeconds: 5}}
-        env:
-        - {{name: APP_VERSION, value: \"{version}\"}}
-        - {{name: APP_ERROR_RATIO, value: \"{error_ratio}\"}}
-        - {{name: APP_LATENCY_MS, value: \"{latency_ms}\"}}
-        - {{name: APP_SLOWER, value: \"{slower}\"}}
-        - {{name: APP_NEVER_READY, value: \"{never_ready}\"}}
-        - {{name: APP_CRASH_SECONDS, value: \"{crash_seconds}\"}}
-        - {{name: APP_DRAIN_SECONDS, value: \"5\"}}
+{template}
 {strategy}"
         )
+    }
+
+    /// A Deployment with this version, until all of its pods are available.
+    pub async fn deployment(&self, release: Release) {
+        let template = template(release);
+        let deployment = format!(
+            "apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: shop}}
+spec:
+  replicas: {REPLICAS}
+  selector: {{matchLabels: {{app: shop}}}}
+{template}"
+        );
+        self.stage.apply(&self.namespace, &deployment).await;
+        self.deployment_has(REPLICAS).await;
+    }
+
+    /// Applies a Rollout that takes the Deployment's place.
+    pub async fn take_its_place(&self, scale_down: &str) {
+        let strategy = &self.strategy;
+        let rollout = format!(
+            "apiVersion: tidegate.io/v1alpha1
+kind: Rollout
+metadata: {{name: shop}}
+spec:
+  replicas: {REPLICAS}
+  selector: {{matchLabels: {{app: shop}}}}
+  workloadRef: {{apiVersion: apps/v1, kind: Deployment, name: shop, scaleDown: {scale_down}}}
+{strategy}"
+        );
+        self.stage.apply(&self.namespace, &rollout).await;
+    }
+
+    /// Waits until the Deployment has so many pods, all of them available.
+    pub async fn deployment_has(&self, pods: i32) {
+        let deployments: Api<Deployment> =
+            Api::namespaced(self.stage.client.clone(), &self.namespace);
+        wait::until_ok(&format!("the Deployment has {pods} pods"), async || {
+            let found = deployments.get("shop").await;
+            let status = found.map_err(|error| error.to_string())?.status;
+            let status = status.unwrap_or_default();
+            let seen = [status.replicas, status.available_replicas];
+            match seen.map(Option::unwrap_or_default) == [pods; 2] {
+                true => Ok(()),
+                false => Err(format!("{seen:?}")),
+            }
+        })
+        .await;
     }
 
     /// Applies the Rollout with this version.

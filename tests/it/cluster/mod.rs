@@ -63,6 +63,8 @@ const SCENARIOS: &[Scenario] = scenarios! {
     "git: server fails" => scenarios::git::server_fails,
     "git: moved on" => scenarios::git::moved_on,
     "git: protected branch" => scenarios::git::protected_branch,
+    "workload: in its place" => scenarios::workload::in_its_place,
+    "workload: pod by pod" => scenarios::workload::pod_by_pod,
     "plugin: commands" => scenarios::plugin::commands,
 };
 

@@ -112,6 +112,29 @@ pub async fn by_owned_route(bench: &mut Bench) {
     second_version(bench, &shop).await.judged("2.0");
 }
 
+/// A Rollout takes the place of a Deployment, pod by pod; then it is deleted, and the Deployment has its
+/// pods again.
+pub async fn in_a_deployments_place(bench: &mut Bench) {
+    let shop = behind_route(bench, "[{setWeight: 50}, {pause: {duration: 5s}}]").await;
+    shop.deployment(good("1.0")).await;
+    bench.load(&shop, Front::Route).await;
+    bench.begins().await;
+    shop.take_its_place("Progressively").await;
+    shop.is_promoted().await;
+    shop.deployment_has(0).await;
+    bench.over().await;
+
+    shop.delete().await;
+    wait::until("the Rollout is gone", async || {
+        (!shop.exists().await).then_some(())
+    })
+    .await;
+    shop.deployment_has(REPLICAS).await;
+    // Only the Deployment's pods are left, and none of another's ends any more.
+    shop.has_pods(&[REPLICAS]).await;
+    bench.end().await;
+}
+
 /// By pod counts, behind one Service.
 pub async fn by_pods(bench: &mut Bench) {
     let strategy = "  strategy:

@@ -6,3 +6,4 @@ pub mod evidence;
 pub mod git;
 pub mod plugin;
 pub mod routers;
+pub mod workload;
