@@ -1,7 +1,7 @@
 //! `cargo xtask cluster`: clusters for a person to play with. What is done stands in `tests/lab`;
 //! here its program and those that it starts are built.
 
-use crate::process::{built, cargo, run_tests, words};
+use crate::process::{built, cargo, run_tests_as, words};
 use crate::steps::TOOLS_VARIABLE;
 use crate::summary::Outcome;
 use crate::tools::{Level, Tools};
@@ -66,7 +66,8 @@ pub fn test(root: &Path, tools: &Path) -> Result<Outcome> {
     words(&mut command, PACKAGES);
     // One cluster after the other: a machine for tests is small.
     words(&mut command, "--test node -- --nocapture --test-threads=1");
-    run_tests(
+    run_tests_as(
+        "node: ",
         command
             .env(TOOLS_VARIABLE, tools)
             .env("TIDEGATE_NODE_BINARIES", binaries)

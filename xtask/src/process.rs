@@ -153,6 +153,11 @@ pub fn run_quietly(command: &mut Command) -> Result<Outcome> {
 
 /// Runs a `cargo test` and adds up what it says.
 pub fn run_tests(command: &mut Command) -> Result<Outcome> {
+    run_tests_as("", command)
+}
+
+/// The same beside another: each line begins with `mark`.
+pub fn run_tests_as(mark: &str, command: &mut Command) -> Result<Outcome> {
     println!("$ {}", shown(command));
     let mut child = command
         .stdin(Stdio::null())
@@ -165,7 +170,8 @@ pub fn run_tests(command: &mut Command) -> Result<Outcome> {
         let mut reader = BufReader::new(stdout);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line)? > 0 {
-            out.write_all(&line)?;
+            // In one piece: somebody else may write as well.
+            out.write_all(&[mark.as_bytes(), &line].concat())?;
             out.flush()?;
             counts.read(String::from_utf8_lossy(&line).trim_end());
             line.clear();

@@ -20,7 +20,8 @@ pub struct Step {
     run: fn(&World) -> Result<Outcome>,
     /// Which of the programs it needs that are built beside the other steps.
     tools: Option<Level>,
-    /// Whether it runs at the same time as the step before it. It must print nothing meanwhile.
+    /// Whether it runs at the same time as the step before it. It must print nothing meanwhile, or mark
+    /// its lines.
     beside: bool,
 }
 
@@ -88,14 +89,15 @@ pub const STEPS: &[Step] = &[
             control_plane,
         ),
     ),
-    with_tools(
+    // Both wait more than they work, and no request is counted on this node.
+    beside(with_tools(
         Level::Node,
         step(
             "node",
             "a real node: pods, a gateway, Tidegate installed by its chart",
             |world| with_node(world, cluster::test),
         ),
-    ),
+    )),
     with_tools(
         Level::Node,
         step(
