@@ -47,10 +47,9 @@ pub(super) fn proceed(draft: &mut Draft<'_>, since: Timestamp, desired: &str) {
         // A Service without a version would reach the canary's pods as well.
         scale::scale(draft, &live, &targets, desired);
         Some("the pods of other versions go".to_owned())
-    } else if coming_back.is_some() {
-        coming_back
     } else {
-        give_back_services(draft)
+        // Who is let go in the end leaves Services that select whatever pods there are.
+        give_back_services(draft).or(coming_back)
     };
     let overdue = draft.elapsed(since, LIMIT);
     if let Some(reason) = &waiting

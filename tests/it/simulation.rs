@@ -40,11 +40,15 @@ const BROKE_WITH_RULES: [u64; 28] = [
     5971, 5985, 6126, 6294, 6420, 6740, 6762, 6793, 7608, 7613, 7990, 9734,
 ];
 
+/// With a Deployment in it, too.
+const BROKE_WITH_WORKLOAD: [u64; 1] = [5569];
+
 #[test]
 fn what_broke_once_holds() {
     let plain = BROKE_ONCE.map(|seed| History::without_rules(seed, FAULTS));
     let ruled = BROKE_WITH_RULES.map(|seed| History::without_workload(seed, FAULTS));
-    for history in plain.iter().chain(&ruled) {
+    let all = BROKE_WITH_WORKLOAD.map(|seed| History::of(seed, FAULTS));
+    for history in plain.iter().chain(&ruled).chain(&all) {
         let outcome = play(history, None, false);
         assert_eq!(outcome.broken, None, "seed {}", history.seed);
     }

@@ -1,5 +1,7 @@
 //! I1, I21, I25: the pods of a Deployment that a Rollout has its template from.
 
+use jiff::SignedDuration;
+
 use super::rest::DELETION_LIMIT;
 use super::{Written, holds, rollouts};
 use crate::api::rollout::WorkloadScaleDown;
@@ -8,6 +10,9 @@ use crate::core::observed::ReplicaSetObserved;
 use crate::core::plan::Write;
 use crate::sim::world::World;
 use crate::sim::world::objects::{DeploymentBody, Kind};
+
+/// A controller's clock may be ahead.
+const SLACK: SignedDuration = SignedDuration::from_secs(2);
 
 /// The Deployment of a Rollout, if its size is Tidegate's business.
 fn governed<'w>(
@@ -59,7 +64,7 @@ pub(super) fn pods_come_back(world: &World, written: &Written<'_>) -> Result<(),
         return Ok(());
     };
     let deleted = written.observed.rollout.deleted_at;
-    let overdue = deleted.is_some_and(|at| world.now.duration_since(at) >= DELETION_LIMIT);
+    let overdue = deleted.is_some_and(|at| world.now.duration_since(at) >= DELETION_LIMIT - SLACK);
     let (Some((body, _)), false) = (governed(world, spec), overdue) else {
         return Ok(());
     };
