@@ -97,7 +97,9 @@ pub(super) fn give_way(draft: &mut Draft<'_>, live: &LiveTraffic, desired: &str)
     let Some((seen, scale_down)) = governed(draft) else {
         return;
     };
-    if seen.desired == 0 || !draft.problems.is_empty() {
+    // A plan takes one thing away, and what is said here must have been done.
+    let takes = draft.writes.iter().any(Write::is_destructive);
+    if seen.desired == 0 || takes || !draft.problems.is_empty() {
         return;
     }
     let replicas = draft.spec.replicas;
@@ -187,6 +189,10 @@ fn tell(
 /// is still waited for.
 pub(super) fn come_back(draft: &mut Draft<'_>, desired: &str) -> Option<String> {
     let (seen, _) = governed(draft)?;
+    // Who never began has taken nothing.
+    if draft.status.stable.is_none() && draft.o.replica_sets.is_empty() {
+        return None;
+    }
     let replicas = draft.spec.replicas;
     if seen.desired < replicas {
         let stable = draft.status.stable.as_ref();

@@ -143,6 +143,37 @@ fn what_somebody_scales_up_again_is_scaled_down_now_and_then() {
     assert!(world.events.contains(&"WorkloadScaledUp"));
 }
 
+/// What is said was done, also where another write took the plan's one loss.
+#[test]
+fn each_scaling_is_said_once() {
+    let mut world = in_place_of(by_route(), "OnSuccess", 4);
+    world.run(60);
+    for image in ["r/a:v2", "r/a:v3"] {
+        world.workload.as_mut().unwrap().generation += 1;
+        world.set_image(image);
+        for second in 0..150 {
+            if second == 20 {
+                world.command("promote-full");
+            }
+            world.converge();
+            let workload = world.workload.as_mut().unwrap();
+            if workload.desired == 0 {
+                (workload.desired, workload.generation) = (4, workload.generation + 1);
+            }
+            world.tick();
+        }
+    }
+    let scaled = world.log.iter().filter(|l| l.contains("scale Deployment"));
+    let said = world
+        .events
+        .iter()
+        .filter(|e| e.starts_with("WorkloadScaled"));
+    assert_eq!(
+        (world.phase(), scaled.count()),
+        (Phase::Healthy, said.count())
+    );
+}
+
 #[test]
 fn a_deletion_gives_the_pods_back_before_the_own_ones_go() {
     let mut world = in_place_of(by_route(), "OnSuccess", 4);
@@ -190,4 +221,14 @@ fn a_version_is_what_its_generation_was_when_it_was_written_down() {
     world.run(10);
     assert_eq!(world.phase(), Phase::Paused, "{}", world.tail());
     assert_ne!(world.status.canary.as_ref().unwrap().hash, first);
+}
+
+#[test]
+fn who_never_began_gives_nothing_back() {
+    let mut world = in_place_of(by_route(), "OnSuccess", 9);
+    world.run(10);
+    world.workload.as_mut().unwrap().desired = 2;
+    world.delete();
+    world.run(10);
+    assert!(world.gone && size(&world) == 2, "{}", world.tail());
 }

@@ -65,7 +65,10 @@ pub(super) fn pods_come_back(world: &World, written: &Written<'_>) -> Result<(),
     };
     let deleted = written.observed.rollout.deleted_at;
     let overdue = deleted.is_some_and(|at| world.now.duration_since(at) >= DELETION_LIMIT - SLACK);
-    let (Some((body, _)), false) = (governed(world, spec), overdue) else {
+    // Who never began has taken nobody's place.
+    let status = &written.observed.rollout.status;
+    let began = status.stable.is_some() || !written.observed.replica_sets.is_empty();
+    let (Some((body, _)), true) = (governed(world, spec), began && !overdue) else {
         return Ok(());
     };
     // As it was read: that it was scaled since then nobody could know.
