@@ -166,12 +166,12 @@ pub async fn abort_by_hand(bench: &mut Bench) {
 pub async fn prometheus_away(bench: &mut Bench) {
     let shop = routed(
         bench,
-        "[{setWeight: 20}, {analysis: {templates: [{name: golden}]}}]",
+        "[{setWeight: 50}, {analysis: {templates: [{name: golden}]}}]",
     )
     .await;
     bench.begins().await;
     shop.release(good("2.0")).await;
-    shop.has_weight(20).await;
+    shop.has_weight(50).await;
     bench.stage.program("prometheus", Action::Stop).await;
     let stopped = Instant::now();
     shop.until("it holds and says why", |status| {
