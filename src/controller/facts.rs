@@ -90,10 +90,7 @@ pub(super) fn replica_set(object: &Object) -> ReplicaSetObserved {
             .annotation(REVISION)
             .and_then(|r| r.parse().ok())
             .unwrap_or_default(),
-        // A ReplicaSet without a number has one pod, as the API has it.
-        desired: value
-            .pointer("/spec/replicas")
-            .map_or(1, |_| count(&value, "/spec/replicas")),
+        desired: replicas(&value),
         current: count(&value, "/status/replicas"),
         ready: count(&value, "/status/readyReplicas"),
         available: count(&value, "/status/availableReplicas"),
@@ -119,10 +116,7 @@ pub(super) fn workload(object: &Object) -> WorkloadObserved {
         uid: object.uid().to_owned(),
         resource_version: object.resource_version().to_owned(),
         generation,
-        // One without a number has one pod, as the API has it.
-        desired: value
-            .pointer("/spec/replicas")
-            .map_or(1, |_| count(&value, "/spec/replicas")),
+        desired: replicas(&value),
         current: count(&value, "/status/replicas"),
         available: count(&value, "/status/availableReplicas"),
         updated: count(&value, "/status/updatedReplicas"),
@@ -226,6 +220,12 @@ fn count(value: &Value, pointer: &str) -> i32 {
     i32::try_from(number(value, pointer))
         .unwrap_or(i32::MAX)
         .max(0)
+}
+
+/// `spec.replicas` of a ReplicaSet or a Deployment: one without a number has one pod, as the API has it.
+fn replicas(value: &Value) -> i32 {
+    let asked = value.pointer("/spec/replicas");
+    asked.map_or(1, |_| count(value, "/spec/replicas"))
 }
 
 /// When it was created.

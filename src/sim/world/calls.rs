@@ -268,18 +268,10 @@ impl World {
                 min_ready_seconds,
             } => {
                 let body = Body::ReplicaSet(ReplicaSetBody {
-                    hash: hash.clone(),
                     revision: *revision,
-                    desired: *replicas,
-                    template: Arc::new(template.clone()),
                     min_ready: SignedDuration::from_secs((*min_ready_seconds).into()),
-                    current: 0,
-                    ready: 0,
-                    available: 0,
-                    observed_generation: 0,
-                    failure: None,
                     pods_given: roles::mark(template),
-                    relabelled_at: None,
+                    ..ReplicaSetBody::new(hash.clone(), *replicas, Arc::new(template.clone()))
                 });
                 self.store.create(Kind::ReplicaSet, name, owner, body, now)
             }

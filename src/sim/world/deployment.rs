@@ -137,20 +137,9 @@ impl World {
     }
 
     fn create_own_pods(&mut self, name: &str, of: &DeploymentBody) {
-        let body = Body::ReplicaSet(ReplicaSetBody {
-            hash: "own".to_owned(),
-            revision: 0,
-            desired: of.desired,
-            template: Arc::clone(&of.template),
-            min_ready: jiff::SignedDuration::ZERO,
-            current: 0,
-            ready: 0,
-            available: 0,
-            observed_generation: 0,
-            failure: None,
-            pods_given: None,
-            relabelled_at: None,
-        });
+        let template = Arc::clone(&of.template);
+        let body = ReplicaSetBody::new("own".to_owned(), of.desired, template);
+        let body = Body::ReplicaSet(body);
         let now = self.now;
         let _ = self.store.create(Kind::ReplicaSet, name, None, body, now);
     }

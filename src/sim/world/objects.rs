@@ -188,6 +188,27 @@ pub struct ReplicaSetBody {
     pub relabelled_at: Option<i64>,
 }
 
+impl ReplicaSetBody {
+    /// One that was only just asked for: its controller has not looked at it yet.
+    #[must_use]
+    pub fn new(hash: String, desired: i32, template: Arc<Value>) -> Self {
+        Self {
+            hash,
+            revision: 0,
+            desired,
+            template,
+            min_ready: SignedDuration::ZERO,
+            current: 0,
+            ready: 0,
+            available: 0,
+            observed_generation: 0,
+            failure: None,
+            pods_given: None,
+            relabelled_at: None,
+        }
+    }
+}
+
 /// A Deployment: what is asked for and what its controller says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeploymentBody {

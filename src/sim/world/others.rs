@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
 use json_patch::merge;
 use serde_json::Value;
 
@@ -142,20 +141,8 @@ impl World {
     pub fn add_stranger(&mut self, rollout: &str, template: &Value, pods: i32) {
         let hash = naming::template_hash(template, 0);
         let name = naming::replica_set(rollout, &hash);
-        let body = Body::ReplicaSet(ReplicaSetBody {
-            hash,
-            revision: 0,
-            desired: pods,
-            template: Arc::new(template.clone()),
-            min_ready: SignedDuration::ZERO,
-            current: 0,
-            ready: 0,
-            available: 0,
-            observed_generation: 0,
-            failure: None,
-            pods_given: None,
-            relabelled_at: None,
-        });
+        let body = ReplicaSetBody::new(hash, pods, Arc::new(template.clone()));
+        let body = Body::ReplicaSet(body);
         let now = self.now;
         let _ = self.store.create(Kind::ReplicaSet, &name, None, body, now);
         let _ = self
