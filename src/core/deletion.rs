@@ -1,5 +1,6 @@
 //! A Rollout that is being deleted: the routes are given back to stable, the Services select all of
-//! the workload's pods again, then Tidegate lets go. Bounded in time: it never holds a namespace.
+//! the workload's pods again, a Deployment whose place was taken has its pods back, then Tidegate lets
+//! go. Bounded in time, also where the spec cannot be read: it never holds a namespace.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -1,10 +1,13 @@
 //! A Rollout in the place of the Deployment that it has its template from.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::world::World;
 use crate::api::rollout_status::Phase;
+use crate::core::decide::decide;
 use crate::core::observed::WorkloadObserved;
+use crate::core::spec::Problem;
 
 fn deployment(replicas: i32) -> WorkloadObserved {
     WorkloadObserved {
@@ -231,4 +234,27 @@ fn who_never_began_gives_nothing_back() {
     world.delete();
     world.run(10);
     assert!(world.gone && size(&world) == 2, "{}", world.tail());
+}
+
+/// As when the Deployment and the Rollout's other fields are all wrong at once, and nobody mends them.
+#[test]
+fn a_deleted_rollout_that_cannot_be_read_is_let_go_in_the_end() {
+    let mut world = in_place_of(by_route(), "OnSuccess", 4);
+    world.run(60);
+    world.delete();
+    let mut observed = world.observe();
+    observed.rollout.spec = Err(vec![Problem::new("spec.x", "y", "z")]);
+    let at = |seconds: i64| {
+        let now = world.now.checked_add(SignedDuration::from_secs(seconds));
+        decide(&observed, now.unwrap())
+    };
+    let waits = at(299);
+    assert!(
+        waits.writes.is_empty() && waits.wake_at.is_some(),
+        "{waits:?}"
+    );
+    assert_eq!(waits.status.unwrap().phase, Some(Phase::Invalid));
+    let lets_go = at(300);
+    assert_eq!(lets_go.writes[0].to_string(), "remove the finalizer");
+    assert_eq!(lets_go.events[0].reason, "DeletionForced");
 }
