@@ -20,8 +20,8 @@ pub use super::routing::{
     GatewayApi, HttpRouteRef, IngressRef, ManagedRoute, ManagedRule, Nginx, RuleRef, TrafficRouting,
 };
 pub use super::steps::{
-    Arg, BackgroundAnalysis, HeaderMatch, Pause, SetCanaryScale, SetHeaderRoute, Step,
-    StepAnalysis, TemplateRef, TimeoutAction,
+    Arg, BackgroundAnalysis, HeaderMatch, Pause, SetCanaryScale, SetHeaderRoute, SetMirrorRoute,
+    Step, StepAnalysis, TemplateRef, TimeoutAction,
 };
 
 /// The pod label that tells the versions of one Rollout apart. Its Prometheus form
@@ -218,6 +218,7 @@ pub struct Strategy {
     validation = Rule::new("!has(self.stableService) || !has(self.canaryService) || self.stableService != self.canaryService").message("spec.strategy.canary: stableService and canaryService must be two Services"),
     validation = Rule::new("has(self.trafficRouting) || !has(self.steps) || !self.steps.exists(s, has(s.setCanaryScale))").message("spec.strategy.canary.steps: setCanaryScale needs trafficRouting, because without it the pod counts are the traffic"),
     validation = Rule::new("!has(self.steps) || !self.steps.exists(s, has(s.setHeaderRoute)) || (has(self.trafficRouting) && has(self.trafficRouting.gatewayAPI))").message("spec.strategy.canary.steps: setHeaderRoute needs trafficRouting.gatewayAPI: neither pod counts nor ingress-nginx tell requests apart by headers beside a weight"),
+    validation = Rule::new("!has(self.steps) || !self.steps.exists(s, has(s.setMirrorRoute)) || (has(self.trafficRouting) && has(self.trafficRouting.gatewayAPI))").message("spec.strategy.canary.steps: setMirrorRoute needs trafficRouting.gatewayAPI: neither pod counts nor a canary Ingress copy requests"),
     validation = Rule::new("!has(self.trafficRouting) || (!has(self.maxSurge) && !has(self.maxUnavailable))").message("spec.strategy.canary: maxSurge and maxUnavailable apply only without trafficRouting"),
     validation = Rule::new("has(self.trafficRouting) || (!has(self.scaleDownDelaySeconds) && !has(self.abortScaleDownDelaySeconds))").message("spec.strategy.canary: scaleDownDelaySeconds and abortScaleDownDelaySeconds apply only with trafficRouting"),
     validation = Rule::new("has(self.trafficRouting) || (!self.dynamicStableScale && !self.keepOnAbort && !has(self.minPodsPerReplicaSet))").message("spec.strategy.canary: dynamicStableScale, keepOnAbort and minPodsPerReplicaSet apply only with trafficRouting, because without it the pod counts are the traffic"),

@@ -241,6 +241,10 @@ pub struct TrafficStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub header_routes: Vec<String>,
+    /// Name of the mirror route that the data plane is known to have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1))]
+    pub mirror_routes: Vec<String>,
     /// When these were confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmed_at: Option<Timestamp>,

@@ -10,7 +10,7 @@ use super::fields::{
 /// One step of a canary: exactly one of its fields.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.setWeight), has(self.pause), has(self.analysis), has(self.setCanaryScale), has(self.setHeaderRoute)].filter(x, x).size() == 1").message("a step has exactly one of setWeight, pause, analysis, setCanaryScale and setHeaderRoute"))]
+#[x_kube(validation = Rule::new("[has(self.setWeight), has(self.pause), has(self.analysis), has(self.setCanaryScale), has(self.setHeaderRoute), has(self.setMirrorRoute)].filter(x, x).size() == 1").message("a step has exactly one of setWeight, pause, analysis, setCanaryScale, setHeaderRoute and setMirrorRoute"))]
 pub struct Step {
     /// Percent of the traffic for the new version, 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,6 +28,9 @@ pub struct Step {
     /// Requests with these headers go to the new version, whatever the weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_header_route: Option<SetHeaderRoute>,
+    /// The new version gets copies of requests; nobody waits for its answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_mirror_route: Option<SetMirrorRoute>,
 }
 
 /// A route to the new version for requests with certain headers, until a later step removes it and at
@@ -42,6 +45,20 @@ pub struct SetHeaderRoute {
     #[serde(default, rename = "match", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub matches: Vec<HeaderMatch>,
+}
+
+/// A route by which the new version gets copies of requests, until a later step removes it and at most
+/// until the steps are done. The answers go nowhere.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SetMirrorRoute {
+    /// Its name: the same at each step of the Rollout.
+    #[schemars(schema_with = "name_schema")]
+    pub name: String,
+    /// Percent of the requests that are copied, 1 to 100. Absent: the route is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: Option<i32>,
 }
 
 /// A header and its value.

@@ -272,6 +272,12 @@ fn describe(step: &Step) -> String {
         };
         return format!("setHeaderRoute {}{removed}", route.name);
     }
+    if let Some(route) = &step.set_mirror_route {
+        return match route.percent {
+            Some(percent) => format!("setMirrorRoute {} {percent} %", route.name),
+            None => format!("setMirrorRoute {} removed", route.name),
+        };
+    }
     match &step.set_canary_scale {
         Some(scale) => match (scale.replicas, scale.percent) {
             (Some(replicas), _) => format!("setCanaryScale {replicas}"),

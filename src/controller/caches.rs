@@ -150,6 +150,13 @@ impl Caches {
 
     /// Every object of a kind.
     #[must_use]
+    pub fn all(&self, kind: Kind) -> Vec<Arc<Object>> {
+        let objects = |t: &Table| t.entries.values().map(|e| Arc::clone(&e.object)).collect();
+        self.read(kind, objects).unwrap_or_default()
+    }
+
+    /// The name of every object of a kind.
+    #[must_use]
     pub fn names(&self, kind: Kind) -> Vec<Key> {
         self.read(kind, |t| t.entries.keys().cloned().collect())
             .unwrap_or_default()
@@ -414,6 +421,9 @@ fn facts(rollout: &Object) -> Option<RolloutFacts> {
         facts.references.push(match object {
             RouterObject::HttpRoute(name) => here(Kind::HttpRoute, &name),
             RouterObject::Ingress(name) => here(Kind::Ingress, &name),
+            RouterObject::GatewayClass(name) => {
+                (String::new(), index_name(Kind::GatewayClass, &name))
+            }
         });
     }
     for template in parsed.analyses().flat_map(|request| &request.templates) {

@@ -148,14 +148,15 @@ impl Executor<'_> {
             Write::SetWeight {
                 route,
                 to,
-                headers,
+                side_routes,
                 at,
                 ..
             } => {
-                let said = (*to, headers.as_slice());
+                let said = (*to, side_routes.as_slice());
                 let change = router::change(self.spec()?, owner, found, route, said, *at);
                 let change = change.map_err(refused)?;
-                self.change_route(route, change, !headers.is_empty()).await
+                self.change_route(route, change, !side_routes.is_empty())
+                    .await
             }
             Write::CreateRoute { route, weight, at } => {
                 let body = router::body(self.spec()?, owner, found, route, *weight, *at);

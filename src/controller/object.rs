@@ -29,6 +29,8 @@ pub enum Kind {
     Service,
     /// `gateway.networking.k8s.io/v1` HTTPRoute.
     HttpRoute,
+    /// `gateway.networking.k8s.io/v1` GatewayClass.
+    GatewayClass,
     /// `networking.k8s.io/v1` Ingress.
     Ingress,
     /// `tidegate.io/v1alpha1` AnalysisRun.
@@ -59,6 +61,12 @@ impl Kind {
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Self::Service => ("", "v1", "Service", "services"),
             Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
+            Self::GatewayClass => (
+                "gateway.networking.k8s.io",
+                "v1",
+                "GatewayClass",
+                "gatewayclasses",
+            ),
             Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
             Self::AnalysisRun => (TIDEGATE, "v1alpha1", "AnalysisRun", "analysisruns"),
             Self::AnalysisTemplate => (
@@ -92,7 +100,10 @@ impl Kind {
     pub const fn is_cluster_scoped(self) -> bool {
         matches!(
             self,
-            Self::ClusterAnalysisTemplate | Self::MetricsProvider | Self::Namespace
+            Self::ClusterAnalysisTemplate
+                | Self::MetricsProvider
+                | Self::Namespace
+                | Self::GatewayClass
         )
     }
 

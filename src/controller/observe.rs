@@ -233,7 +233,16 @@ async fn routes<R: Reader>(
             .map(|o| o.value().into_owned());
         Ok::<_, Error>(found.map(|value| (which, value)))
     });
-    Ok(try_join_all(read).await?.into_iter().flatten().collect())
+    let mut found: Found = try_join_all(read).await?.into_iter().flatten().collect();
+    if router::asks_for_features(spec) {
+        for class in reader.gateway_classes() {
+            let value = class.value().into_owned();
+            if router::is_served_by(&found, &value) {
+                found.insert(RouterObject::GatewayClass(class.name().to_owned()), value);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Kind and name of a router's object.
@@ -241,6 +250,7 @@ pub(super) fn kind_of(object: &RouterObject) -> (Kind, &str) {
     match object {
         RouterObject::HttpRoute(name) => (Kind::HttpRoute, name),
         RouterObject::Ingress(name) => (Kind::Ingress, name),
+        RouterObject::GatewayClass(name) => (Kind::GatewayClass, name),
     }
 }
 

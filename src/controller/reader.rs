@@ -40,6 +40,9 @@ pub trait Reader: Sync {
     /// The other Rollouts of a namespace, always from the cache: whether two are in each other's way
     /// is not worth a list of all at every write.
     fn siblings(&self, namespace: &str, name: &str) -> Vec<(String, Arc<RolloutFacts>)>;
+
+    /// Every GatewayClass, always from the cache: what gateways can do changes with their releases.
+    fn gateway_classes(&self) -> Vec<Arc<Object>>;
 }
 
 /// Reads what the watches have brought. Costs nothing, may be old; it knows no pods.
@@ -66,6 +69,10 @@ impl Reader for CachedReader<'_> {
 
     fn siblings(&self, namespace: &str, name: &str) -> Vec<(String, Arc<RolloutFacts>)> {
         self.0.siblings(namespace, name)
+    }
+
+    fn gateway_classes(&self) -> Vec<Arc<Object>> {
+        self.0.all(Kind::GatewayClass)
     }
 }
 
@@ -132,5 +139,9 @@ impl Reader for LiveReader<'_> {
 
     fn siblings(&self, namespace: &str, name: &str) -> Vec<(String, Arc<RolloutFacts>)> {
         self.caches.siblings(namespace, name)
+    }
+
+    fn gateway_classes(&self) -> Vec<Arc<Object>> {
+        self.caches.all(Kind::GatewayClass)
     }
 }

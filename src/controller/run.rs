@@ -99,6 +99,7 @@ pub async fn run(
     let optional = [
         Kind::Deployment,
         Kind::HttpRoute,
+        Kind::GatewayClass,
         Kind::Ingress,
         Kind::ClusterAnalysisTemplate,
         Kind::MetricsProvider,
@@ -291,7 +292,11 @@ fn watched_kinds(cluster_wide: bool) -> Vec<Kind> {
         Kind::Revert,
     ];
     if cluster_wide {
-        kinds.extend([Kind::ClusterAnalysisTemplate, Kind::MetricsProvider]);
+        kinds.extend([
+            Kind::ClusterAnalysisTemplate,
+            Kind::MetricsProvider,
+            Kind::GatewayClass,
+        ]);
     }
     kinds
 }

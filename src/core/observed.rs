@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::roles;
-use super::spec::{HeaderRoute, Problem, Spec};
+use super::spec::{Problem, SideRoute, Spec};
 use crate::api::analysis::AnalysisTemplateSpec;
 use crate::api::rollout_status::RolloutStatus;
 
@@ -271,11 +271,11 @@ pub struct LiveRoute {
     pub weight: i32,
     /// Whether every rule says exactly `weight` and `100 - weight`.
     pub exact: bool,
-    /// The spec's header routes whose rules it has; `None`: rules of Tidegate's stand there that are
+    /// The spec's side routes that it has; `None`: rules or filters of Tidegate's stand there that are
     /// not as they should be.
-    pub headers: Option<Vec<HeaderRoute>>,
-    /// What keeps it from having the spec's header routes.
-    pub no_headers: Option<Problem>,
+    pub side_routes: Option<Vec<SideRoute>>,
+    /// What keeps it from having the spec's side routes.
+    pub no_side_routes: Option<Problem>,
     /// Why its router does not have it, as far as the router says. `None`: the router says that it
     /// has it, or has no way to say.
     pub pending: Option<String>,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::observed::RouteId;
-use super::spec::HeaderRoute;
+use super::spec::SideRoute;
 use crate::api::analysis::AnalysisRunSpec;
 use crate::api::revert::RevertSpec;
 use crate::api::rollout_status::RolloutStatus;
@@ -186,8 +186,8 @@ pub enum Write {
         from: i32,
         /// To.
         to: i32,
-        /// The header routes that it has then.
-        headers: Vec<HeaderRoute>,
+        /// The side routes that it has then.
+        side_routes: Vec<SideRoute>,
         /// When.
         at: Timestamp,
     },
@@ -308,15 +308,18 @@ impl std::fmt::Display for Write {
                 route,
                 from,
                 to,
-                headers,
+                side_routes,
                 ..
             } => {
                 write!(f, "weight {route} {from} -> {to}")?;
+                let (mirrors, headers): (Vec<&SideRoute>, Vec<&SideRoute>) =
+                    side_routes.iter().partition(|side| side.is_mirror());
                 let names: Vec<&str> = headers.iter().map(|h| h.name.as_str()).collect();
-                match names.as_slice() {
-                    [] => Ok(()),
-                    _ => write!(f, ", by header {}", names.join(", ")),
+                if !names.is_empty() {
+                    write!(f, ", by header {}", names.join(", "))?;
                 }
+                let mut mirrors = mirrors.iter();
+                mirrors.try_for_each(|mirror| write!(f, ", copies of {} %", mirror.copies()))
             }
             Self::CreateRoute { route, weight, .. } => {
                 write!(f, "create {route} with weight {weight}")

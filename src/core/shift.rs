@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use super::draft::{Draft, of_service};
 use super::observed::{RouteId, RouteObserved, RouteState, ServiceObserved};
 use super::plan::Write;
-use super::spec::{HeaderRoute, Means};
+use super::spec::{Means, SideRoute};
 use super::targets::Targets;
 use super::traffic::{LiveTraffic, pods_for, settled};
 use crate::api::rollout_status::RolloutStatus;
@@ -96,7 +96,7 @@ fn may_switch_stable(
     }
 }
 
-/// Brings weights and header routes towards the targets, in one write for each route.
+/// Brings weights and side routes towards the targets, in one write for each route.
 fn shift_weights(
     draft: &mut Draft<'_>,
     live: &LiveTraffic,
@@ -107,15 +107,15 @@ fn shift_weights(
     // As long as the canary Service names another version, nothing may flow through it: the traffic
     // was authorised for this canary alone.
     let named = canary.filter(|c| c.hash.is_some() && c.hash == targets.canary);
-    let none: &[HeaderRoute] = &[];
-    let (goal, headers) = match (named, canary) {
-        (Some(_), _) => (targets.weight, Some(targets.headers.as_slice())),
+    let none: &[SideRoute] = &[];
+    let (goal, side_routes) = match (named, canary) {
+        (Some(_), _) => (targets.weight, Some(targets.side_routes.as_slice())),
         // A Service that went missing changes no traffic by itself; an abort does.
-        (None, None) if !targets.aborted => (live.weight, live.headers.as_deref()),
+        (None, None) if !targets.aborted => (live.weight, live.side_routes.as_deref()),
         (None, _) => (0, Some(none)),
     };
-    let headers =
-        headers.and_then(|goal| next_headers(draft, live, targets, (stable, canary), goal));
+    let side_routes =
+        side_routes.and_then(|goal| next_side_routes(draft, live, targets, (stable, canary), goal));
     let to = match goal.cmp(&live.weight) {
         Ordering::Equal => Some(goal),
         Ordering::Greater => may_rise(draft, targets, named).then_some(goal),
@@ -125,12 +125,12 @@ fn shift_weights(
     };
     let to = match to {
         Some(to) => to,
-        // The weight waits; the header routes need not.
-        None if headers.is_some() && live.exact => live.weight,
+        // The weight waits; the side routes need not.
+        None if side_routes.is_some() && live.exact => live.weight,
         None => return,
     };
     let o = draft.o;
-    let needed = |route: &&RouteObserved| needs(route, to, headers.as_deref());
+    let needed = |route: &&RouteObserved| needs(route, to, side_routes.as_deref());
     let changes: Vec<&RouteObserved> = o.routes.iter().filter(needed).collect();
     if changes.is_empty() || !may_reassert(draft, live, targets, &changes) {
         return;
@@ -139,13 +139,13 @@ fn shift_weights(
     for route in changes {
         match &route.state {
             RouteState::Live(was) => {
-                let kept = || was.headers.clone().unwrap_or_default();
+                let kept = || was.side_routes.clone().unwrap_or_default();
                 draft.write(Write::SetWeight {
                     route: route.id.clone(),
                     resource_version: was.resource_version.clone(),
                     from: was.weight,
                     to,
-                    headers: headers.clone().unwrap_or_else(kept),
+                    side_routes: side_routes.clone().unwrap_or_else(kept),
                     at: now,
                 });
             }
@@ -174,36 +174,37 @@ fn may_fall(draft: &mut Draft<'_>, targets: &Targets, stable: &ServiceObserved) 
     stable.hash.as_deref() == Some(targets.stable.as_str()) && settled(draft, stable)
 }
 
-/// The header routes that there are to be now, on the way to `goal`; `None`: as there are. New ones
+/// The side routes that there are to be now, on the way to `goal`; `None`: as there are. New ones
 /// come as a weight rises; those that are to go need a stable version that serves somebody.
-fn next_headers(
+fn next_side_routes(
     draft: &mut Draft<'_>,
     live: &LiveTraffic,
     targets: &Targets,
     (stable, canary): (&ServiceObserved, Option<&ServiceObserved>),
-    goal: &[HeaderRoute],
-) -> Option<Vec<HeaderRoute>> {
-    if live.headers.as_deref() == Some(goal) {
+    goal: &[SideRoute],
+) -> Option<Vec<SideRoute>> {
+    if live.side_routes.as_deref() == Some(goal) {
         return None;
     }
-    let standing = live.headers.as_deref().unwrap_or_default();
-    let brings_new = goal.iter().any(|header| !standing.contains(header));
+    let standing = live.side_routes.as_deref().unwrap_or_default();
+    let brings_new = goal.iter().any(|side| !standing.contains(side));
     // What is new comes through the canary Service, so it names the canary (see the caller).
     if brings_new && may_rise(draft, targets, canary) {
         return Some(goal.to_vec());
     }
-    let kept = standing.iter().filter(|header| goal.contains(header));
-    let kept: Vec<HeaderRoute> = kept.cloned().collect();
-    let some_go = live.headers.is_none() || kept.len() < standing.len();
+    let kept = standing.iter().filter(|side| goal.contains(side));
+    let kept: Vec<SideRoute> = kept.cloned().collect();
+    let some_go = live.side_routes.is_none() || kept.len() < standing.len();
     let serves = draft.available(&targets.stable) > 0 || !canary_serves(draft, targets, canary);
     (some_go && serves && may_fall(draft, targets, stable)).then_some(kept)
 }
 
-/// Whether a route does not yet say `to` and these header routes.
-fn needs(route: &RouteObserved, to: i32, headers: Option<&[HeaderRoute]>) -> bool {
+/// Whether a route does not yet say `to` and these side routes.
+fn needs(route: &RouteObserved, to: i32, side_routes: Option<&[SideRoute]>) -> bool {
     match &route.state {
         RouteState::Live(live) => {
-            let differ = headers.is_some_and(|wanted| live.headers.as_deref() != Some(wanted));
+            let differ =
+                side_routes.is_some_and(|wanted| live.side_routes.as_deref() != Some(wanted));
             live.weight != to || !live.exact || differ
         }
         RouteState::ToCreate => to > 0 || !matches!(route.id, RouteId::NginxIngress(_)),
@@ -263,11 +264,12 @@ fn may_reassert(
     let before = draft.o.rollout.status.traffic.clone().unwrap_or_default();
     let ours = draft.status.traffic.clone().unwrap_or_default();
     let same_goal = before.confirmed_at.is_some() && ours.desired == before.desired;
-    let names = targets.headers.iter().map(|header| &header.name);
-    let lost_headers =
-        before.header_routes.iter().eq(names) && live.headers.as_ref() != Some(&targets.headers);
+    let names = targets.side_routes.iter().map(|side| &side.name);
+    let confirmed = before.header_routes.iter().chain(&before.mirror_routes);
+    let lost_side_routes =
+        confirmed.eq(names) && live.side_routes.as_ref() != Some(&targets.side_routes);
     let drifted = before.desired == before.accepted
-        && (live.weight != before.accepted || !live.exact || lost_headers);
+        && (live.weight != before.accepted || !live.exact || lost_side_routes);
     if !same_goal || (!drifted && before.reasserted_at.is_none()) {
         return true;
     }
@@ -286,8 +288,8 @@ fn may_reassert(
             true,
             "WeightReset",
             format!(
-                "{}: {writer} changed the canary's weight from {} to {}, or its header routes; put \
-                 back. Leave the weights out of Git, or let Tidegate own the route \
+                "{}: {writer} changed the canary's weight from {} to {}, or its header or mirror routes; \
+                 put back. Leave the weights out of Git, or let Tidegate own the route \
                  (gatewayAPI.managedRoute)",
                 route.id, ours.desired, was.weight
             ),

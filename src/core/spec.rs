@@ -184,17 +184,61 @@ pub enum Step {
     Analysis(AnalysisRequest),
     /// This many canary pods from here on.
     SetCanaryScale(CanaryScale),
-    /// This header route from here on; without headers: no longer.
-    SetHeaderRoute(HeaderRoute),
+    /// This side route from here on, or no longer ([`SideRoute::is_removed`]).
+    SetSideRoute(SideRoute),
 }
 
-/// Requests with all of these headers go to the canary, apart from the weight.
+/// A way to the canary beside the weight: `setHeaderRoute` and `setMirrorRoute`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeaderRoute {
+pub struct SideRoute {
     /// Its name.
     pub name: String,
-    /// What a request must have.
-    pub headers: Vec<HeaderMatch>,
+    /// Which requests take it.
+    pub takes: Takes,
+}
+
+/// Which requests take a side route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Those that have all of these headers. None: the route is removed.
+    Headers(Vec<HeaderMatch>),
+    /// Copies of this percentage of all; nobody waits for their answers. 0: the route is removed.
+    Copies(i32),
+}
+
+impl SideRoute {
+    /// Whether a step with this takes the route of its name away.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        match &self.takes {
+            Takes::Headers(headers) => headers.is_empty(),
+            Takes::Copies(percent) => *percent == 0,
+        }
+    }
+
+    /// Whether it is a mirror route.
+    #[must_use]
+    pub fn is_mirror(&self) -> bool {
+        matches!(self.takes, Takes::Copies(_))
+    }
+
+    /// The percentage of all requests that a mirror route copies; 0 for another one.
+    #[must_use]
+    pub fn copies(&self) -> i32 {
+        match self.takes {
+            Takes::Copies(percent) => percent,
+            Takes::Headers(_) => 0,
+        }
+    }
+}
+
+impl std::fmt::Display for SideRoute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.takes {
+            Takes::Headers(_) => write!(f, "header route {}", self.name),
+            Takes::Copies(_) => write!(f, "mirror route {}", self.name),
+        }
+    }
 }
 
 /// A header of a request.
@@ -335,16 +379,16 @@ impl Spec {
             .chain(self.background.as_ref().map(|(_, request)| request))
     }
 
-    /// The header routes that the steps up to and including `step` have set and not removed; past the
-    /// last step: none.
+    /// The side routes that the steps up to and including `step` have set and not removed, header
+    /// routes before the mirror route; past the last step: none.
     #[must_use]
-    pub fn header_routes_at(&self, step: usize) -> Vec<HeaderRoute> {
-        let mut standing: Vec<HeaderRoute> = Vec::new();
+    pub fn side_routes_at(&self, step: usize) -> Vec<SideRoute> {
+        let mut standing: Vec<SideRoute> = Vec::new();
         if step >= self.steps.len() {
             return standing;
         }
         for step in self.steps.iter().take(step + 1) {
-            let Step::SetHeaderRoute(route) = step else {
+            let Step::SetSideRoute(route) = step else {
                 continue;
             };
             let place = standing.iter_mut().find(|s| s.name == route.name);
@@ -352,8 +396,9 @@ impl Spec {
                 Some(place) => *place = route.clone(),
                 None => standing.push(route.clone()),
             }
-            standing.retain(|s| !s.headers.is_empty());
+            standing.retain(|s| !s.is_removed());
         }
+        standing.sort_by_key(SideRoute::is_mirror);
         standing
     }
 

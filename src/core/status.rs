@@ -9,7 +9,7 @@ use super::lifecycle::{Situation, rejection};
 use super::lossless;
 use super::observed::Observed;
 use super::plan::{Plan, Write};
-use super::spec::{HeaderRoute, Means, Problem};
+use super::spec::{Means, Problem, SideRoute};
 use super::steps::Wait;
 use super::targets::Targets;
 use super::traffic::LiveTraffic;
@@ -88,21 +88,32 @@ pub(super) fn traffic(
     let now = draft.now;
     let mut traffic = draft.status.traffic.clone().unwrap_or_default();
     // What somebody took away does not end: it is put back.
-    let standing = live.headers.as_ref().is_none_or(|h| !h.is_empty());
-    let headers_end = targets.headers.is_empty() && !traffic.header_routes.is_empty() && standing;
-    if traffic.desired != targets.weight || headers_end {
+    let standing = live.side_routes.as_ref().is_none_or(|h| !h.is_empty());
+    let known = !(traffic.header_routes.is_empty() && traffic.mirror_routes.is_empty());
+    let side_routes_end = targets.side_routes.is_empty() && known && standing;
+    if traffic.desired != targets.weight || side_routes_end {
         traffic.desired = targets.weight;
         traffic.reasserted_at = None;
     }
     if live.is_confirmed() && live.exact {
-        let names = |routes: &Vec<HeaderRoute>| routes.iter().map(|h| h.name.clone()).collect();
-        let headers: Vec<String> = live.headers.as_ref().map(names).unwrap_or_default();
-        let same = traffic.accepted == live.weight && traffic.header_routes == headers;
-        if !same || traffic.confirmed_at.is_none() {
-            traffic.confirmed_at = Some(now);
+        let (mirrors, headers): (Vec<&SideRoute>, Vec<&SideRoute>) = live
+            .side_routes
+            .iter()
+            .flatten()
+            .partition(|side| side.is_mirror());
+        let names = |sides: Vec<&SideRoute>| sides.into_iter().map(|s| s.name.clone()).collect();
+        let confirmed = TrafficStatus {
+            accepted: live.weight,
+            header_routes: names(headers),
+            mirror_routes: names(mirrors),
+            ..traffic.clone()
+        };
+        if confirmed != traffic || traffic.confirmed_at.is_none() {
+            traffic = TrafficStatus {
+                confirmed_at: Some(now),
+                ..confirmed
+            };
         }
-        traffic.accepted = live.weight;
-        traffic.header_routes = headers;
     }
     if let Means::Pods { .. } = draft.spec.means {
         // The share moves with every pod; it is written with the counts.

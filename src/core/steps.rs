@@ -91,10 +91,9 @@ pub(super) fn walk(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> W
                 let targets = Targets::at_step(draft, stable, &canary.hash, at);
                 reached(draft, live, &targets, &format!("{weight} % of the traffic"))
             }
-            Step::SetHeaderRoute(route) => {
+            Step::SetSideRoute(route) => {
                 let targets = Targets::at_step(draft, stable, &canary.hash, at);
-                let what = format!("header route {}", route.name);
-                reached(draft, live, &targets, &what)
+                reached(draft, live, &targets, &route.to_string())
             }
             Step::SetCanaryScale(_) => {
                 let targets = Targets::at_step(draft, stable, &canary.hash, at);
@@ -240,7 +239,7 @@ fn reached(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, what: &
         let text = format!("{what}: Service {service} selects another version");
         return Outcome::Waits(Wait::for_cluster(text));
     }
-    if !live.says(targets.weight, &targets.headers) {
+    if !live.says(targets.weight, &targets.side_routes) {
         return Outcome::Waits(Wait::for_cluster(format!("{what}: being written")));
     }
     match &live.unconfirmed {
@@ -254,7 +253,7 @@ fn names_another<'a>(draft: &Draft<'a>, targets: &Targets) -> Option<&'a str> {
     let Means::Routes { canary_service, .. } = &draft.spec.means else {
         return None;
     };
-    let is_used = targets.weight > 0 || !targets.headers.is_empty();
+    let is_used = targets.weight > 0 || !targets.side_routes.is_empty();
     let named = draft.service(canary_service).map(|s| &s.hash);
     (is_used && named != Some(&targets.canary)).then_some(canary_service)
 }

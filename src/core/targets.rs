@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::draft::Draft;
-use super::spec::{CanaryScale, HeaderRoute, Means, Spec, Step};
+use super::spec::{CanaryScale, Means, SideRoute, Spec, Step};
 use super::traffic::{LiveTraffic, pods_for};
 
 /// Where a Rollout should be now.
@@ -17,8 +17,8 @@ pub(super) struct Targets {
     pub canary: Option<String>,
     /// Percent of the traffic that the canary may have.
     pub weight: i32,
-    /// Which requests the canary may have besides.
-    pub headers: Vec<HeaderRoute>,
+    /// Which requests the canary may have besides, or copies of.
+    pub side_routes: Vec<SideRoute>,
     /// Pods of stable.
     pub stable_replicas: i32,
     /// Pods of the canary.
@@ -36,7 +36,7 @@ impl Targets {
             stable: stable.to_owned(),
             canary: None,
             weight: 0,
-            headers: Vec::new(),
+            side_routes: Vec::new(),
             stable_replicas: draft.spec.replicas,
             canary_replicas: 0,
             aborted: false,
@@ -71,7 +71,7 @@ impl Targets {
         Self {
             canary: Some(canary.to_owned()),
             weight,
-            headers: draft.spec.header_routes_at(step),
+            side_routes: draft.spec.side_routes_at(step),
             stable_replicas,
             canary_replicas,
             since: draft
@@ -95,8 +95,8 @@ impl Targets {
             }
         } else {
             self.weight = self.weight.min(live.weight);
-            let standing = live.headers.as_deref().unwrap_or_default();
-            self.headers.retain(|header| standing.contains(header));
+            let standing = live.side_routes.as_deref().unwrap_or_default();
+            self.side_routes.retain(|side| standing.contains(side));
             self.stable_replicas = stable_pods(draft.spec, self.weight);
         }
     }
@@ -148,12 +148,19 @@ fn canary_pods(spec: &Spec, step: usize, weight: i32) -> i32 {
     match scale {
         Some(CanaryScale::Replicas(n)) => *n,
         Some(CanaryScale::Percent(percent)) => pods_for(*percent, replicas),
-        // Requests that come by their headers need a pod at any weight.
-        Some(CanaryScale::MatchTraffic) | None if !spec.header_routes_at(step).is_empty() => {
-            pods_of_share(spec, weight.max(1))
+        Some(CanaryScale::MatchTraffic) | None => {
+            pods_of_share(spec, weight_with_sides(spec, step, weight))
         }
-        Some(CanaryScale::MatchTraffic) | None => pods_of_share(spec, weight),
     }
+}
+
+/// Percent of all requests that the canary's pods answer: those of the weight and the copies of a
+/// mirror route. Requests that come by their headers need a pod at any weight.
+fn weight_with_sides(spec: &Spec, step: usize, weight: i32) -> i32 {
+    let sides = spec.side_routes_at(step);
+    let copies: i32 = sides.iter().map(SideRoute::copies).sum();
+    let least = i32::from(!sides.is_empty());
+    (weight + copies).clamp(least, 100)
 }
 
 /// Pods of stable while the canary has `weight`.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::draft::Draft;
 use super::observed::{RouteId, RouteState, ServiceObserved};
-use super::spec::{HeaderRoute, Means};
+use super::spec::{Means, SideRoute};
 
 /// What the data plane does now, as far as the API says it.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,10 +14,10 @@ pub(super) struct LiveTraffic {
     pub weight: i32,
     /// Whether every route says exactly that.
     pub exact: bool,
-    /// The header routes that every route has; `None`: they differ, or are not as they should be.
-    pub headers: Option<Vec<HeaderRoute>>,
-    /// Whether any route sends requests to the canary by their headers.
-    any_headers: bool,
+    /// The side routes that every route has; `None`: they differ, or are not as they should be.
+    pub side_routes: Option<Vec<SideRoute>>,
+    /// Whether any route sends requests, or copies of them, to the canary beside its weight.
+    any_side_routes: bool,
     /// Why the data plane may not have it yet; `None`: it has.
     pub unconfirmed: Option<String>,
     /// Which versions are selected, with their percent. `None`: a selector without a version.
@@ -34,12 +34,12 @@ impl LiveTraffic {
 
     /// Whether any request is sent to the canary's side.
     pub fn reaches_canary(&self) -> bool {
-        self.weight > 0 || self.any_headers
+        self.weight > 0 || self.any_side_routes
     }
 
     /// Whether every route says exactly this.
-    pub fn says(&self, weight: i32, headers: &[HeaderRoute]) -> bool {
-        self.weight == weight && self.exact && self.headers.as_deref() == Some(headers)
+    pub fn says(&self, weight: i32, side_routes: &[SideRoute]) -> bool {
+        self.weight == weight && self.exact && self.side_routes.as_deref() == Some(side_routes)
     }
 
     /// Percent of the traffic that may reach this version.
@@ -77,7 +77,7 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
     let mut exact = true;
     let mut unconfirmed = None;
     let mut weights = Vec::new();
-    let mut headers: Vec<Option<Vec<HeaderRoute>>> = Vec::new();
+    let mut side_routes: Vec<Option<Vec<SideRoute>>> = Vec::new();
     let o = draft.o;
     for route in &o.routes {
         match &route.state {
@@ -85,7 +85,7 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
                 weight = weight.max(live.weight);
                 weights.push(live.weight);
                 exact &= live.exact;
-                headers.push(live.headers.clone());
+                side_routes.push(live.side_routes.clone());
                 if let Some(reason) = &live.pending {
                     unconfirmed = Some(format!("{} is not accepted yet: {reason}", route.id));
                 } else if let Some(at) = live.changed_at
@@ -96,7 +96,7 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
             }
             // Without a canary Ingress, ingress-nginx sends nothing to the canary.
             RouteState::ToCreate => {
-                headers.push(Some(Vec::new()));
+                side_routes.push(Some(Vec::new()));
                 if matches!(route.id, RouteId::NginxIngress(_)) {
                     weights.push(0);
                 } else {
@@ -107,14 +107,14 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
         }
     }
     exact &= weights.iter().all(|w| *w == weight);
-    let any_headers = headers.iter().any(|h| *h != Some(Vec::new()));
-    let headers = match headers.split_first() {
+    let any_side_routes = side_routes.iter().any(|h| *h != Some(Vec::new()));
+    let side_routes = match side_routes.split_first() {
         Some((first, rest)) if rest.iter().all(|h| h == first) => first.clone(),
         Some(_) => None,
         None => Some(Vec::new()),
     };
-    // How many requests have the headers is not known; some do.
-    let of_canary = weight.max(i32::from(any_headers));
+    // How many requests take a side route is not known; some do.
+    let of_canary = weight.max(i32::from(any_side_routes));
     // Where routes differ, some of the traffic has another share.
     let of_stable = if exact { 100 - weight } else { 100 };
     let mut shares = Vec::new();
@@ -138,8 +138,8 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
     LiveTraffic {
         weight,
         exact,
-        headers,
-        any_headers,
+        side_routes,
+        any_side_routes,
         unconfirmed,
         shares,
         switched_at,
@@ -151,8 +151,8 @@ fn live_active(draft: &mut Draft<'_>, active: &str, canary: Option<&str>) -> Liv
         return LiveTraffic {
             weight: 0,
             exact: true,
-            headers: Some(Vec::new()),
-            any_headers: false,
+            side_routes: Some(Vec::new()),
+            any_side_routes: false,
             unconfirmed: Some(format!("Service {active} is missing or cannot be used")),
             shares: vec![(None, 100)],
             switched_at: None,
@@ -168,8 +168,8 @@ fn live_active(draft: &mut Draft<'_>, active: &str, canary: Option<&str>) -> Liv
     LiveTraffic {
         weight,
         exact: true,
-        headers: Some(Vec::new()),
-        any_headers: false,
+        side_routes: Some(Vec::new()),
+        any_side_routes: false,
         unconfirmed,
         shares: vec![(service.hash.clone(), 100)],
         switched_at: service.switched_at,
@@ -195,8 +195,8 @@ fn live_pods(draft: &Draft<'_>, canary: Option<&str>, stable: &str) -> LiveTraff
     LiveTraffic {
         weight: percent(of(canary)),
         exact: true,
-        headers: Some(Vec::new()),
-        any_headers: false,
+        side_routes: Some(Vec::new()),
+        any_side_routes: false,
         unconfirmed: None,
         shares: vec![
             (Some(stable.to_owned()), percent(of(Some(stable)))),

@@ -340,16 +340,24 @@ fn rules(random: &mut Random, spec: &mut Value) {
     }
     let steps = canary.get_mut("steps").and_then(Value::as_array_mut);
     if let Some(steps) = steps.filter(|_| by_header && by_gateway) {
-        let testers = json!({"setHeaderRoute": {"name": "testers",
-            "match": [{"header": "x-tester", "exact": "yes"}]}});
-        let gone = json!({"setHeaderRoute": {"name": "testers"}});
+        let (set, gone) = match random.below(3) {
+            0 => (
+                json!({"setMirrorRoute": {"name": "shadow", "percent": random.between(1, 100)}}),
+                json!({"setMirrorRoute": {"name": "shadow"}}),
+            ),
+            _ => (
+                json!({"setHeaderRoute": {"name": "testers",
+                    "match": [{"header": "x-tester", "exact": "yes"}]}}),
+                json!({"setHeaderRoute": {"name": "testers"}}),
+            ),
+        };
         let at = usize::try_from(random.below(steps.len() as u64 + 1)).unwrap_or(0);
         if random.below(2) == 0 {
             let later =
                 at + usize::try_from(random.below((steps.len() - at) as u64 + 1)).unwrap_or(0);
             steps.insert(later, gone);
         }
-        steps.insert(at, testers);
+        steps.insert(at, set);
     }
 }
 

@@ -176,7 +176,7 @@ fn line(stored: &Stored) -> String {
                 service.hash, service.managed_by
             )
         }
-        Body::Route(route) => format!("{name}: {} %, {:?}", route.weight, route.headers),
+        Body::Route(route) => format!("{name}: {} %, {:?}", route.weight, route.side_routes),
         Body::Run(run) => format!("AnalysisRun {name}: {:?} {:?}", run.phase, run.verdict),
         Body::Revert(revert) => {
             format!(

@@ -3,7 +3,7 @@
 //! `rules` and `backendRefs` are atomic lists there, so that a weight alone cannot be owned by
 //! server-side apply: it is changed by a JSON patch that tests the resourceVersion, and the name of
 //! the backend beside each weight. Nothing else of the route is touched, and no rule is added or
-//! taken away but Tidegate's own ([`super::header_rules`]).
+//! taken away but Tidegate's own ([`super::side_routes`]).
 //!
 //! Facts from the Gateway API reference (`gateway.networking.k8s.io/v1`): a missing weight is 1; a
 //! rule whose weights are all 0 answers 500; weights go from 0 to 1,000,000; a rule has at most 16
@@ -16,11 +16,14 @@ use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, TestOperation};
 use serde_json::Value;
 
-use super::header_rules::{self, Headers};
-use super::{Backends, changed_at, last_writer, list, resource_version, summarise, text};
+use super::side_routes::{self, SideRoutes};
+use super::{
+    Backends, changed_at, header_rules, last_writer, list, mirror, resource_version, summarise,
+    text,
+};
 use crate::api::rollout::RuleRef;
 use crate::core::observed::LiveRoute;
-use crate::core::spec::{HeaderRoute, Problem};
+use crate::core::spec::{Problem, SideRoute};
 
 /// The weight of a backend that has none.
 const WEIGHT_DEFAULT: i64 = 1;
@@ -38,14 +41,14 @@ struct Place {
 }
 
 /// What `route` says about the two backends in `rules` (none: every rule that has both), and which of
-/// the header routes it has. `field` is the Rollout's field that names the route.
+/// the side routes it has. `field` is the Rollout's field that names the route.
 ///
 /// # Errors
 /// The first thing that keeps the route from carrying weights.
 pub fn read(
     route: &Value,
     rules: &[RuleRef],
-    headers: &Headers,
+    (sides, features): (&SideRoutes, &mirror::Features),
     backends: Backends<'_>,
     field: &str,
 ) -> Result<LiveRoute, Problem> {
@@ -54,10 +57,14 @@ pub fn read(
     let all = list(route, "/spec/rules");
     let weighted = weighted(all, &places);
     let others = all.iter().filter(|rule| !header_rules::is_ours(rule));
-    let name = text(route, "/metadata/name");
     Ok(LiveRoute {
-        headers: header_rules::standing(all, &headers.known, &weighted, backends.canary),
-        no_headers: header_rules::obstacle(name, others.count(), headers, &weighted),
+        side_routes: side_routes::standing(
+            &sides.known,
+            all,
+            (&weighted, &weighted),
+            backends.canary,
+        ),
+        no_side_routes: side_routes::obstacle(route, others.count(), sides, &weighted, features),
         ..live(route, &shares)
     })
 }
@@ -73,8 +80,8 @@ pub(super) fn live(route: &Value, shares: &[(i64, i64)]) -> LiveRoute {
         resource_version: resource_version(route).to_owned(),
         weight,
         exact,
-        headers: Some(Vec::new()),
-        no_headers: None,
+        side_routes: Some(Vec::new()),
+        no_side_routes: None,
         pending: pending(route),
         changed_at: changed_at(route, &RULES),
         last_writer: last_writer(route, &RULES),
@@ -82,7 +89,7 @@ pub(super) fn live(route: &Value, shares: &[(i64, i64)]) -> LiveRoute {
 }
 
 /// The patch that gives the canary `weight` percent and stable the rest, in `rules` of `route`, and
-/// the route the rules of these header routes and no others.
+/// the route these side routes and no others.
 ///
 /// # Errors
 /// The first thing that keeps the route from carrying weights.
@@ -91,7 +98,7 @@ pub fn weight_patch(
     rules: &[RuleRef],
     backends: Backends<'_>,
     weight: i32,
-    headers: &[HeaderRoute],
+    side_routes: &[SideRoute],
     field: &str,
 ) -> Result<Patch, Problem> {
     let weight = weight.clamp(0, 100);
@@ -116,22 +123,34 @@ pub fn weight_patch(
             }));
         }
     }
-    operations.extend(header_operations(route, &places, backends, headers));
+    // Rules come and go last: the places are counted without that.
+    for place in &places {
+        if let Some(rule) = list(route, "/spec/rules").get(place.rule) {
+            operations.extend(mirror::operations(
+                rule,
+                place.rule,
+                side_routes,
+                backends.canary,
+            ));
+        }
+    }
+    operations.extend(header_operations(route, &places, backends, side_routes));
     Ok(Patch(operations))
 }
 
-/// Takes Tidegate's own rules away, the last one first, and puts those of `headers` before the first
+/// Takes Tidegate's own rules away, the last one first, and puts those of `side_routes` before the first
 /// rule with weights. None where they stand already.
 fn header_operations(
     route: &Value,
     places: &[Place],
     backends: Backends<'_>,
-    headers: &[HeaderRoute],
+    side_routes: &[SideRoute],
 ) -> Vec<PatchOperation> {
     let all = list(route, "/spec/rules");
     let weighted = weighted(all, places);
-    let standing = header_rules::standing(all, headers, &weighted, backends.canary);
-    if standing.as_deref() == Some(headers) {
+    let standing = header_rules::standing(all, side_routes, &weighted, backends.canary);
+    let headers = side_routes.iter().filter(|side| !side.is_mirror());
+    if standing.is_some_and(|standing| standing.iter().eq(headers)) {
         return Vec::new();
     }
     let at = |index: usize| PointerBuf::from_tokens(["spec", "rules", &index.to_string()]);
@@ -147,7 +166,7 @@ fn header_operations(
         .into_iter()
         .rev()
         .map(|index| PatchOperation::Remove(RemoveOperation { path: at(index) }));
-    let rules = header_rules::rules(headers, &weighted, backends.canary);
+    let rules = header_rules::rules(side_routes, &weighted, backends.canary);
     let new = rules.into_iter().enumerate().map(|(i, rule)| {
         PatchOperation::Add(AddOperation {
             path: at(first + i),

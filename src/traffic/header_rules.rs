@@ -10,58 +10,43 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{covers, list, text};
-use crate::core::spec::{HeaderRoute, HeaderValue, Problem, Spec};
+use super::side_routes::SideRoutes;
+use super::{covers, list, mirror, text};
+use crate::core::spec::{HeaderMatch, HeaderValue, Problem, SideRoute, Takes};
 
 /// Begins the name of a rule of ours. Users leave it to Tidegate.
 pub const PREFIX: &str = "tidegate-header.";
 /// Rules of an HTTPRoute at most (Gateway API).
 const RULES_MAX: usize = 16;
 
-/// The header routes that a Rollout's steps ask for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers {
-    /// All of them.
-    pub known: Vec<HeaderRoute>,
-    /// How many there are at a time, at most.
-    pub most: usize,
-}
-
-impl Headers {
-    /// Those of `spec`.
-    #[must_use]
-    pub fn of(spec: &Spec) -> Self {
-        let mut headers = Self::default();
-        for step in 0..spec.steps.len() {
-            let standing = spec.header_routes_at(step);
-            headers.most = headers.most.max(standing.len());
-            for route in standing {
-                if !headers.known.contains(&route) {
-                    headers.known.push(route);
-                }
-            }
-        }
-        headers
-    }
-}
-
 /// Whether a rule is one of ours.
 pub(super) fn is_ours(rule: &Value) -> bool {
     text(rule, "/name").starts_with(PREFIX)
 }
 
-/// The rules of `routes` beside the `weighted` ones.
-pub(super) fn rules(routes: &[HeaderRoute], weighted: &[&Value], canary: &str) -> Vec<Value> {
-    let of = |route: &HeaderRoute| {
-        let each = weighted.iter().enumerate();
-        each.map(|(i, beside)| rule(route, i, beside, canary))
-            .collect::<Vec<_>>()
-    };
-    routes.iter().flat_map(of).collect()
+/// A side route's headers; of a mirror route none.
+fn headers(side: &SideRoute) -> Option<&[HeaderMatch]> {
+    match &side.takes {
+        Takes::Headers(headers) => Some(headers),
+        Takes::Copies(_) => None,
+    }
 }
 
-fn rule(route: &HeaderRoute, i: usize, beside: &Value, canary: &str) -> Value {
-    let headers = route.headers.iter().map(|header| {
+/// The rules of the header routes among `sides`, beside the `weighted` ones.
+pub(super) fn rules(sides: &[SideRoute], weighted: &[&Value], canary: &str) -> Vec<Value> {
+    let of = |side: &SideRoute| {
+        let headers = headers(side).unwrap_or_default().to_vec();
+        let name = side.name.clone();
+        let each = weighted.iter().enumerate();
+        each.filter(|_| !headers.is_empty())
+            .map(|(i, beside)| rule(&name, &headers, i, beside, canary))
+            .collect::<Vec<_>>()
+    };
+    sides.iter().flat_map(of).collect()
+}
+
+fn rule(name: &str, headers: &[HeaderMatch], i: usize, beside: &Value, canary: &str) -> Value {
+    let headers = headers.iter().map(|header| {
         let (kind, value) = match &header.value {
             HeaderValue::Exact(value) => ("Exact", value),
             HeaderValue::Regex(value) => ("RegularExpression", value),
@@ -89,11 +74,14 @@ fn rule(route: &HeaderRoute, i: usize, beside: &Value, canary: &str) -> Value {
             backend
         });
     let backends: Vec<Value> = backends.collect();
-    let mut rule: Map<String, Value> = beside.as_object().cloned().unwrap_or_default();
-    rule.insert("name".into(), format!("{PREFIX}{}.{i}", route.name).into());
-    rule.insert("matches".into(), matches.into());
-    rule.insert("backendRefs".into(), backends.into());
-    Value::Object(rule)
+    // What goes to the canary is not copied to it as well.
+    let mut rule = mirror::without(beside, canary);
+    if let Some(fields) = rule.as_object_mut() {
+        fields.insert("name".into(), format!("{PREFIX}{name}.{i}").into());
+        fields.insert("matches".into(), matches.into());
+        fields.insert("backendRefs".into(), backends.into());
+    }
+    rule
 }
 
 /// What a rule matches; a rule that does not say matches every path.
@@ -110,15 +98,16 @@ fn matches(rule: &Value) -> Vec<Value> {
 /// are not as they should be.
 pub(super) fn standing(
     all: &[Value],
-    known: &[HeaderRoute],
+    known: &[SideRoute],
     weighted: &[&Value],
     canary: &str,
-) -> Option<Vec<HeaderRoute>> {
+) -> Option<Vec<SideRoute>> {
     let ours: Vec<&Value> = all.iter().filter(|rule| is_ours(rule)).collect();
     let mut rest = ours.as_slice();
     let mut found = Vec::new();
     while !rest.is_empty() {
-        let (route, count) = known.iter().find_map(|route| {
+        let mut headers = known.iter().filter(|side| !side.is_mirror());
+        let (route, count) = headers.find_map(|route| {
             let wanted = rules(std::slice::from_ref(route), weighted, canary);
             let have = rest.get(..wanted.len()).filter(|have| !have.is_empty())?;
             let same = have.iter().zip(&wanted).all(|(have, want)| is(have, want));
@@ -138,12 +127,13 @@ fn is(rule: &Value, wanted: &Value) -> bool {
 
 /// What keeps a route with `others` besides our rules from having these header routes.
 pub(super) fn obstacle(
-    route: &str,
+    route: &Value,
     others: usize,
-    headers: &Headers,
+    sides: &SideRoutes,
     weighted: &[&Value],
 ) -> Option<Problem> {
-    let needed = headers.most * weighted.len();
+    let route = text(route, "/metadata/name");
+    let needed = sides.most_headers * weighted.len();
     if others + needed > RULES_MAX {
         return Some(Problem::new(
             format!("HTTPRoute {route} spec.rules"),
@@ -161,10 +151,11 @@ pub(super) fn obstacle(
         .flat_map(|found| list(found, "/headers"))
         .map(|header| text(header, "/name"));
     let of_users: Vec<&str> = of_users.collect();
-    let twice = headers
+    let twice = sides
         .known
         .iter()
-        .flat_map(|k| &k.headers)
+        .filter_map(headers)
+        .flatten()
         .find(|header| {
             of_users
                 .iter()

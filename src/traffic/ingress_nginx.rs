@@ -99,8 +99,8 @@ pub fn read(
         resource_version: resource_version(canary).to_owned(),
         weight,
         exact,
-        headers: Some(Vec::new()),
-        no_headers: None,
+        side_routes: Some(Vec::new()),
+        no_side_routes: None,
         pending: None,
         // The annotation is of the time at which the change was decided; the API server had it later.
         changed_at: timestamp(annotation(canary, CHANGED_AT))

@@ -7,11 +7,11 @@
 use serde_json::{Map, Value, json};
 
 use super::gateway_api::live;
-use super::header_rules::{self, Headers};
-use super::{Backends, Owner, covers, list, resource_version, text};
+use super::side_routes::{self, SideRoutes};
+use super::{Backends, Owner, covers, header_rules, list, mirror, resource_version, text};
 use crate::api::rollout::ManagedRoute;
 use crate::core::observed::RouteState;
-use crate::core::spec::{HeaderRoute, Problem};
+use crate::core::spec::{Problem, SideRoute};
 
 /// Parts of a rule that must not be there if the Rollout does not ask for them. The API server
 /// fills in `matches`, and nothing else.
@@ -39,7 +39,7 @@ pub fn read(
     route: &Value,
     owner: Owner<'_>,
     managed: &ManagedRoute,
-    headers: &Headers,
+    (sides, features): (&SideRoutes, &mirror::Features),
     backends: Backends<'_>,
     field: &str,
 ) -> RouteState {
@@ -57,30 +57,31 @@ pub fn read(
     }
     let all = list(route, "/spec/rules");
     let weighted = all.iter().filter(|rule| !header_rules::is_ours(rule));
-    let shares: Vec<(i64, i64)> = weighted.map(|rule| share(rule, backends)).collect();
-    let mut found = live(route, &shares);
+    let weighted: Vec<&Value> = weighted.collect();
+    let shares = weighted.iter().map(|rule| share(rule, backends));
+    let mut found = live(route, &shares.collect::<Vec<_>>());
     // The rules are made anew from the Rollout with each write, so that is what they are held to.
     let wanted = rules(managed, backends, found.weight);
     let beside: Vec<&Value> = wanted.iter().collect();
-    let name = text(route, "/metadata/name");
-    found.headers = header_rules::standing(all, &headers.known, &beside, backends.canary);
-    found.no_headers = header_rules::obstacle(name, beside.len(), headers, &beside);
-    let standing = found.headers.as_deref().unwrap_or_default();
+    let of_both = (weighted.as_slice(), beside.as_slice());
+    found.side_routes = side_routes::standing(&sides.known, all, of_both, backends.canary);
+    found.no_side_routes = side_routes::obstacle(route, beside.len(), sides, &beside, features);
+    let standing = found.side_routes.as_deref().unwrap_or_default();
     found.exact = found.exact && is_ours(route, &spec(managed, backends, found.weight, standing));
     RouteState::Live(found)
 }
 
-/// The merge patch that writes the whole spec with `weight` percent for the canary and the rules of
-/// these header routes.
+/// The merge patch that writes the whole spec with `weight` percent for the canary and these
+/// side routes.
 #[must_use]
 pub fn weight_patch(
     route: &Value,
     managed: &ManagedRoute,
     backends: Backends<'_>,
     weight: i32,
-    headers: &[HeaderRoute],
+    side_routes: &[SideRoute],
 ) -> Value {
-    let mut spec = spec(managed, backends, weight, headers);
+    let mut spec = spec(managed, backends, weight, side_routes);
     if let Value::Object(fields) = &mut spec {
         fields.entry("hostnames").or_insert(Value::Null);
     }
@@ -121,12 +122,13 @@ fn spec(
     managed: &ManagedRoute,
     backends: Backends<'_>,
     weight: i32,
-    headers: &[HeaderRoute],
+    side_routes: &[SideRoute],
 ) -> Value {
     let weighted = rules(managed, backends, weight);
     let beside: Vec<&Value> = weighted.iter().collect();
-    let mut rules = header_rules::rules(headers, &beside, backends.canary);
-    rules.extend(weighted.iter().cloned());
+    let mut rules = header_rules::rules(side_routes, &beside, backends.canary);
+    let each = weighted.iter();
+    rules.extend(each.map(|rule| mirror::with(rule, side_routes, backends.canary)));
     let mut spec = Map::new();
     spec.insert("parentRefs".into(), managed.parent_refs.clone().into());
     if !managed.hostnames.is_empty() {

@@ -9,8 +9,10 @@ pub mod gateway_api;
 pub mod header_rules;
 pub mod ingress_nginx;
 pub mod managed_route;
+pub mod mirror;
 pub mod router;
 pub mod service;
+pub mod side_routes;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use json_patch::Patch;
 use serde_json::Value;
 
-use super::header_rules::Headers;
-use super::{Backends, Owner, gateway_api, ingress_nginx, managed_route};
+use super::side_routes::SideRoutes;
+use super::{Backends, Owner, gateway_api, ingress_nginx, managed_route, mirror};
 use crate::core::observed::{RouteId, RouteObserved, RouteState};
-use crate::core::spec::{HeaderRoute, Means, Problem, Router, Spec};
+use crate::core::spec::{Means, Problem, Router, SideRoute, Spec};
 
 const GATEWAY: &str = "spec.strategy.canary.trafficRouting.gatewayAPI";
 const NGINX: &str = "spec.strategy.canary.trafficRouting.nginx.ingresses";
@@ -21,6 +21,8 @@ pub enum RouterObject {
     HttpRoute(String),
     /// An Ingress.
     Ingress(String),
+    /// A GatewayClass, of the whole cluster.
+    GatewayClass(String),
 }
 
 /// The routers' objects as they were read; one that is not in here does not exist.
@@ -67,9 +69,10 @@ pub fn read(spec: &Spec, owner: Owner<'_>, found: &Found) -> Vec<RouteObserved> 
     let Some((backends, router)) = parts(spec) else {
         return Vec::new();
     };
-    let headers = Headers::of(spec);
+    let sides = SideRoutes::of(spec);
+    let features = features(found);
     let observed = |(i, id): (usize, RouteId)| RouteObserved {
-        state: state((router, &headers), backends, owner, found, i, &id),
+        state: state(router, (&sides, &features), backends, owner, found, i, &id),
         id,
     };
     spec.routes(owner.name)
@@ -79,8 +82,35 @@ pub fn read(spec: &Spec, owner: Owner<'_>, found: &Found) -> Vec<RouteObserved> 
         .collect()
 }
 
+/// What the gateways that serve them can do.
+fn features(found: &Found) -> mirror::Features {
+    let classes = found.iter().filter_map(|(which, value)| match which {
+        RouterObject::GatewayClass(_) => mirror::features(value),
+        _ => None,
+    });
+    classes.collect()
+}
+
+/// Whether the steps of `spec` ask for what only some gateways can do: then their GatewayClasses are
+/// read as well.
+#[must_use]
+pub fn asks_for_features(spec: &Spec) -> bool {
+    SideRoutes::of(spec).mirrors().is_some()
+}
+
+/// Whether a GatewayClass is of a controller that serves one of the routes.
+#[must_use]
+pub fn is_served_by(found: &Found, class: &Value) -> bool {
+    let controller = class
+        .pointer("/spec/controllerName")
+        .and_then(Value::as_str);
+    let mut routes = found.values().flat_map(mirror::controllers);
+    controller.is_some_and(|controller| routes.any(|serves| serves == controller))
+}
+
 fn state(
-    (router, headers): (&Router, &Headers),
+    router: &Router,
+    sides: (&SideRoutes, &mirror::Features),
     backends: Backends<'_>,
     owner: Owner<'_>,
     found: &Found,
@@ -101,7 +131,7 @@ fn state(
                 .get(i)
                 .map(|(_, rules)| rules.as_slice())
                 .unwrap_or_default();
-            match gateway_api::read(route, rules, headers, backends, &field) {
+            match gateway_api::read(route, rules, sides, backends, &field) {
                 Ok(live) => RouteState::Live(live),
                 Err(problem) => RouteState::Unusable(problem),
             }
@@ -110,7 +140,7 @@ fn state(
             match found.get(&RouterObject::HttpRoute(name.clone())) {
                 Some(route) => {
                     let field = format!("{GATEWAY}.managedRoute");
-                    managed_route::read(route, owner, managed, headers, backends, &field)
+                    managed_route::read(route, owner, managed, sides, backends, &field)
                 }
                 None => RouteState::ToCreate,
             }
@@ -158,7 +188,7 @@ pub fn body(
     }
 }
 
-/// The change that gives the canary `weight` percent at a route, and the route these header routes.
+/// The change that gives the canary `weight` percent at a route, and the route these side routes.
 ///
 /// # Errors
 /// When the route cannot carry weights (any more).
@@ -167,7 +197,7 @@ pub fn change(
     owner: Owner<'_>,
     found: &Found,
     route: &RouteId,
-    (weight, headers): (i32, &[HeaderRoute]),
+    (weight, side_routes): (i32, &[SideRoute]),
     at: Timestamp,
 ) -> Result<Change, Problem> {
     let Some((backends, router)) = parts(spec) else {
@@ -182,11 +212,11 @@ pub fn change(
                 .find(|(n, _)| n == name)
                 .map(|(_, r)| r.as_slice());
             let rules = rules.unwrap_or_default();
-            gateway_api::weight_patch(live, rules, backends, weight, headers, &field)
+            gateway_api::weight_patch(live, rules, backends, weight, side_routes, &field)
                 .map(Change::Json)
         }
         (Router::Managed(managed), RouteId::ManagedHttpRoute(_)) => Ok(Change::Merge(
-            managed_route::weight_patch(live, managed, backends, weight, headers),
+            managed_route::weight_patch(live, managed, backends, weight, side_routes),
         )),
         (Router::Nginx(_), RouteId::NginxIngress(name)) => {
             let stable = object(found, &RouterObject::Ingress(name.clone()))?;
@@ -233,6 +263,7 @@ fn object<'a>(found: &'a Found, which: &RouterObject) -> Result<&'a Value, Probl
         let (kind, name) = match which {
             RouterObject::HttpRoute(name) => ("HTTPRoute", name),
             RouterObject::Ingress(name) => ("Ingress", name),
+            RouterObject::GatewayClass(name) => ("GatewayClass", name),
         };
         Problem::new(
             format!("{kind} {name}"),

@@ -73,6 +73,7 @@ const CONTROLLER_CLUSTER: &[&str] = &[
     "tidegate.io clusteranalysistemplates: get list watch",
     "tidegate.io metricsproviders: get list watch",
     "tidegate.io metricsproviders/status: update",
+    "gateway.networking.k8s.io gatewayclasses: get list watch",
     "core namespaces: get",
 ];
 

@@ -53,6 +53,10 @@ impl Reader for Stored {
     fn siblings(&self, _: &str, _: &str) -> Vec<(String, Arc<RolloutFacts>)> {
         Vec::new()
     }
+
+    fn gateway_classes(&self) -> Vec<Arc<Object>> {
+        Vec::new()
+    }
 }
 
 fn kind(object: &Value) -> Kind {

@@ -69,6 +69,10 @@ of the same rules: whoever adds a line here adds it there and says why.
 - apiGroups: [tidegate.io]
   resources: [metricsproviders/status]
   verbs: [update]
+# Whether a gateway can copy requests (setMirrorRoute).
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gatewayclasses]
+  verbs: [get, list, watch]
 # Labels of namespaces, for a MetricsProvider's allowedNamespaces.
 - apiGroups: [""]
   resources: [namespaces]

@@ -41,6 +41,12 @@ impl Reader for Shelf {
     fn siblings(&self, _: &str, _: &str) -> Vec<(String, Arc<RolloutFacts>)> {
         self.siblings.clone()
     }
+
+    fn gateway_classes(&self) -> Vec<Arc<Object>> {
+        let of_kind = self.objects.iter();
+        let of_kind = of_kind.filter(|((kind, _), _)| *kind == Kind::GatewayClass);
+        of_kind.map(|(_, object)| Arc::clone(object)).collect()
+    }
 }
 
 fn template() -> Value {

@@ -149,17 +149,31 @@ fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) 
             }
         }
     };
-    let by_headers = |step: &Step| matches!(step, Step::SetHeaderRoute(_));
     let can = matches!(&means, Means::Routes { router, .. } if !matches!(router, Router::Nginx(_)));
-    if let Some(i) = steps.iter().position(by_headers).filter(|_| !can) {
+    let side = steps.iter().enumerate().find_map(|(i, step)| match step {
+        Step::SetSideRoute(side) => Some((i, side)),
+        _ => None,
+    });
+    if let Some((i, side)) = side.filter(|_| !can) {
+        let (field, allowed) = if side.is_mirror() {
+            (
+                "setMirrorRoute",
+                "trafficRouting.gatewayAPI: neither pod counts nor a canary Ingress copy requests",
+            )
+        } else {
+            (
+                "setHeaderRoute",
+                "trafficRouting.gatewayAPI: neither pod counts nor ingress-nginx tell requests apart \
+                 by headers beside a weight",
+            )
+        };
         problems.push(Problem::new(
-            format!("{AT}.steps[{i}].setHeaderRoute"),
+            format!("{AT}.steps[{i}].{field}"),
             match &means {
                 Means::Routes { .. } => "with nginx",
                 _ => "without a router",
             },
-            "trafficRouting.gatewayAPI: neither pod counts nor ingress-nginx tell requests apart by \
-             headers beside a weight",
+            allowed,
         ));
     }
     let background = canary.analysis.as_ref().map(|b| {

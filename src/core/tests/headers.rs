@@ -1,4 +1,4 @@
-//! Header routes: requests that go to the new version by their headers.
+//! Side routes: requests that go to the new version by their headers, and copies of requests.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn removed(name: &str) -> Value {
 
 /// The header routes that stand.
 fn standing(world: &World) -> Vec<&str> {
-    world.headers.iter().map(|h| h.name.as_str()).collect()
+    world.side_routes.iter().map(|h| h.name.as_str()).collect()
 }
 
 /// Goes out with these steps, as far as the first pause.
@@ -58,6 +58,37 @@ fn header_routes_come_and_go_with_their_steps() {
     assert_eq!(world.status.traffic.unwrap().header_routes, [""; 0]);
 }
 
+fn copied(percent: i32) -> Value {
+    json!({"setMirrorRoute": {"name": "shadow", "percent": percent}})
+}
+
+/// Copies come onto pods for their share, change with the steps and end with them.
+#[test]
+fn copies_come_and_go_with_their_steps() {
+    let pause = json!({"pause": {}});
+    let gone = json!({"setMirrorRoute": {"name": "shadow"}});
+    let mut world = going_out(json!([
+        copied(20), pause, copied(100), pause, gone, {"setWeight": 20}, pause
+    ]));
+    let of = |world: &World| {
+        let copies = world.side_routes.iter().map(|side| side.copies());
+        (copies.collect::<Vec<_>>(), world.weight, world.available("r/a:v2"))
+    };
+    let replicas = world.spec["replicas"].as_i64().unwrap();
+    let pods_for = |percent: i64| i32::try_from((percent * replicas + 99) / 100).unwrap();
+    assert_eq!(of(&world), (vec![20], 0, pods_for(20)), "{}", world.tail());
+    let traffic = world.status.traffic.clone().unwrap();
+    assert_eq!(traffic.mirror_routes, ["shadow"]);
+    assert_eq!(traffic.header_routes, [""; 0]);
+    for expected in [(vec![100], 0, pods_for(100)), (vec![], 20, pods_for(20))] {
+        world.command("promote");
+        world.run(60);
+        assert_eq!(of(&world), expected, "{}", world.tail());
+    }
+    let traffic = world.status.traffic.clone().unwrap();
+    assert_eq!(traffic.mirror_routes, [""; 0]);
+}
+
 /// Whatever ends the authority takes the route away, in one write, and the pods after it.
 #[test]
 fn a_header_route_goes_before_its_pods() {
@@ -72,10 +103,10 @@ fn a_header_route_goes_before_its_pods() {
         }),
     ];
     for (name, end) in ways {
-        let mut world = going_out(json!([set("beta"), {"pause": {}}]));
+        let mut world = going_out(json!([set("beta"), copied(10), {"pause": {}}]));
         assert_eq!(
             (standing(&world), world.weight),
-            (vec!["beta"], 0),
+            (vec!["beta", "shadow"], 0),
             "{name}"
         );
         end(&mut world);
@@ -116,7 +147,7 @@ fn a_header_route_that_somebody_takes_away_is_put_back() {
     };
     let before = writes(&world);
     for _ in 0..30 {
-        world.headers.clear();
+        world.side_routes.clear();
         world.run(1);
     }
     assert_eq!(standing(&world), ["beta"], "{}", world.tail());

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 
 use super::world::World;
 use crate::api::rollout_status::Phase;
-use crate::core::spec::{HeaderRoute, Means};
+use crate::core::spec::{Means, SideRoute};
 use crate::core::targets::authorised_weight;
 
 /// How long the data plane may still use what a Service or route said before.
@@ -18,13 +18,13 @@ pub struct Config {
     stable: Option<String>,
     canary: Option<String>,
     /// Whether requests go to the canary Service by their headers.
-    headers: bool,
+    by_header: bool,
 }
 
 impl Config {
     /// Percent of the traffic that goes to the canary Service, at least.
     fn to_canary(&self) -> i32 {
-        self.weight.max(i32::from(self.headers))
+        self.weight.max(i32::from(self.by_header))
     }
 }
 
@@ -41,13 +41,13 @@ impl World {
                 weight: self.weight,
                 stable: hash(&stable_service),
                 canary: hash(&canary_service),
-                headers: !self.headers.is_empty(),
+                by_header: self.side_routes.iter().any(|side| !side.is_mirror()),
             }),
             Means::Active { active_service, .. } => Some(Config {
                 weight: 0,
                 stable: hash(&active_service),
                 canary: None,
-                headers: false,
+                by_header: false,
             }),
             Means::Pods { .. } => None,
         }
@@ -62,10 +62,10 @@ impl World {
 
     /// I7: a header route comes only if the steps allow it as far as the status says, and onto pods of
     /// the very version that they allow it for.
-    pub fn check_new_headers(&self, headers: &[HeaderRoute]) {
-        let new: Vec<_> = headers
+    pub fn check_new_side_routes(&self, side_routes: &[SideRoute]) {
+        let new: Vec<_> = side_routes
             .iter()
-            .filter(|h| !self.headers.contains(h))
+            .filter(|h| !self.side_routes.contains(h))
             .collect();
         if new.is_empty() {
             return;
@@ -81,7 +81,7 @@ impl World {
         } else {
             canary.step as usize
         };
-        let allowed = self.parsed().header_routes_at(step);
+        let allowed = self.parsed().side_routes_at(step);
         let service = &self.services["canary"];
         let settled = service
             .switched_at
@@ -120,7 +120,7 @@ impl World {
         // I7: nobody is left on a header route when a rollout is over.
         if matches!(self.status.phase, Some(Phase::Healthy | Phase::Aborted)) {
             assert!(
-                self.headers.is_empty()
+                self.side_routes.is_empty()
                     || self.status.canary.is_some() && self.status.abort.is_none(),
                 "I7: a header route is left\n{}",
                 self.tail()

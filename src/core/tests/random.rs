@@ -45,8 +45,10 @@ fn strategies() -> Vec<Value> {
         watched(routed(json!([
             {"setHeaderRoute": {"name": "beta", "match": [{"header": "x-beta", "exact": "1"}]}},
             {"pause": {"duration": "10s"}}, {"setWeight": 30},
+            {"setMirrorRoute": {"name": "shadow", "percent": 50}},
             {"setHeaderRoute": {"name": "inside", "match": [{"header": "x-inside", "regex": ".+"}]}},
             {"pause": {}}, {"setHeaderRoute": {"name": "beta"}}, {"setWeight": 60}, {"pause": {}},
+            {"setMirrorRoute": {"name": "shadow"}},
         ]))),
         by_pods(steps),
         json!({"blueGreen": {"activeService": "active", "previewService": "preview",

@@ -46,6 +46,10 @@ fn with(mut rollout: Value, pointer: &str, value: Value) -> Value {
     rollout
 }
 
+fn mirror_route(name: &str) -> Value {
+    json!({"setMirrorRoute": {"name": name, "percent": 20}})
+}
+
 fn header_route(name: &str) -> Value {
     json!({"setHeaderRoute": {"name": name, "match": [{"header": "x-beta", "exact": "1"}]}})
 }
@@ -176,6 +180,58 @@ fn what_cannot_be_carried_out_is_refused_by_field() {
             "a header route by pod counts",
             pods(&[("steps", json!([header_route("beta")]))]),
             "spec.strategy.canary.steps[0].setHeaderRoute",
+            "trafficRouting.gatewayAPI",
+        ),
+        (
+            "a mirror route that is not there is removed",
+            step(0, json!({"setMirrorRoute": {"name": "shadow"}})),
+            "spec.strategy.canary.steps[0].setMirrorRoute.name",
+            "the name of a mirror route that an earlier step sets",
+        ),
+        (
+            "two mirror routes",
+            with(
+                canary(),
+                &format!("{CANARY}/steps"),
+                json!([mirror_route("shadow"), mirror_route("other")]),
+            ),
+            "spec.strategy.canary.steps[1].setMirrorRoute.name",
+            "one mirror route",
+        ),
+        (
+            "a header route and a mirror route of one name",
+            with(
+                canary(),
+                &format!("{CANARY}/steps"),
+                json!([mirror_route("beta"), header_route("beta")]),
+            ),
+            "spec.strategy.canary.steps[1].setHeaderRoute.name",
+            "a name of its own for each",
+        ),
+        (
+            "a mirror route to no pods",
+            with(
+                canary(),
+                &format!("{CANARY}/steps"),
+                json!([{"setCanaryScale": {"replicas": 0}}, mirror_route("shadow")]),
+            ),
+            "spec.strategy.canary.steps[1]",
+            "at least one canary pod",
+        ),
+        (
+            "a mirror route with nginx",
+            with(
+                step(0, mirror_route("shadow")),
+                &format!("{CANARY}/trafficRouting"),
+                json!({"nginx": {"ingresses": [{"name": "web"}]}}),
+            ),
+            "spec.strategy.canary.steps[0].setMirrorRoute",
+            "trafficRouting.gatewayAPI",
+        ),
+        (
+            "a mirror route by pod counts",
+            pods(&[("steps", json!([mirror_route("shadow")]))]),
+            "spec.strategy.canary.steps[0].setMirrorRoute",
             "trafficRouting.gatewayAPI",
         ),
         (

@@ -6,7 +6,7 @@ use super::{REASSERT_INTERVAL, Said, Written, holds};
 use crate::api::rollout_status::TrafficStatus;
 use crate::core::observed::{LiveRoute, RouteState};
 use crate::core::plan::Write;
-use crate::core::spec::HeaderRoute;
+use crate::core::spec::SideRoute;
 use crate::sim::world::World;
 
 /// Most writes to the objects of one Rollout in a minute.
@@ -19,7 +19,10 @@ const JITTER: SignedDuration = SignedDuration::from_secs(1);
 /// and what the write brings was confirmed.
 pub(super) fn puts_back(written: &Written<'_>) -> bool {
     let Write::SetWeight {
-        route, to, headers, ..
+        route,
+        to,
+        side_routes,
+        ..
     } = written.write
     else {
         return false;
@@ -27,9 +30,10 @@ pub(super) fn puts_back(written: &Written<'_>) -> bool {
     let Some(confirmed) = &written.observed.rollout.status.traffic else {
         return false;
     };
-    let was_confirmed = |header: &HeaderRoute| confirmed.header_routes.contains(&header.name);
-    let brings =
-        confirmed.desired == *to && confirmed.accepted == *to && headers.iter().all(was_confirmed);
+    let was_confirmed = |side: &SideRoute| names(confirmed).any(|name| *name == side.name);
+    let brings = confirmed.desired == *to
+        && confirmed.accepted == *to
+        && side_routes.iter().all(was_confirmed);
     let foreign = written.observed.routes.iter().any(|observed| {
         observed.id == *route
             && matches!(&observed.state, RouteState::Live(live)
@@ -40,11 +44,17 @@ pub(super) fn puts_back(written: &Written<'_>) -> bool {
 
 /// Whether a route says what the status says that it said.
 fn as_confirmed(live: &LiveRoute, confirmed: &TrafficStatus) -> bool {
-    let names = |headers: &Vec<HeaderRoute>| {
-        let names = headers.iter().map(|header| &header.name);
-        names.eq(&confirmed.header_routes)
-    };
-    live.exact && live.weight == confirmed.accepted && live.headers.as_ref().is_some_and(names)
+    let sides = live.side_routes.iter().flatten().map(|side| &side.name);
+    live.exact
+        && live.weight == confirmed.accepted
+        && live.side_routes.is_some()
+        && sides.eq(names(confirmed))
+}
+
+/// The side routes that were confirmed.
+fn names(confirmed: &TrafficStatus) -> impl Iterator<Item = &String> {
+    let headers = confirmed.header_routes.iter();
+    headers.chain(&confirmed.mirror_routes)
 }
 
 pub(super) fn no_fights(world: &World, written: &Written<'_>) -> Result<(), String> {

@@ -4,7 +4,7 @@ use super::{EXCUSED, Written, authorised, holds};
 use crate::core::commands::annotation;
 use crate::core::naming;
 use crate::core::plan::Write;
-use crate::core::spec::{HeaderRoute, Means};
+use crate::core::spec::{Means, SideRoute};
 use crate::sim::world::World;
 
 /// The weight of a route before and after a write.
@@ -17,15 +17,15 @@ fn weights(write: &Write) -> Option<(i32, i32)> {
 }
 
 /// The header routes that a write brings to a route.
-fn new_headers<'a>(written: &Written<'a>) -> Vec<&'a HeaderRoute> {
-    let Write::SetWeight { headers, .. } = written.write else {
+fn new_side_routes<'a>(written: &Written<'a>) -> Vec<&'a SideRoute> {
+    let Write::SetWeight { side_routes, .. } = written.write else {
         return Vec::new();
     };
     let before = written
         .replaced
-        .and_then(|stored| Some(&stored.route()?.headers));
-    let is_new = |header: &&HeaderRoute| before.is_none_or(|before| !before.contains(header));
-    headers.iter().filter(is_new).collect()
+        .and_then(|stored| Some(&stored.route()?.side_routes));
+    let is_new = |header: &&SideRoute| before.is_none_or(|before| !before.contains(header));
+    side_routes.iter().filter(is_new).collect()
 }
 
 pub(super) fn weights_are_percentages(_: &World, written: &Written<'_>) -> Result<(), String> {
@@ -87,7 +87,7 @@ pub(super) fn weights_rise_after_selectors(
     let Some((from, to)) = weights(written.write) else {
         return Ok(());
     };
-    if to <= from && new_headers(written).is_empty() {
+    if to <= from && new_side_routes(written).is_empty() {
         return Ok(());
     }
     let mut selected: Vec<_> = world
@@ -114,9 +114,9 @@ pub(super) fn exposure_is_authorised(world: &World, written: &Written<'_>) -> Re
         false => usize::try_from(canary.step).unwrap_or(0),
     };
     let allowed = authorised(&spec.steps, step);
-    let headers = new_headers(written);
+    let side_routes = new_side_routes(written);
     match (weights(written.write), written.write) {
-        (Some((from, to)), _) if to > from || !headers.is_empty() => {
+        (Some((from, to)), _) if to > from || !side_routes.is_empty() => {
             let service = match &spec.means {
                 Means::Routes { canary_service, .. } => canary_service,
                 _ => return Ok(()),
@@ -134,10 +134,10 @@ pub(super) fn exposure_is_authorised(world: &World, written: &Written<'_>) -> Re
             holds(to <= allowed.max(from), || {
                 format!("the weight rises to {to}, {allowed} is on record")
             })?;
-            let on_record = spec.header_routes_at(step);
+            let on_record = spec.side_routes_at(step);
             holds(
-                headers.iter().all(|header| on_record.contains(header)),
-                || format!("{headers:?} are sent to the canary and not on record"),
+                side_routes.iter().all(|side| on_record.contains(side)),
+                || format!("{side_routes:?} lead to the canary and are not on record"),
             )?;
             let held = spec.paused || status.held_since.is_some();
             holds(!held, || {
@@ -191,9 +191,9 @@ pub(super) fn given_up_is_given_up(world: &World, written: &Written<'_>) -> Resu
     let given_up = naming::replica_set(written.rollout(), &abort.hash);
     match written.write {
         Write::SetWeight { from, to, .. } => {
-            holds(to <= from && new_headers(written).is_empty(), || {
+            holds(to <= from && new_side_routes(written).is_empty(), || {
                 format!(
-                    "the weight rises from {from} to {to}, or headers lead to it, after the abort"
+                    "the weight rises from {from} to {to}, or side routes lead to it, after the abort"
                 )
             })
         }

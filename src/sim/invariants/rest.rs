@@ -228,14 +228,14 @@ pub(super) fn routes_are_given_back(world: &World, written: &Written<'_>) -> Res
     let read = &written.observed.routes;
     let weight = read.iter().find_map(|route| match &route.state {
         crate::core::observed::RouteState::Live(live)
-            if live.weight > 0 || live.headers != Some(Vec::new()) =>
+            if live.weight > 0 || live.side_routes != Some(Vec::new()) =>
         {
             Some(live.weight)
         }
         _ => None,
     });
     holds(weight.is_none(), || {
-        format!("{weight:?} %, or what headers lead to it, is left to the canary Service")
+        format!("{weight:?} %, or what side routes lead to it, is left to the canary Service")
     })?;
     if matches!(spec.means, Means::Pods { .. }) {
         return Ok(());

@@ -40,6 +40,9 @@ pub struct Facts {
     /// Names of the header routes that the data plane has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header_routes: Option<Vec<String>>,
+    /// Name of the mirror route that the data plane has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror_routes: Option<Vec<String>>,
     /// The stable version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stable: Option<String>,
@@ -233,6 +236,10 @@ impl Facts {
         if let Some(expected) = &self.header_routes {
             let seen = traffic.map(|t| t.header_routes.clone()).unwrap_or_default();
             claim(seen == *expected, "headerRoutes", || format!("{seen:?}"))?;
+        }
+        if let Some(expected) = &self.mirror_routes {
+            let seen = traffic.map(|t| t.mirror_routes.clone()).unwrap_or_default();
+            claim(seen == *expected, "mirrorRoutes", || format!("{seen:?}"))?;
         }
         if let Some(expected) = &self.message {
             let seen = status.map(|s| s.message.as_str()).unwrap_or_default();

@@ -335,7 +335,7 @@ impl World {
                 route,
                 resource_version,
                 to,
-                headers,
+                side_routes,
                 ..
             } => {
                 let version = self.version(resource_version);
@@ -344,7 +344,7 @@ impl World {
                     .update(Kind::Route, &key, version.as_deref(), true, |stored| {
                         if let Some(body) = stored.route_mut() {
                             body.weight = *to;
-                            body.headers.clone_from(headers);
+                            body.side_routes.clone_from(side_routes);
                             body.changed_at = Some(now);
                             OURSELVES.clone_into(&mut body.writer);
                         }
@@ -354,7 +354,7 @@ impl World {
                 let body = Body::Route(RouteBody {
                     id: route.clone(),
                     weight: *weight,
-                    headers: Vec::new(),
+                    side_routes: Vec::new(),
                     accepted: 0,
                     changed_at: Some(now),
                     writer: OURSELVES.to_owned(),

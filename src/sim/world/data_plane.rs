@@ -99,7 +99,7 @@ impl World {
                 && let Some(route) = stored.route()
             {
                 ours &= route.writer == OURSELVES;
-                by_header |= !route.headers.is_empty();
+                by_header |= route.side_routes.iter().any(|side| !side.is_mirror());
                 routes.push((key, route.weight, stored.meta.generation));
             }
         }
@@ -196,7 +196,7 @@ impl World {
             if let Some(route) = stored.route_mut() {
                 route.weight = weight;
                 // The list of rules is one value to whoever applies the route.
-                route.headers.clear();
+                route.side_routes.clear();
                 route.changed_at = Some(now);
                 writer.clone_into(&mut route.writer);
             }

@@ -252,7 +252,7 @@ impl World {
         let body = Body::Route(RouteBody {
             id,
             weight: 0,
-            headers: Vec::new(),
+            side_routes: Vec::new(),
             accepted: 1,
             changed_at: None,
             writer: "user".to_owned(),

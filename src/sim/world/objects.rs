@@ -12,7 +12,7 @@ use crate::api::revert::RevertSpec;
 use crate::api::rollout::RolloutSpec;
 use crate::api::rollout_status::RolloutStatus;
 use crate::core::observed::RouteId;
-use crate::core::spec::{self, HeaderRoute, Problem, Spec};
+use crate::core::spec::{self, Problem, SideRoute, Spec};
 
 /// Kinds of objects; a watch and a list are of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -245,7 +245,7 @@ pub struct RouteBody {
     /// Percent for the canary Service.
     pub weight: i32,
     /// What it sends to the canary Service by header.
-    pub headers: Vec<HeaderRoute>,
+    pub side_routes: Vec<SideRoute>,
     /// The generation that its router has accepted.
     pub accepted: i64,
     /// When its rules were last written.

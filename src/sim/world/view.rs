@@ -12,7 +12,7 @@ use crate::core::observed::{
     RolloutObserved, RouteId, RouteObserved, RouteState, RunObserved, ServiceObserved, Settings,
     TemplateKey, WorkloadObserved,
 };
-use crate::core::spec::{HeaderRoute, Problem, Spec, Step, stand_in};
+use crate::core::spec::{Problem, SideRoute, Spec, Step, stand_in};
 
 /// Where everything is.
 pub const NAMESPACE: &str = "shop";
@@ -235,19 +235,19 @@ fn route(stored: &Stored, body: &RouteBody, spec: &Spec) -> RouteState {
     let pending = (body.accepted < stored.meta.generation).then(|| "not seen yet".to_owned());
     // Rules that the spec does not know are known by their names to be Tidegate's.
     let steps = spec.steps.iter();
-    let known: Vec<&HeaderRoute> = steps
+    let known: Vec<&SideRoute> = steps
         .filter_map(|step| match step {
-            Step::SetHeaderRoute(route) => Some(route),
+            Step::SetSideRoute(route) => Some(route),
             _ => None,
         })
         .collect();
-    let as_it_should_be = body.headers.iter().all(|header| known.contains(&header));
+    let as_it_should_be = body.side_routes.iter().all(|side| known.contains(&side));
     RouteState::Live(LiveRoute {
         resource_version: stored.meta.version.to_string(),
         weight: body.weight,
         exact: true,
-        headers: as_it_should_be.then(|| body.headers.clone()),
-        no_headers: None,
+        side_routes: as_it_should_be.then(|| body.side_routes.clone()),
+        no_side_routes: None,
         pending,
         changed_at: body.changed_at,
         last_writer: (body.writer != OURSELVES).then(|| body.writer.clone()),

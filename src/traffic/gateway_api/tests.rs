@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::traffic::mirror::Features;
 
 const BACKENDS: Backends<'static> = Backends {
     canary: "web-canary",
@@ -49,7 +50,13 @@ fn by_index(index: i32) -> Vec<RuleRef> {
 }
 
 fn said(route: &Value, rules: &[RuleRef]) -> String {
-    match read(route, rules, &Headers::default(), BACKENDS, FIELD) {
+    match read(
+        route,
+        rules,
+        (&SideRoutes::default(), &Features::new()),
+        BACKENDS,
+        FIELD,
+    ) {
         Ok(live) => format!("{}{}", live.weight, if live.exact { "" } else { "~" }),
         Err(problem) => problem.to_string(),
     }
@@ -208,7 +215,14 @@ fn a_route_was_changed_when_its_rules_were() {
     let entry = |manager: &str, time: &str, fields: Value| json!({"manager": manager, "time": time, "fieldsV1": fields});
     let mut written = route(json!([two(5, 95)]));
     let changed = |route: &Value| {
-        let live = read(route, &[], &Headers::default(), BACKENDS, FIELD).unwrap();
+        let live = read(
+            route,
+            &[],
+            (&SideRoutes::default(), &Features::new()),
+            BACKENDS,
+            FIELD,
+        )
+        .unwrap();
         live.changed_at.map(|at| at.to_string())
     };
     assert_eq!(changed(&written), None);
@@ -287,7 +301,7 @@ proptest! {
         let mut after = before.clone();
         patch(&mut after, &change).unwrap();
         prop_assert_eq!(without_weights(after.clone()), without_weights(before.clone()));
-        let live = read(&after, &[], &Headers::default(), BACKENDS, FIELD).unwrap();
+        let live = read(&after, &[], (&SideRoutes::default(), &Features::new()), BACKENDS, FIELD).unwrap();
         prop_assert_eq!((live.weight, live.exact), (weight, true));
         for (rule, old) in after["spec"]["rules"].as_array().unwrap().iter().zip(before["spec"]["rules"].as_array().unwrap()) {
             let of = |name: &str| rule["backendRefs"].as_array().unwrap().iter()

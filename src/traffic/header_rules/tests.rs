@@ -10,6 +10,7 @@ use super::*;
 use crate::api::rollout::{ManagedRoute, RuleRef};
 use crate::core::observed::{LiveRoute, RouteState};
 use crate::core::spec::HeaderMatch;
+use crate::traffic::mirror::Features;
 use crate::traffic::{Backends, Owner, gateway_api, managed_route};
 
 const BACKENDS: Backends<'static> = Backends {
@@ -18,20 +19,20 @@ const BACKENDS: Backends<'static> = Backends {
 };
 const FIELD: &str = "httpRoutes[0]";
 
-fn header(name: &str) -> HeaderRoute {
-    HeaderRoute {
+fn header(name: &str) -> SideRoute {
+    SideRoute {
         name: name.into(),
-        headers: vec![HeaderMatch {
+        takes: Takes::Headers(vec![HeaderMatch {
             name: format!("x-{name}"),
             value: HeaderValue::Exact("1".into()),
-        }],
+        }]),
     }
 }
 
-fn headers(names: &[&str]) -> Headers {
-    Headers {
+fn headers(names: &[&str]) -> SideRoutes {
+    SideRoutes {
         known: names.iter().map(|name| header(name)).collect(),
-        most: names.len(),
+        most_headers: names.len(),
     }
 }
 
@@ -50,8 +51,8 @@ fn route() -> Value {
         "spec": {"rules": [other("first"), weighted("main", "/"), other("last")]}})
 }
 
-fn read(route: &Value, known: &Headers) -> LiveRoute {
-    gateway_api::read(route, &[], known, BACKENDS, FIELD).unwrap()
+fn read(route: &Value, known: &SideRoutes) -> LiveRoute {
+    gateway_api::read(route, &[], (known, &Features::new()), BACKENDS, FIELD).unwrap()
 }
 
 /// The route with this weight and these header routes.
@@ -107,7 +108,7 @@ fn a_rule_of_its_own_comes_before_the_weighted_one_and_goes_without_a_trace() {
 fn what_stands_is_told_by_what_the_rules_say() {
     let known = headers(&["beta", "inside"]);
     let standing = |route: &Value| {
-        let found = read(route, &known).headers?;
+        let found = read(route, &known).side_routes?;
         Some(found.into_iter().map(|h| h.name).collect::<Vec<_>>())
     };
     let some = |names: &[&str]| Some(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
@@ -153,9 +154,16 @@ fn rules_by_their_place_are_counted_without_ours() {
     }];
     let live = with(&route(), 5, &["beta"]);
     let known = headers(&["beta"]);
-    let found = gateway_api::read(&live, &by_index, &known, BACKENDS, FIELD).unwrap();
+    let found = gateway_api::read(
+        &live,
+        &by_index,
+        (&known, &Features::new()),
+        BACKENDS,
+        FIELD,
+    )
+    .unwrap();
     assert_eq!((found.weight, found.exact), (5, true));
-    assert_eq!(found.headers, Some(known.known.clone()));
+    assert_eq!(found.side_routes, Some(known.known.clone()));
     let change =
         gateway_api::weight_patch(&live, &by_index, BACKENDS, 7, &known.known, FIELD).unwrap();
     let mut after = live.clone();
@@ -180,14 +188,14 @@ fn each_weighted_rule_has_one_beside_it() {
     );
     let mut half = live;
     half["spec"]["rules"].as_array_mut().unwrap().remove(0);
-    assert_eq!(read(&half, &headers(&["beta"])).headers, None);
+    assert_eq!(read(&half, &headers(&["beta"])).side_routes, None);
     assert_eq!(with(&half, 5, &[]), with(&route, 5, &[]));
 }
 
 #[test]
 fn what_has_no_room_or_no_meaning_is_said() {
     let problem = |route: &Value, names: &[&str]| {
-        let found = read(route, &headers(names)).no_headers;
+        let found = read(route, &headers(names)).no_side_routes;
         found.map(|problem| problem.to_string()).unwrap_or_default()
     };
     let mut full = route();
@@ -233,9 +241,14 @@ fn the_managed_route_has_them_too() {
     let known = headers(&["beta"]);
     let mut live = managed_route::body(owner, &managed, BACKENDS, 0);
     let said = |route: &Value| match managed_route::read(
-        route, owner, &managed, &known, BACKENDS, FIELD,
+        route,
+        owner,
+        &managed,
+        (&known, &Features::new()),
+        BACKENDS,
+        FIELD,
     ) {
-        RouteState::Live(live) => (live.weight, live.exact, live.headers),
+        RouteState::Live(live) => (live.weight, live.exact, live.side_routes),
         other => panic!("{other:?}"),
     };
     assert_eq!(said(&live), (0, true, Some(vec![])));

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::api::rollout::ManagedRule;
+use crate::traffic::mirror::Features;
 
 const BACKENDS: Backends<'static> = Backends {
     canary: "web-canary",
@@ -53,7 +54,14 @@ fn stored(weight: i32, managed: &ManagedRoute) -> Value {
 }
 
 fn said(route: &Value, managed: &ManagedRoute) -> (i32, bool) {
-    match read(route, OWNER, managed, &Headers::default(), BACKENDS, FIELD) {
+    match read(
+        route,
+        OWNER,
+        managed,
+        (&SideRoutes::default(), &Features::new()),
+        BACKENDS,
+        FIELD,
+    ) {
         RouteState::Live(live) => (live.weight, live.exact),
         other => panic!("{other:?}"),
     }
@@ -172,7 +180,7 @@ fn a_foreign_route_is_not_taken_over() {
         &route,
         OWNER,
         &managed(),
-        &Headers::default(),
+        (&SideRoutes::default(), &Features::new()),
         BACKENDS,
         FIELD,
     ) else {

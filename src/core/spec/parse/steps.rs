@@ -1,6 +1,6 @@
 //! The steps of a canary and the analyses that they ask for, parsed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
@@ -8,7 +8,7 @@ use crate::api::rollout::{self as api, Arg, TemplateRef};
 use crate::core::duration;
 use crate::core::observed::TemplateKey;
 use crate::core::spec::{
-    AnalysisRequest, CanaryScale, HeaderMatch, HeaderRoute, HeaderValue, Pause, Problem, Step,
+    AnalysisRequest, CanaryScale, HeaderMatch, HeaderValue, Pause, Problem, SideRoute, Step, Takes,
 };
 
 /// Header routes at a time: half of the rules that an HTTPRoute may have.
@@ -39,14 +39,21 @@ pub(super) fn parse(steps: &[api::Step], problems: &mut Vec<Problem>) -> Vec<Ste
         }
         if let Some(route) = &step.set_header_route {
             let route = parse_header_route(route, &format!("{at}.setHeaderRoute"), problems);
-            kinds.push(route.map(Step::SetHeaderRoute));
+            kinds.push(route.map(Step::SetSideRoute));
+        }
+        if let Some(route) = &step.set_mirror_route {
+            kinds.push(Some(Step::SetSideRoute(SideRoute {
+                name: route.name.clone(),
+                takes: Takes::Copies(route.percent.unwrap_or(0)),
+            })));
         }
         match <[Option<Step>; 1]>::try_from(kinds) {
             Ok([step]) => parsed.extend(step),
             Err(_) => problems.push(Problem::new(
                 at,
                 "none or several kinds",
-                "exactly one of setWeight, pause, analysis, setCanaryScale and setHeaderRoute",
+                "exactly one of setWeight, pause, analysis, setCanaryScale, setHeaderRoute \
+                 and setMirrorRoute",
             )),
         }
     }
@@ -58,7 +65,7 @@ pub(super) fn parse(steps: &[api::Step], problems: &mut Vec<Problem>) -> Vec<Ste
 fn check_steps(steps: &[Step], problems: &mut Vec<Problem>) {
     let mut weight = 0;
     let mut scale: Option<i32> = None;
-    let mut header_routes: BTreeSet<&str> = BTreeSet::new();
+    let mut sides = Sides::default();
     for (i, step) in steps.iter().enumerate() {
         match step {
             Step::SetWeight(next) if *next < weight => problems.push(Problem::new(
@@ -71,33 +78,16 @@ fn check_steps(steps: &[Step], problems: &mut Vec<Problem>) {
                 scale = Some(*n);
             }
             Step::SetCanaryScale(CanaryScale::MatchTraffic) => scale = None,
-            Step::SetHeaderRoute(route) if route.headers.is_empty() => {
-                if !header_routes.remove(route.name.as_str()) {
-                    problems.push(Problem::new(
-                        format!("{AT}[{i}].setHeaderRoute.name"),
-                        format!("{:?}, without match", route.name),
-                        "the name of a header route that an earlier step sets: without match it is \
-                         removed",
-                    ));
-                }
-            }
-            Step::SetHeaderRoute(route) => {
-                header_routes.insert(&route.name);
-                if header_routes.len() > HEADER_ROUTES_MAX {
-                    problems.push(Problem::new(
-                        format!("{AT}[{i}].setHeaderRoute"),
-                        format!("{} at a time", header_routes.len()),
-                        format!("at most {HEADER_ROUTES_MAX}; remove one before"),
-                    ));
-                }
-            }
+            Step::SetSideRoute(route) => problems.extend(sides.problem_with(route, i)),
             Step::Pause(_) | Step::Analysis(_) => {}
         }
-        if scale == Some(0) && !header_routes.is_empty() {
+        if scale == Some(0)
+            && let Some(side) = sides.standing.first()
+        {
             problems.push(Problem::new(
                 format!("{AT}[{i}]"),
-                "a header route to 0 canary pods",
-                "at least one canary pod while a header route stands",
+                format!("{side} to 0 canary pods"),
+                "at least one canary pod while a header route or a mirror route stands",
             ));
         }
         if scale == Some(0) && weight > 0 {
@@ -110,11 +100,77 @@ fn check_steps(steps: &[Step], problems: &mut Vec<Problem>) {
     }
 }
 
+/// The side routes of the steps so far.
+#[derive(Default)]
+struct Sides<'a> {
+    /// Those that stand now.
+    standing: Vec<&'a SideRoute>,
+    /// The mirror route's name. A mirror on a route has none, so that there can be only one.
+    mirror: Option<&'a str>,
+}
+
+impl<'a> Sides<'a> {
+    /// Goes on to a step with `route`; what is wrong with it there.
+    fn problem_with(&mut self, route: &'a SideRoute, i: usize) -> Option<Problem> {
+        let (field, without) = match route.takes {
+            Takes::Headers(_) => (format!("{AT}[{i}].setHeaderRoute"), "match"),
+            Takes::Copies(_) => (format!("{AT}[{i}].setMirrorRoute"), "percent"),
+        };
+        if route.is_mirror() {
+            let name = *self.mirror.get_or_insert(&route.name);
+            if name != route.name {
+                return Some(Problem::new(
+                    format!("{field}.name"),
+                    format!("{:?}, after {name:?}", route.name),
+                    "one mirror route: the same name at each setMirrorRoute of the Rollout",
+                ));
+            }
+        }
+        let of_name = |side: &&SideRoute| side.name == route.name;
+        let before = self.standing.iter().position(|side| of_name(side));
+        let before = before.map(|at| self.standing.remove(at));
+        if before.is_some_and(|before| before.is_mirror() != route.is_mirror()) {
+            return Some(Problem::new(
+                format!("{field}.name"),
+                format!("{:?}, a header route and a mirror route", route.name),
+                "a name of its own for each",
+            ));
+        }
+        if route.is_removed() {
+            let kind = if route.is_mirror() {
+                "mirror"
+            } else {
+                "header"
+            };
+            return before.is_none().then(|| {
+                Problem::new(
+                    format!("{field}.name"),
+                    format!("{:?}, without {without}", route.name),
+                    format!(
+                        "the name of a {kind} route that an earlier step sets: without {without} it \
+                         is removed"
+                    ),
+                )
+            });
+        }
+        self.standing.push(route);
+        let headers = self.standing.iter().filter(|side| !side.is_mirror());
+        let headers = headers.count();
+        (headers > HEADER_ROUTES_MAX && !route.is_mirror()).then(|| {
+            Problem::new(
+                field,
+                format!("{headers} at a time"),
+                format!("at most {HEADER_ROUTES_MAX}; remove one before"),
+            )
+        })
+    }
+}
+
 fn parse_header_route(
     route: &api::SetHeaderRoute,
     at: &str,
     problems: &mut Vec<Problem>,
-) -> Option<HeaderRoute> {
+) -> Option<SideRoute> {
     let mut headers: Vec<HeaderMatch> = Vec::new();
     for (i, header) in route.matches.iter().enumerate() {
         let value = match (&header.exact, &header.regex) {
@@ -140,9 +196,9 @@ fn parse_header_route(
         }
         headers.push(HeaderMatch { name, value });
     }
-    Some(HeaderRoute {
+    Some(SideRoute {
         name: route.name.clone(),
-        headers,
+        takes: Takes::Headers(headers),
     })
 }
 

@@ -393,6 +393,16 @@ pub(super) fn situations() -> Vec<Situation> {
             None,
         ),
         (
+            "copies of requests",
+            || {
+                let route = json!({"setMirrorRoute": {"name": "shadow", "percent": 20}});
+                let mut world = deployed(json!([route, {"pause": {}}]));
+                world.set_image("r/a:v2");
+                moments(world, 1)
+            },
+            None,
+        ),
+        (
             "blue/green: a new version",
             || begins(blue_green(json!({"autoPromotion": {"enabled": false}}))),
             None,

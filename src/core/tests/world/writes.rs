@@ -103,18 +103,20 @@ impl World {
                 service.switched_at = Some(at);
                 service.resource_version = rv.to_string();
             }
-            Write::SetWeight { to, headers, .. } => {
+            Write::SetWeight {
+                to, side_routes, ..
+            } => {
                 assert!((0..=100).contains(&to));
                 self.weight = to;
-                self.check_new_headers(&headers);
-                self.headers = headers;
+                self.check_new_side_routes(&side_routes);
+                self.side_routes = side_routes;
                 self.route_accepted_at = now.checked_add(SignedDuration::from_secs(1)).unwrap();
                 self.route_changed_at = Some(now);
             }
             Write::CreateRoute { weight, .. } => {
                 self.route_exists = true;
                 self.weight = weight;
-                self.headers = Vec::new();
+                self.side_routes = Vec::new();
                 self.route_accepted_at = now;
                 self.route_changed_at = Some(now);
             }
