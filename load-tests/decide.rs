@@ -132,6 +132,7 @@ fn mid_canary(now: Timestamp) -> Observed {
             status: status(&parsed, &hash(9), &hash(10), earlier, &run),
         },
         replica_sets,
+        baselines: Vec::new(),
         foreign_replica_sets: BTreeSet::new(),
         services: [service("stable", 9), service("canary", 10)].into(),
         routes: vec![RouteObserved {
@@ -140,8 +141,8 @@ fn mid_canary(now: Timestamp) -> Observed {
                 resource_version: "1".into(),
                 weight: 20,
                 exact: true,
-                headers: Some(Vec::new()),
-                no_headers: None,
+                side_routes: Some(Vec::new()),
+                no_side_routes: None,
                 pending: None,
                 changed_at: None,
                 last_writer: None,

@@ -27,6 +27,8 @@ pub use super::steps::{
 /// The pod label that tells the versions of one Rollout apart. Its Prometheus form
 /// (`rollouts_pod_template_hash`) is the default arm label of analysis templates.
 pub const HASH_LABEL: &str = "rollouts-pod-template-hash";
+/// Label of a control group's ReplicaSet and pods.
+pub const BASELINE_LABEL: &str = "tidegate.io/baseline";
 
 /// Desired state of a Rollout.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -219,6 +221,7 @@ pub struct Strategy {
     validation = Rule::new("has(self.trafficRouting) || !has(self.steps) || !self.steps.exists(s, has(s.setCanaryScale))").message("spec.strategy.canary.steps: setCanaryScale needs trafficRouting, because without it the pod counts are the traffic"),
     validation = Rule::new("!has(self.steps) || !self.steps.exists(s, has(s.setHeaderRoute)) || (has(self.trafficRouting) && has(self.trafficRouting.gatewayAPI))").message("spec.strategy.canary.steps: setHeaderRoute needs trafficRouting.gatewayAPI: neither pod counts nor ingress-nginx tell requests apart by headers beside a weight"),
     validation = Rule::new("!has(self.steps) || !self.steps.exists(s, has(s.setMirrorRoute)) || (has(self.trafficRouting) && has(self.trafficRouting.gatewayAPI))").message("spec.strategy.canary.steps: setMirrorRoute needs trafficRouting.gatewayAPI: neither pod counts nor a canary Ingress copy requests"),
+    validation = Rule::new("!has(self.baseline) || has(self.trafficRouting)").message("spec.strategy.canary.baseline needs trafficRouting: by pod counts its pods would change the weights"),
     validation = Rule::new("!has(self.trafficRouting) || (!has(self.maxSurge) && !has(self.maxUnavailable))").message("spec.strategy.canary: maxSurge and maxUnavailable apply only without trafficRouting"),
     validation = Rule::new("has(self.trafficRouting) || (!has(self.scaleDownDelaySeconds) && !has(self.abortScaleDownDelaySeconds))").message("spec.strategy.canary: scaleDownDelaySeconds and abortScaleDownDelaySeconds apply only with trafficRouting"),
     validation = Rule::new("has(self.trafficRouting) || (!self.dynamicStableScale && !self.keepOnAbort && !has(self.minPodsPerReplicaSet))").message("spec.strategy.canary: dynamicStableScale, keepOnAbort and minPodsPerReplicaSet apply only with trafficRouting, because without it the pod counts are the traffic"),
@@ -281,6 +284,19 @@ pub struct Canary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub min_pods_per_replica_set: Option<i32>,
+    /// Fresh pods of the stable version beside the new one: what only young pods have is not taken for
+    /// harm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+}
+
+/// A control group for an analysis.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Baseline {
+    /// How many pods.
+    #[schemars(range(min = 1, max = 100))]
+    pub replicas: i32,
 }
 
 /// Labels and annotations that pods carry because of their version's role.

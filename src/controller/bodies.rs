@@ -7,41 +7,49 @@ use super::object::{Kind, Object};
 use super::observe::{FINALIZER, RELABELLED_AT, REVISION};
 use crate::api::analysis::AnalysisRunSpec;
 use crate::api::revert::{ROLLOUT_LABEL, RevertSpec};
-use crate::api::rollout::HASH_LABEL;
+use crate::api::rollout::{BASELINE_LABEL, HASH_LABEL};
 use crate::core::plan::{RoleChange, Write};
 use crate::core::roles::{self, PODS_GIVEN};
 use crate::core::spec::Spec;
 use crate::traffic::Owner;
 
 /// The ReplicaSet of a version: the user's template with the version's hash among its labels, and
-/// nothing else of it changed. `None` for another write.
+/// nothing else of it changed; or that of its control group, with a label more. `None` for another
+/// write.
 pub fn replica_set(owner: Owner<'_>, spec: &Spec, write: &Write) -> Option<Value> {
-    let Write::CreateReplicaSet {
+    let (Write::CreateReplicaSet {
         name,
         hash,
         revision,
         replicas,
         min_ready_seconds,
         template,
-    } = write
+    }
+    | Write::CreateBaseline {
+        name,
+        hash,
+        revision,
+        replicas,
+        min_ready_seconds,
+        template,
+    }) = write
     else {
         return None;
     };
+    let mut known_by = json!({HASH_LABEL: hash});
+    if let Write::CreateBaseline { .. } = write {
+        merge(&mut known_by, &json!({BASELINE_LABEL: "true"}));
+    }
     let mut template = template.clone();
     let pods_given = roles::mark(&template);
-    merge(
-        &mut template,
-        &json!({"metadata": {"labels": {HASH_LABEL: hash}}}),
-    );
+    merge(&mut template, &json!({"metadata": {"labels": known_by}}));
     // Its own labels are the version's: they do not change with the role.
     let labels = spec.template.pointer("/metadata/labels");
     let mut labels = labels.cloned().unwrap_or_default();
-    merge(
-        &mut labels,
-        &json!({HASH_LABEL: hash, ROLLOUT_LABEL: owner.name}),
-    );
+    merge(&mut labels, &known_by);
+    merge(&mut labels, &json!({ROLLOUT_LABEL: owner.name}));
     let mut selector = json!(spec.selector);
-    merge(&mut selector, &json!({HASH_LABEL: hash}));
+    merge(&mut selector, &known_by);
     let spec = json!({
         "replicas": replicas,
         "minReadySeconds": min_ready_seconds,

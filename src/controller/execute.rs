@@ -39,6 +39,8 @@ pub struct Afterwards {
     pub refused: usize,
     /// What it said to the first of them.
     pub why: Option<String>,
+    /// What it said to a control group.
+    pub no_baseline: Option<String>,
     /// Whether the rest has to be tried again.
     pub unfinished: bool,
 }
@@ -74,6 +76,12 @@ impl Executor<'_> {
             let is_pod = matches!(write, Write::RelabelPod { .. });
             match (&error, code(&error)) {
                 (Error::Conflict { .. }, _) if is_pod => {}
+                _ if matches!(write, Write::CreateBaseline { .. }) => {
+                    let why = error.chain();
+                    tracing::warn!(write = %write, why, "again later");
+                    came_to.no_baseline = Some(why);
+                    came_to.unfinished = true;
+                }
                 (_, Some(400..=428)) if is_pod => {
                     let why = error.chain();
                     tracing::warn!(write = %write, why, "refused, and left as it is");
@@ -107,6 +115,10 @@ impl Executor<'_> {
                 let body = bodies::replica_set(owner, self.spec()?, write).unwrap_or_default();
                 let created = self.create(Kind::ReplicaSet, body).await;
                 created.map_err(|error| refused_replica_set(error, name))
+            }
+            Write::CreateBaseline { .. } => {
+                let body = bodies::replica_set(owner, self.spec()?, write).unwrap_or_default();
+                self.create(Kind::ReplicaSet, body).await
             }
             Write::ScaleReplicaSet {
                 name,

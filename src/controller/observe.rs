@@ -18,6 +18,7 @@ use super::object::{Kind, Object};
 use super::reader::{Labels, Reader};
 use crate::api::analysis::AnalysisTemplateSpec;
 use crate::api::revert::ROLLOUT_LABEL;
+use crate::api::rollout::BASELINE_LABEL;
 use crate::core::naming;
 use crate::core::observed::{
     Observed, PodObserved, ReplicaSetObserved, ServiceObserved, Settings, TemplateKey,
@@ -84,6 +85,7 @@ pub async fn observe<R: Reader>(
         rollout,
         workload: workload.as_deref().map(facts::workload),
         replica_sets: Vec::new(),
+        baselines: Vec::new(),
         foreign_replica_sets: BTreeSet::new(),
         services: BTreeMap::new(),
         routes: Vec::new(),
@@ -123,11 +125,13 @@ pub async fn observe<R: Reader>(
     .await?;
     let uid = observed.rollout.uid.clone();
     let ours = |o: &&Arc<Object>| o.controller_uid() == Some(&uid);
-    observed.replica_sets = replica_sets
+    let (baselines, own): (Vec<_>, Vec<_>) = replica_sets
         .iter()
         .filter(ours)
-        .map(|o| facts::replica_set(o))
-        .collect();
+        .partition(|o| o.label(BASELINE_LABEL).is_some());
+    observed.replica_sets = own.into_iter().map(|o| facts::replica_set(o)).collect();
+    let baselines = baselines.into_iter();
+    observed.baselines = baselines.map(|o| facts::replica_set(o)).collect();
     observed.foreign_replica_sets = replica_sets
         .iter()
         .filter(|o| !ours(o))

@@ -166,7 +166,7 @@ async fn act(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
         ctx.events.send(snapshot.owner(), event, now);
     }
     let afterwards = executor.execute_afterwards(&plan).await;
-    if let Some(event) = pods_left(&afterwards) {
+    for event in not_done(&afterwards) {
         ctx.events.send(snapshot.owner(), &event, now);
     }
     Ok(Next::After(if afterwards.unfinished {
@@ -183,19 +183,30 @@ fn remember_refusal(ctx: &Context, key: &Key, snapshot: &mut Snapshot) -> Option
     Some(left)
 }
 
-/// Says that pods keep the labels and annotations of another role.
-fn pods_left(afterwards: &Afterwards) -> Option<PlannedEvent> {
-    let why = afterwards.why.as_ref()?;
-    let mut note = format!(
-        "{} pods keep the labels and annotations of their earlier role until they are replaced: {why}",
-        afterwards.refused
-    );
-    note.truncate(note.floor_char_boundary(NOTE_MAX));
-    Some(PlannedEvent {
-        warning: true,
-        reason: "PodsNotRelabelled",
-        note,
-    })
+/// Says what of the rest was refused: pods that keep the labels and annotations of another role, and a
+/// control group.
+fn not_done(afterwards: &Afterwards) -> impl Iterator<Item = PlannedEvent> {
+    let event = |reason, mut note: String| {
+        note.truncate(note.floor_char_boundary(NOTE_MAX));
+        PlannedEvent {
+            warning: true,
+            reason,
+            note,
+        }
+    };
+    let pods = afterwards.why.as_ref().map(|why| {
+        let note = format!(
+            "{} pods keep the labels and annotations of their earlier role until they are replaced: \
+             {why}",
+            afterwards.refused
+        );
+        event("PodsNotRelabelled", note)
+    });
+    let baseline = afterwards.no_baseline.as_ref().map(|why| {
+        let note = format!("the baseline cannot be created, and nothing waits for it: {why}");
+        event("NoBaseline", note)
+    });
+    pods.into_iter().chain(baseline)
 }
 
 /// Decides; a panic is kept to this Rollout.

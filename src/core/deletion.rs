@@ -136,11 +136,11 @@ fn is_anothers(draft: &Draft<'_>) -> bool {
 /// Whether pods of another version than stable would be reached by a Service without a version.
 fn others_serve(draft: &Draft<'_>, stable: &str) -> bool {
     let through_services = !matches!(draft.spec.means, Means::Pods { .. });
+    let o = draft.o;
     through_services
-        && draft
-            .o
-            .replica_sets
+        && o.replica_sets
             .iter()
+            .chain(&o.baselines)
             .any(|rs| rs.hash != stable && (rs.desired > 0 || rs.possibly_serving() > 0))
 }
 

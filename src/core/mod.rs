@@ -3,6 +3,7 @@
 //! a Rollout.
 
 mod affinity;
+pub mod baseline;
 mod checks;
 pub mod commands;
 mod counts;

@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 
 /// Longest name of an object that also serves as a label value.
 pub const NAME_MAX: usize = 63;
+/// Characters of a ReplicaSet's name, with a `-`, that its pods' names begin with
+/// (`k8s.io/apiserver/pkg/storage/names`, `MaxGeneratedNameLength`).
+pub const POD_PREFIX_MAX: usize = 58;
 /// Hex digits of a template hash: 40 bits, so that ten thousand versions collide with p < 1e-4.
 const HASH_DIGITS: usize = 10;
 /// Hex digits that stand for the part of a name that was cut.
@@ -41,11 +44,15 @@ pub fn hex(text: &str, digits: usize) -> String {
 /// Joins `parts` by `-`; past 63 characters the head is kept and a hash stands for the rest.
 #[must_use]
 pub fn join(parts: &[&str]) -> String {
+    within(NAME_MAX, parts)
+}
+
+fn within(max: usize, parts: &[&str]) -> String {
     let full = parts.join("-");
-    if full.len() <= NAME_MAX {
+    if full.len() <= max {
         return full;
     }
-    let head: String = full.chars().take(NAME_MAX - CUT_DIGITS - 1).collect();
+    let head: String = full.chars().take(max - CUT_DIGITS - 1).collect();
     format!(
         "{}-{}",
         head.trim_end_matches(['-', '.']),
@@ -57,6 +64,13 @@ pub fn join(parts: &[&str]) -> String {
 #[must_use]
 pub fn replica_set(rollout: &str, hash: &str) -> String {
     join(&[rollout, hash])
+}
+
+/// Name of the ReplicaSet of a version's control group. Kubernetes cuts the names of pods that it makes
+/// up to [`POD_PREFIX_MAX`]; this one is short enough to be told from the version's own all the same.
+#[must_use]
+pub fn baseline(rollout: &str, hash: &str) -> String {
+    within(POD_PREFIX_MAX - 1, &[rollout, hash, "baseline"])
 }
 
 /// Name of the AnalysisRun of a step (`Some`) or in the background (`None`).
@@ -158,6 +172,11 @@ mod tests {
             prop_assert!(one.len() <= NAME_MAX);
             prop_assert!(one.ends_with(|c: char| c.is_ascii_alphanumeric()));
             prop_assert_ne!(one, two);
+            let baseline = baseline(&name, "0123456789");
+            prop_assert!(baseline.len() < POD_PREFIX_MAX);
+            let own = format!("{}-", replica_set(&name, "0123456789"));
+            let prefix = |name: &str| name.chars().take(POD_PREFIX_MAX).collect::<String>();
+            prop_assert_ne!(prefix(&format!("{baseline}-")), prefix(&own));
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct Observed {
     pub rollout: RolloutObserved,
     /// ReplicaSets whose controller is this Rollout (by uid), in name order.
     pub replica_sets: Vec<ReplicaSetObserved>,
+    /// The same of control groups, whose hash is that of the version whose pods they have more of.
+    pub baselines: Vec<ReplicaSetObserved>,
     /// Names of ReplicaSets that exist under this Rollout's names but belong to somebody else.
     pub foreign_replica_sets: BTreeSet<String>,
     /// The Services that the spec names; `None`: it does not exist.

@@ -101,6 +101,21 @@ pub enum Write {
         /// The user's template.
         template: Value,
     },
+    /// A ReplicaSet for the control group of a version. Precondition: there is none of this name.
+    CreateBaseline {
+        /// Its name.
+        name: String,
+        /// Hash of the version.
+        hash: String,
+        /// Its revision.
+        revision: i64,
+        /// Pods.
+        replicas: i32,
+        /// `spec.minReadySeconds`.
+        min_ready_seconds: i32,
+        /// The template of the version's own ReplicaSet.
+        template: Value,
+    },
     /// Another size for a ReplicaSet.
     ScaleReplicaSet {
         /// Its name.
@@ -285,6 +300,9 @@ impl std::fmt::Display for Write {
                     f,
                     "create ReplicaSet {name} (revision {revision}) with {replicas} pods"
                 )
+            }
+            Self::CreateBaseline { name, replicas, .. } => {
+                write!(f, "create baseline {name} with {replicas} pods")
             }
             Self::ScaleReplicaSet { name, from, to, .. } => {
                 write!(f, "scale ReplicaSet {name} {from} -> {to}")

@@ -4,10 +4,11 @@
 use jiff::Timestamp;
 
 use super::draft::Draft;
+use super::naming;
 use super::spec::{AnalysisRequest, Means, Pause, Problem, Step};
 use super::targets::authorised_weight;
 use crate::analysis::template::{Builtins, NamedTemplate, freeze, share};
-use crate::api::analysis::{AnalysisRunSpec, PlanStep, Reference, RunMode, RunRollout};
+use crate::api::analysis::{AnalysisRunSpec, Arm, PlanStep, Reference, RunMode, RunRollout};
 
 /// Retries that still halve the false abort rate; beyond, the share would be too small to write down.
 const RETRIES_SHARED_MAX: i32 = 10;
@@ -36,6 +37,11 @@ pub(super) fn build(
         spec.reference = Reference::StableHistory;
         spec.start_at = all_traffic_since(draft);
     }
+    if spec.reference == Reference::Stable
+        && let Some(group) = control_group(draft, &spec)
+    {
+        spec.arm = Some(group);
+    }
     let from = at.unwrap_or(usize::try_from(canary.step).unwrap_or(0));
     // A background analysis answers for everything that is still to come.
     spec.next_weight = if mode == RunMode::Background {
@@ -48,6 +54,24 @@ pub(super) fn build(
         spec.promote.max_duration.clone_from(&request.max_duration);
     }
     Ok(spec)
+}
+
+/// The matchers of the new version and of its control group, where there is one and the versions are
+/// told apart by their pods: the group's have the stable version's hash and their ReplicaSet's name.
+fn control_group(draft: &Draft<'_>, spec: &AnalysisRunSpec) -> Option<Arm> {
+    let label = spec.arm.as_ref()?.label.as_ref();
+    let label = label.filter(|_| draft.spec.capacity.baseline > 0)?;
+    let name = naming::baseline(&draft.o.rollout.name, &spec.stable_hash);
+    // A name has no other character that means something in a pattern, and a string needs two of these.
+    let pods = name.replace('.', "\\\\.");
+    Some(Arm {
+        label: None,
+        canary: Some(format!("{label}=\"{}\"", spec.canary_hash)),
+        stable: Some(format!(
+            "{label}=\"{}\",pod=~\"{pods}-[^-]+\"",
+            spec.stable_hash
+        )),
+    })
 }
 
 /// Since when the new version is known to have all of the traffic; at the latest since the step that

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::affinity;
+use super::baseline;
 use super::draft::{Draft, of_replica_set};
 use super::lifecycle;
 use super::naming;
@@ -32,6 +33,7 @@ pub(super) fn scale(
         }
         Means::Routes { .. } | Means::Active { .. } => {
             beside(draft, live, targets, desired_hash);
+            baseline::proceed(draft, live, targets);
         }
     }
 }
@@ -50,14 +52,9 @@ fn beside(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, desired_
         up(draft, canary, targets.canary_replicas, desired_hash);
     }
     let o = draft.o;
-    let coming = stable_pods_coming(draft);
     for rs in o.replica_sets.iter().filter(|rs| rs.desired > 0) {
         let (goal, delay) = goal_and_delay(draft, targets, rs);
-        let goal = if rs.hash == targets.stable {
-            goal.max(coming)
-        } else {
-            goal
-        };
+        let goal = goal.max(pods_coming(draft, targets, &rs.hash));
         if rs.desired <= goal {
             continue;
         }
@@ -67,16 +64,23 @@ fn beside(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, desired_
     }
 }
 
-/// Pods of stable that the weights of this very plan will need: what stable may have less of once the
-/// canary has its weight, it keeps while that weight falls.
-fn stable_pods_coming(draft: &Draft<'_>) -> i32 {
-    let weights = draft.writes.iter().filter_map(|write| match write {
-        Write::SetWeight { to, .. } => Some(*to),
+/// Pods of a version that the weights of this very plan will need: what it may have less of by the
+/// weights that stand, it keeps for those that come.
+fn pods_coming(draft: &Draft<'_>, targets: &Targets, hash: &str) -> i32 {
+    let share = |to: i32| {
+        if hash == targets.stable {
+            100 - to
+        } else if targets.canary.as_deref() == Some(hash) {
+            to
+        } else {
+            0
+        }
+    };
+    let shares = draft.writes.iter().filter_map(|write| match write {
+        Write::SetWeight { to, .. } => Some(share(*to)),
         _ => None,
     });
-    weights
-        .min()
-        .map_or(0, |least| pods_for(100 - least, draft.spec.replicas))
+    pods_for(shares.max().unwrap_or(0), draft.spec.replicas)
 }
 
 /// How many pods a ReplicaSet should have, and how long it keeps them after the traffic has left.
@@ -93,8 +97,10 @@ fn goal_and_delay(
         match (targets.aborted, capacity.abort_scale_down_delay) {
             (false, _) => (targets.canary_replicas, settle),
             (true, Some(delay)) => (targets.canary_replicas, delay.max(settle)),
-            // It stays as it is, as long as the Rollout has pods at all.
-            (true, None) if draft.spec.replicas > 0 => (rs.desired, settle),
+            // It stays as it is, as long as the Rollout is there and has pods at all.
+            (true, None) if draft.spec.replicas > 0 && draft.o.rollout.deleted_at.is_none() => {
+                (rs.desired, settle)
+            }
             (true, None) => (0, settle),
         }
     } else if targets.canary.is_some() {

@@ -111,7 +111,7 @@ fn shift_weights(
     let (goal, side_routes) = match (named, canary) {
         (Some(_), _) => (targets.weight, Some(targets.side_routes.as_slice())),
         // A Service that went missing changes no traffic by itself; an abort does.
-        (None, None) if !targets.aborted => (live.weight, live.side_routes.as_deref()),
+        (None, None) if !targets.aborted => return,
         (None, _) => (0, Some(none)),
     };
     let side_routes =

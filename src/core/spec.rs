@@ -112,6 +112,8 @@ pub struct Capacity {
     pub scale_down_delay: SignedDuration,
     /// How long an aborted version stays after the traffic has left it; `None`: until the next one.
     pub abort_scale_down_delay: Option<SignedDuration>,
+    /// Fresh pods of the stable version beside a new one.
+    pub baseline: i32,
     /// Whether a new version's pods keep off the stable version's nodes.
     pub anti_affinity: Option<AntiAffinity>,
 }

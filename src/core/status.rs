@@ -102,17 +102,12 @@ pub(super) fn traffic(
             .flatten()
             .partition(|side| side.is_mirror());
         let names = |sides: Vec<&SideRoute>| sides.into_iter().map(|s| s.name.clone()).collect();
-        let confirmed = TrafficStatus {
-            accepted: live.weight,
-            header_routes: names(headers),
-            mirror_routes: names(mirrors),
-            ..traffic.clone()
-        };
-        if confirmed != traffic || traffic.confirmed_at.is_none() {
-            traffic = TrafficStatus {
-                confirmed_at: Some(now),
-                ..confirmed
-            };
+        let before = traffic.clone();
+        traffic.accepted = live.weight;
+        traffic.header_routes = names(headers);
+        traffic.mirror_routes = names(mirrors);
+        if traffic != before || traffic.confirmed_at.is_none() {
+            traffic.confirmed_at = Some(now);
         }
     }
     if let Means::Pods { .. } = draft.spec.means {

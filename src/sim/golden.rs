@@ -168,6 +168,23 @@ pub fn all() -> Vec<Golden> {
             canary(history, "steps", steps)
         }),
         golden(
+            "copies of requests",
+            one_by_route(),
+            vec![(40, v2()), (160, does("promote"))],
+        )
+        .changed(|history| {
+            let copies = json!({"setMirrorRoute": {"name": "shadow", "percent": 50}});
+            let gone = json!({"setMirrorRoute": {"name": "shadow"}});
+            let steps = json!([copies, {"pause": {}}, gone, {"setWeight": 50}]);
+            canary(history, "steps", steps)
+        }),
+        golden(
+            "with a control group",
+            one_by_route(),
+            vec![(40, v2()), (160, does("promote"))],
+        )
+        .changed(|history| canary(history, "baseline", json!({"replicas": 2}))),
+        golden(
             "in a Deployment's place",
             one_by_route(),
             vec![(60, v2()), (160, does("promote"))],

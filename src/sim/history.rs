@@ -6,6 +6,8 @@
     reason = "objects that are written right here: indexing adds what is missing"
 )]
 
+mod beside;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -156,6 +158,14 @@ impl History {
     /// The history of a seed, with about so many faults.
     #[must_use]
     pub fn of(seed: u64, faults: u64) -> Self {
+        let mut history = Self::without_beside(seed, faults);
+        beside::add(&mut Random::new(seed.rotate_left(48)), &mut history);
+        history
+    }
+
+    /// The same for a canary that has nothing beside its weight but header routes.
+    #[must_use]
+    pub fn without_beside(seed: u64, faults: u64) -> Self {
         let mut history = Self::without_workload(seed, faults);
         workload(&mut Random::new(seed.rotate_left(32)), &mut history);
         history
@@ -340,24 +350,16 @@ fn rules(random: &mut Random, spec: &mut Value) {
     }
     let steps = canary.get_mut("steps").and_then(Value::as_array_mut);
     if let Some(steps) = steps.filter(|_| by_header && by_gateway) {
-        let (set, gone) = match random.below(3) {
-            0 => (
-                json!({"setMirrorRoute": {"name": "shadow", "percent": random.between(1, 100)}}),
-                json!({"setMirrorRoute": {"name": "shadow"}}),
-            ),
-            _ => (
-                json!({"setHeaderRoute": {"name": "testers",
-                    "match": [{"header": "x-tester", "exact": "yes"}]}}),
-                json!({"setHeaderRoute": {"name": "testers"}}),
-            ),
-        };
+        let testers = json!({"setHeaderRoute": {"name": "testers",
+            "match": [{"header": "x-tester", "exact": "yes"}]}});
+        let gone = json!({"setHeaderRoute": {"name": "testers"}});
         let at = usize::try_from(random.below(steps.len() as u64 + 1)).unwrap_or(0);
         if random.below(2) == 0 {
             let later =
                 at + usize::try_from(random.below((steps.len() - at) as u64 + 1)).unwrap_or(0);
             steps.insert(later, gone);
         }
-        steps.insert(at, set);
+        steps.insert(at, testers);
     }
 }
 

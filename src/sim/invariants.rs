@@ -12,6 +12,7 @@
 //! controllers die here between any two calls and all of this holds, and in [`super::sweep`]: wherever
 //! they die, the same end comes of it.
 
+mod baseline;
 mod commands;
 mod evidence;
 mod names;
@@ -84,6 +85,7 @@ pub const ALL: &[Invariant] = &[
     row("I11", "Every abort has its cause: a failed analysis, a person, a time that is over.", Status(evidence::aborts_have_causes)),
     row("I12", "The same facts give the same plan.", OfPlan(record::decisions_repeat)),
     row("I13", "No version is made but from the template that somebody wrote, and none twice.", OfWrite(names::versions_are_templates)),
+    row("I13", "A control group is made of the stable version, and only while another one goes out.", OfWrite(baseline::is_more_of_stable)),
     row("I14", "Nothing is changed that belongs to somebody else.", OfWrite(names::own_objects_only)),
     row("I16", "No Rollout, however odd, makes the planner panic.", OfPlan(|_, _| Ok(()))),
     row("I17", "Names are valid and at most 63 characters long.", OfWrite(names::names_are_valid)),
@@ -92,6 +94,7 @@ pub const ALL: &[Invariant] = &[
     row("I20", "At the end every Rollout is in a state that has a name, and the same state stays.", End(rest::every_rollout_ends)),
     row("I21", "At the end only stable's pods are there, and those of a version that is on its way.", End(rest::no_version_is_left_over)),
     row("I21", "At the end no pods of a Deployment are left whose place was taken.", End(workload::none_are_left_over)),
+    row("I21", "At the end no control group is left without a version to compare with.", End(baseline::none_is_left_over)),
     row("I22", "A plan takes away at most one thing.", OfPlan(record::one_loss_at_a_time)),
     row("I22", "A pod is evicted only while all others serve.", OfWrite(record::evictions_wait_for_the_last)),
     row("I23", "The selector of the scale subresource never changes its meaning.", Status(record::scale_selector_stays)),

@@ -67,6 +67,8 @@ enum Bug {
     AllPodsAtOnce,
     LeavesTheDeployment,
     TakesItForBack,
+    ComparesWithItself,
+    ForgetsTheGroup,
 }
 
 const fn mutant(name: &'static str, breaks: &'static str, about: &'static str, bug: Bug) -> Mutant {
@@ -98,6 +100,7 @@ pub const ALL: &[Mutant] = &[
     mutant("aborts-for-nothing", "I11", "a rollout is given up for no reason", Bug::AbortsForNothing),
     mutant("counts-decisions", "I12", "a message has the number of the decision", Bug::CountsDecisions),
     mutant("defaults-in-template", "I13", "a default is written into the template", Bug::DefaultsInTemplate),
+    mutant("compares-with-itself", "I13", "a control group is made of the new version", Bug::ComparesWithItself),
     mutant("takes-services", "I14", "whose a Service is is not read", Bug::TakesServices),
     mutant("panics", "I16", "an index is out of range when there is no abort to speak of", Bug::Panics),
     mutant("long-names", "I17", "names are put together and not cut", Bug::LongNames),
@@ -105,6 +108,7 @@ pub const ALL: &[Mutant] = &[
     mutant("at-least-one-pod", "I19", "no replicas is taken for unset", Bug::AtLeastOnePod),
     mutant("never-done", "I20", "the last status is not written", Bug::NeverDone),
     mutant("forgets-the-one-between", "I21", "only stable and canary are scaled down", Bug::ForgetsTheOneBetween),
+    mutant("forgets-the-group", "I21", "a control group is not looked at when nothing goes out", Bug::ForgetsTheGroup),
     mutant("leaves-the-deployment", "I21", "a Deployment keeps its pods", Bug::LeavesTheDeployment),
     mutant("two-at-a-time", "I22", "a plan takes away all that may go", Bug::TwoAtATime),
     mutant("evicts-by-the-status", "I22", "a pod that is on its way out counts as serving", Bug::EvictsByTheStatus),
@@ -160,6 +164,7 @@ impl Mutant {
                     service.switched_at = None;
                 }
             }
+            Bug::ForgetsTheGroup if o.rollout.status.canary.is_none() => o.baselines.clear(),
             Bug::PodsThereAtOnce => {
                 for rs in &mut o.replica_sets {
                     rs.up_to_date = true;
@@ -234,6 +239,14 @@ impl Mutant {
         let canary = status.canary.as_ref();
         match self.bug {
             Bug::SwitchesUnderTraffic => switch_canary(o, plan, clock),
+            Bug::ComparesWithItself => {
+                let new = canary.map(|canary| canary.hash.clone());
+                for write in &mut plan.afterwards {
+                    if let (Write::CreateBaseline { hash, .. }, Some(new)) = (write, &new) {
+                        hash.clone_from(new);
+                    }
+                }
+            }
             Bug::WeightsTimesThree => raise(plan, |weight| weight * 3),
             Bug::OneStepAhead => raise(plan, |weight| (weight + 20).min(100)),
             Bug::KeepsUpTheGivenUp => {

@@ -113,6 +113,7 @@ fn capacity(
     Capacity {
         stable_follows_traffic: false,
         min_pods: 1,
+        baseline: 0,
         scale_down_delay: seconds(delay),
         abort_scale_down_delay: (!keep_on_abort).then(|| seconds(abort_delay)),
         anti_affinity: anti_affinity.map(|rule| match &rule.preferred {
@@ -176,6 +177,13 @@ fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) 
             allowed,
         ));
     }
+    if canary.baseline.is_some() && matches!(means, Means::Pods { .. }) {
+        problems.push(Problem::new(
+            format!("{AT}.baseline"),
+            "without a router",
+            "trafficRouting: by pod counts its pods would change the weights",
+        ));
+    }
     let background = canary.analysis.as_ref().map(|b| {
         if usize::try_from(b.starting_step).map_or(true, |start| start > steps.len()) {
             problems.push(Problem::new(
@@ -202,6 +210,7 @@ fn canary_way(canary: &api::Canary, replicas: i32, problems: &mut Vec<Problem>) 
         capacity: Capacity {
             stable_follows_traffic: canary.dynamic_stable_scale,
             min_pods: canary.min_pods_per_replica_set.unwrap_or(1),
+            baseline: canary.baseline.as_ref().map_or(0, |b| b.replicas),
             ..capacity(
                 canary.scale_down_delay_seconds,
                 canary.abort_scale_down_delay_seconds,

@@ -159,3 +159,24 @@ fn a_new_version_keeps_off_the_nodes_of_the_stable_one() {
     assert_eq!(world.phase(), Phase::Healthy, "{}", world.tail());
     assert_eq!(world.rs.len(), 2);
 }
+
+/// Past a weight that is not written yet to a step with fewer pods: they stay for the weight that comes.
+#[test]
+fn pods_stay_for_a_weight_of_the_same_plan() {
+    let steps = json!([{"setWeight": 50}, {"setCanaryScale": {"replicas": 1}}, {"pause": {}}]);
+    let mut world = rollout(steps, json!({}));
+    world.set_image("r/a:v2");
+    for _ in 0..60 {
+        if world.available("r/a:v2") > 0 {
+            break;
+        }
+        world.run(1);
+    }
+    assert_eq!(world.weight, 0, "{}", world.tail());
+    let before = world.available("r/a:v2");
+    assert!(before > 1, "{}", world.tail());
+    world.command("promote");
+    world.run(60);
+    assert_eq!(world.weight, 50, "{}", world.tail());
+    assert_eq!(world.available("r/a:v2"), before, "{}", world.tail());
+}

@@ -72,7 +72,11 @@ fn copies_come_and_go_with_their_steps() {
     ]));
     let of = |world: &World| {
         let copies = world.side_routes.iter().map(|side| side.copies());
-        (copies.collect::<Vec<_>>(), world.weight, world.available("r/a:v2"))
+        (
+            copies.collect::<Vec<_>>(),
+            world.weight,
+            world.available("r/a:v2"),
+        )
     };
     let replicas = world.spec["replicas"].as_i64().unwrap();
     let pods_for = |percent: i64| i32::try_from((percent * replicas + 99) / 100).unwrap();

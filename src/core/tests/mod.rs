@@ -7,6 +7,7 @@
 )]
 
 mod analysis;
+mod baseline;
 mod blue_green;
 mod canary;
 mod capacity;

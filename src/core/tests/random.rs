@@ -35,8 +35,13 @@ fn strategies() -> Vec<Value> {
         strategy["canary"]["keepOnAbort"] = json!(true);
         strategy
     };
+    let with_baseline = |mut strategy: Value| {
+        strategy["canary"]["baseline"] = json!({"replicas": 2});
+        strategy
+    };
     vec![
         routed(steps.clone()),
+        with_baseline(routed(steps.clone())),
         watched(routed(steps.clone())),
         watched(by_pods(steps.clone())),
         watched(routed(json!([{"setWeight": 40}, {"setWeight": 100}]))),

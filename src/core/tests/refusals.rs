@@ -229,6 +229,12 @@ fn what_cannot_be_carried_out_is_refused_by_field() {
             "trafficRouting.gatewayAPI",
         ),
         (
+            "a control group by pod counts",
+            pods(&[("baseline", json!({"replicas": 1}))]),
+            "spec.strategy.canary.baseline",
+            "trafficRouting",
+        ),
+        (
             "a mirror route by pod counts",
             pods(&[("steps", json!([mirror_route("shadow")]))]),
             "spec.strategy.canary.steps[0].setMirrorRoute",

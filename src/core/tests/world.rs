@@ -36,6 +36,29 @@ pub struct Rs {
     rv: u64,
 }
 
+impl Rs {
+    fn observed(&self, uid: &str) -> ReplicaSetObserved {
+        ReplicaSetObserved {
+            name: format!("web-{uid}"),
+            uid: uid.to_owned(),
+            resource_version: self.rv.to_string(),
+            hash: self.hash.clone(),
+            revision: self.revision,
+            desired: self.desired,
+            current: self.desired,
+            ready: self.available,
+            available: self.available,
+            up_to_date: true,
+            generation: 1,
+            template_seen: true,
+            pods_given: self.pods_given.clone(),
+            created: self.created,
+            failure: None,
+            template: self.template.clone(),
+        }
+    }
+}
+
 pub struct World {
     pub now: Timestamp,
     pub spec: Value,
@@ -46,6 +69,8 @@ pub struct World {
     pub gone: bool,
     pub annotations: BTreeMap<String, String>,
     pub rs: BTreeMap<String, Rs>,
+    /// Control groups, by uid.
+    pub baselines: BTreeMap<String, Rs>,
     pub services: BTreeMap<String, ServiceObserved>,
     pub weight: i32,
     pub side_routes: Vec<spec::SideRoute>,
@@ -70,7 +95,7 @@ pub struct World {
     /// Images whose pods never become available.
     pub broken: BTreeSet<String>,
     /// Images of which no more pods become available than this.
-    few: BTreeMap<String, i32>,
+    pub few: BTreeMap<String, i32>,
     pub log: Vec<String>,
     pub status_writes: usize,
     pub events: Vec<&'static str>,
@@ -101,6 +126,7 @@ impl World {
             gone: false,
             annotations: BTreeMap::new(),
             rs: BTreeMap::new(),
+            baselines: BTreeMap::new(),
             services: BTreeMap::new(),
             weight: 0,
             side_routes: Vec::new(),
@@ -269,27 +295,11 @@ impl World {
                 spec: Ok(parsed),
                 status: self.status.clone(),
             },
-            replica_sets: self
-                .rs
-                .values()
-                .map(|rs| ReplicaSetObserved {
-                    name: format!("web-{}", rs.hash),
-                    uid: rs.hash.clone(),
-                    resource_version: rs.rv.to_string(),
-                    hash: rs.hash.clone(),
-                    revision: rs.revision,
-                    desired: rs.desired,
-                    current: rs.desired,
-                    ready: rs.available,
-                    available: rs.available,
-                    up_to_date: true,
-                    generation: 1,
-                    template_seen: true,
-                    pods_given: rs.pods_given.clone(),
-                    created: rs.created,
-                    failure: None,
-                    template: rs.template.clone(),
-                })
+            replica_sets: self.rs.values().map(|rs| rs.observed(&rs.hash)).collect(),
+            baselines: self
+                .baselines
+                .iter()
+                .map(|(uid, rs)| rs.observed(uid))
                 .collect(),
             foreign_replica_sets: BTreeSet::new(),
             services: self
@@ -405,6 +415,9 @@ impl World {
             pod.name.push_str("-next");
             pod.created = self.now;
             pod.terminating = false;
+        }
+        for rs in self.baselines.values_mut() {
+            rs.available = rs.desired;
         }
         for rs in self.rs.values_mut() {
             let image = rs.template["spec"]["containers"][0]["image"]

@@ -58,7 +58,13 @@ fn names(confirmed: &TrafficStatus) -> impl Iterator<Item = &String> {
 }
 
 pub(super) fn no_fights(world: &World, written: &Written<'_>) -> Result<(), String> {
-    let Write::SetWeight { route, to, .. } = written.write else {
+    let Write::SetWeight {
+        route,
+        to,
+        side_routes,
+        ..
+    } = written.write
+    else {
         return Ok(());
     };
     if !puts_back(written) {
@@ -69,7 +75,9 @@ pub(super) fn no_fights(world: &World, written: &Written<'_>) -> Result<(), Stri
         return Ok(());
     };
     let since = world.now.duration_since(*last) + JITTER;
-    holds(goal != to || since >= REASSERT_INTERVAL, || {
+    let names = side_routes.iter().map(|side| &side.name);
+    let same = goal.0 == *to && goal.1.iter().eq(names);
+    holds(!same || since >= REASSERT_INTERVAL, || {
         format!("{route} was put back to {to} % {since:#} ago already")
     })
 }

@@ -38,7 +38,7 @@ pub(super) fn versions_are_templates(world: &World, written: &Written<'_>) -> Re
         stored.meta.owner.as_deref() == Some(&written.observed.rollout.uid)
             && stored
                 .replica_set()
-                .is_some_and(|rs| identity(&rs.template, spec) == own)
+                .is_some_and(|rs| !rs.is_baseline && identity(&rs.template, spec) == own)
     });
     holds(twins.count() <= 1, || {
         format!("{name} is a version that there is already")
@@ -105,6 +105,7 @@ pub(super) fn own_objects_only(_: &World, written: &Written<'_>) -> Result<(), S
 pub(super) fn names_are_valid(_: &World, written: &Written<'_>) -> Result<(), String> {
     let name = match written.write {
         Write::CreateReplicaSet { name, .. }
+        | Write::CreateBaseline { name, .. }
         | Write::CreateAnalysisRun { name, .. }
         | Write::CreateRevert { name, .. } => name,
         _ => return Ok(()),

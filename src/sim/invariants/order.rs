@@ -1,6 +1,6 @@
 //! I2 to I5: in which order things change, and how far a version may go.
 
-use super::{EXCUSED, Written, authorised, holds};
+use super::{Written, authorised, holds};
 use crate::core::commands::annotation;
 use crate::core::naming;
 use crate::core::plan::Write;
@@ -58,7 +58,7 @@ pub(super) fn services_are_switched_without_traffic(
     // Given back when nobody but stable has pods, it leads to stable.
     let others = written.observed.replica_sets.iter();
     let others = others.filter(|rs| stable.is_none_or(|stable| stable.hash != rs.hash));
-    let serves = |hash: &str| world.serving_since(written.rollout(), hash, EXCUSED) > 0;
+    let serves = |hash: &str| world.serving(written.rollout(), hash) > 0;
     if to.is_none() && others.map(|rs| rs.hash.as_str()).all(|hash| !serves(hash)) {
         return Ok(());
     }

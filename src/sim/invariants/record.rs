@@ -33,6 +33,7 @@ fn version(write: &Write) -> Option<&str> {
             resource_version, ..
         } => Some(resource_version),
         Write::CreateReplicaSet { .. }
+        | Write::CreateBaseline { .. }
         | Write::CreateRoute { .. }
         | Write::CreateAnalysisRun { .. }
         | Write::CreateRevert { .. }

@@ -15,14 +15,17 @@ use crate::sim::world::objects::{Kind, ReplicaSetBody};
 /// After so long the finalizer goes all the same.
 pub(super) const DELETION_LIMIT: SignedDuration = SignedDuration::from_mins(5);
 
+/// A weight and the names of side routes.
+pub(super) type Goal = (i32, Vec<String>);
+
 /// What the checks remember.
 #[derive(Debug, Default)]
 pub struct Watcher {
-    /// When a route was last put back, and to which weight, as far as a status says so.
-    pub(super) put_back: BTreeMap<(String, String), (Timestamp, i32)>,
+    /// When a route was last put back, and to what, as far as a status says so.
+    pub(super) put_back: BTreeMap<(String, String), (Timestamp, Goal)>,
     /// What the next status will say of this: since when its facts were read, when it was written and
-    /// to which weight. A process that dies before that status leaves nobody who knows.
-    putting_back: BTreeMap<(String, String), (Timestamp, Timestamp, i32)>,
+    /// to what. A process that dies before that status leaves nobody who knows.
+    putting_back: BTreeMap<(String, String), (Timestamp, Timestamp, Goal)>,
     /// Until when a Rollout was last said to stand still; as long as it does: the end of time.
     stood: BTreeMap<String, Timestamp>,
     /// When the objects of a Rollout were written.
@@ -32,10 +35,19 @@ pub struct Watcher {
 impl Watcher {
     pub(super) fn note_write(&mut self, now: Timestamp, written: &Written<'_>) {
         let rollout = written.rollout().to_owned();
-        if let Write::SetWeight { route, to, .. } = written.write
+        if let Write::SetWeight {
+            route,
+            to,
+            side_routes,
+            ..
+        } = written.write
             && commands::puts_back(written)
         {
-            let put_back = (written.read_since, now, *to);
+            let goal = (
+                *to,
+                side_routes.iter().map(|side| side.name.clone()).collect(),
+            );
+            let put_back = (written.read_since, now, goal);
             self.putting_back
                 .insert((rollout.clone(), route.to_string()), put_back);
         }

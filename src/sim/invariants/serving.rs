@@ -11,17 +11,15 @@ pub(super) fn pods_stay_that_traffic_needs(
     world: &World,
     written: &Written<'_>,
 ) -> Result<(), String> {
-    let (name, hash, before, after) = match (written.write, written.replaced) {
-        (Write::ScaleReplicaSet { name, to, .. }, Some(stored)) => match stored.replica_set() {
-            Some(rs) => (name, &rs.hash, rs.desired, *to),
-            None => return Ok(()),
-        },
-        (Write::DeleteReplicaSet { name, .. }, Some(stored)) => match stored.replica_set() {
-            Some(rs) => (name, &rs.hash, rs.desired, 0),
-            None => return Ok(()),
-        },
+    let (name, after) = match written.write {
+        Write::ScaleReplicaSet { name, to, .. } => (name, *to),
+        Write::DeleteReplicaSet { name, .. } => (name, 0),
         _ => return Ok(()),
     };
+    let Some(rs) = written.replaced.and_then(|stored| stored.replica_set()) else {
+        return Ok(());
+    };
+    let (hash, before) = (&rs.hash, rs.desired);
     let Some(spec) = written.spec().filter(|_| after < before) else {
         return Ok(());
     };
@@ -39,6 +37,15 @@ pub(super) fn pods_stay_that_traffic_needs(
     }
     let share = world.largest_share(written.rollout(), hash, written.read_since);
     let needed = pods_needed(share, spec.replicas);
+    if rs.is_baseline {
+        // Whoever is on top may go, as long as there are enough below.
+        let own = world.serving_since(written.rollout(), hash, EXCUSED);
+        return holds(rs.ready == 0 || own >= needed, || {
+            format!(
+                "{name} goes from {before} to {after} pods while {share} % may flow to {own} others"
+            )
+        });
+    }
     // Of those that serve nobody, nobody is missing any.
     let serves = world.serving(written.rollout(), hash) > 0;
     holds(!serves || after >= needed.min(before), || {

@@ -74,7 +74,9 @@ fn target(call: &Call<'_>) -> (Verb, Option<Kind>) {
         Write::SetFinalizer { .. } | Write::RemoveAnnotation { .. } => {
             (Verb::Update, Kind::Rollout)
         }
-        Write::CreateReplicaSet { .. } => (Verb::Create, Kind::ReplicaSet),
+        Write::CreateReplicaSet { .. } | Write::CreateBaseline { .. } => {
+            (Verb::Create, Kind::ReplicaSet)
+        }
         Write::ScaleReplicaSet { .. }
         | Write::RelabelReplicaSet { .. }
         | Write::NotePodsRelabelled { .. } => (Verb::Update, Kind::ReplicaSet),
@@ -224,6 +226,7 @@ impl World {
                 (Kind::Revert, name.clone())
             }
             Write::CreateReplicaSet { .. }
+            | Write::CreateBaseline { .. }
             | Write::CreateRoute { .. }
             | Write::CreateAnalysisRun { .. }
             | Write::CreateRevert { .. }
@@ -266,8 +269,17 @@ impl World {
                 replicas,
                 template,
                 min_ready_seconds,
+            }
+            | Write::CreateBaseline {
+                name,
+                hash,
+                revision,
+                replicas,
+                template,
+                min_ready_seconds,
             } => {
                 let body = Body::ReplicaSet(ReplicaSetBody {
+                    is_baseline: matches!(write, Write::CreateBaseline { .. }),
                     revision: *revision,
                     min_ready: SignedDuration::from_secs((*min_ready_seconds).into()),
                     pods_given: roles::mark(template),

@@ -164,6 +164,8 @@ pub fn parse_with(raw: &Value, template: Option<&Value>) -> Result<Spec, Vec<Pro
 pub struct ReplicaSetBody {
     /// Hash of its version.
     pub hash: String,
+    /// Whether it is the control group of that version.
+    pub is_baseline: bool,
     /// Its revision.
     pub revision: i64,
     /// `spec.replicas`.
@@ -194,6 +196,7 @@ impl ReplicaSetBody {
     pub fn new(hash: String, desired: i32, template: Arc<Value>) -> Self {
         Self {
             hash,
+            is_baseline: false,
             revision: 0,
             desired,
             template,

@@ -62,10 +62,15 @@ pub fn observe(
     };
     let ours = |o: &&std::sync::Arc<Stored>| o.meta.owner.as_deref() == Some(&meta.uid);
     let of_name = |kind| of_kind(objects, kind).filter(|o| o.meta.rollout.as_deref() == Some(name));
-    let replica_sets: Vec<_> = of_name(Kind::ReplicaSet)
+    let is_baseline =
+        |o: &&std::sync::Arc<Stored>| o.replica_set().is_some_and(|rs| rs.is_baseline);
+    let (baselines, own): (Vec<_>, Vec<_>) = of_name(Kind::ReplicaSet)
         .filter(ours)
-        .filter_map(|o| replica_set(o))
-        .collect();
+        .partition(is_baseline);
+    let read = |all: Vec<&std::sync::Arc<Stored>>| -> Vec<_> {
+        all.into_iter().filter_map(|o| replica_set(o)).collect()
+    };
+    let (replica_sets, baselines) = (read(own), read(baselines));
     let foreign = of_name(Kind::ReplicaSet).filter(|o| !ours(o));
     let foreign_replica_sets = foreign.map(|o| o.meta.name.clone()).collect();
     let restarts = rollout.status.restart_at.is_some();
@@ -90,6 +95,7 @@ pub fn observe(
         reverts: of_name(Kind::Revert).filter_map(|o| revert(o)).collect(),
         workload: workload.and_then(|workload| observed_workload(workload)),
         replica_sets,
+        baselines,
         foreign_replica_sets,
         conflicts: spec
             .map(|spec| conflicts(objects, stored, spec))

@@ -154,7 +154,7 @@ fn what_somebody_changes_in_it_is_seen_and_mended() {
             mirror["fraction"] = json!({"numerator": 1, "denominator": 2});
         }),
         ("another port", |mirror| {
-            mirror["backendRef"]["port"] = json!(81)
+            mirror["backendRef"]["port"] = json!(81);
         }),
     ];
     for (name, edit) in edits {

@@ -186,7 +186,9 @@ impl Cluster {
             (o.meta.name.clone(), format!("{hash:?}"))
         });
         let routes = store.list(Kind::Route).map(|o| {
-            let says = o.route().map(|route| (route.weight, route.headers.clone()));
+            let says = o
+                .route()
+                .map(|route| (route.weight, route.side_routes.clone()));
             (o.meta.name.clone(), format!("{says:?}"))
         });
         let pods = store.list(Kind::ReplicaSet).map(|o| {

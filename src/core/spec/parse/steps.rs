@@ -127,7 +127,7 @@ impl<'a> Sides<'a> {
             }
         }
         let of_name = |side: &&SideRoute| side.name == route.name;
-        let before = self.standing.iter().position(|side| of_name(side));
+        let before = self.standing.iter().position(of_name);
         let before = before.map(|at| self.standing.remove(at));
         if before.is_some_and(|before| before.is_mirror() != route.is_mirror()) {
             return Some(Problem::new(

@@ -84,6 +84,16 @@ fn moments(mut world: World, count: usize) -> World {
     moment(world)
 }
 
+/// The moment after which something more comes that nothing waits for.
+fn at_afterwards(mut world: World) -> World {
+    while decide(&world.observe(), world.now).afterwards.is_empty() {
+        if world.reconcile().is_settled() {
+            world.tick();
+        }
+    }
+    world
+}
+
 fn does(mut world: World, act: impl FnOnce(&mut World)) -> World {
     world.converge();
     act(&mut world);
@@ -399,6 +409,16 @@ pub(super) fn situations() -> Vec<Situation> {
                 let mut world = deployed(json!([route, {"pause": {}}]));
                 world.set_image("r/a:v2");
                 moments(world, 1)
+            },
+            None,
+        ),
+        (
+            "a control group",
+            || {
+                let mut world = deployed(json!([{"setWeight": 25}, {"pause": {}}]));
+                world.spec["strategy"]["canary"]["baseline"] = json!({"replicas": 1});
+                world.set_image("r/a:v2");
+                at_afterwards(world)
             },
             None,
         ),

@@ -42,6 +42,27 @@ impl World {
                 };
                 self.rs.insert(hash, rs);
             }
+            Write::CreateBaseline {
+                name,
+                hash,
+                revision,
+                replicas,
+                template,
+                ..
+            } => {
+                assert_eq!(template, self.rs[&hash].template, "it is more of the same");
+                let uid = name.strip_prefix("web-").unwrap().to_owned();
+                let rs = Rs {
+                    revision,
+                    desired: replicas,
+                    available: 0,
+                    created: now,
+                    template,
+                    rv,
+                    ..self.rs[&hash].clone()
+                };
+                assert!(self.baselines.insert(uid, rs).is_none());
+            }
             Write::ScaleReplicaSet {
                 on,
                 from,
@@ -50,7 +71,8 @@ impl World {
                 role,
                 ..
             } => {
-                let rs = self.rs.get_mut(&on.uid).unwrap();
+                let mut all = self.rs.iter_mut().chain(&mut self.baselines);
+                let rs = all.find(|(uid, _)| **uid == on.uid).unwrap().1;
                 assert_eq!(rs.rv.to_string(), on.resource_version);
                 assert_eq!(rs.desired, from);
                 rs.desired = to;
@@ -83,7 +105,8 @@ impl World {
                 rs.rv = rv;
             }
             Write::DeleteReplicaSet { on, .. } => {
-                let rs = self.rs.remove(&on.uid).unwrap();
+                let rs = self.rs.remove(&on.uid);
+                let rs = rs.or_else(|| self.baselines.remove(&on.uid)).unwrap();
                 assert_eq!(rs.desired, 0);
             }
             Write::ScaleWorkload {
