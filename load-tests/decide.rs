@@ -180,6 +180,7 @@ fn mid_canary(now: Timestamp) -> Observed {
             })
             .collect(),
         conflicts: Vec::new(),
+        labels_shared_with: Vec::new(),
         refused: None,
         pods: Vec::new(),
         settings: Settings::default(),

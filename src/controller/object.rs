@@ -236,7 +236,7 @@ impl Object {
             )),
             // There are as many as a cluster has workloads; few of them belong to a Rollout.
             Kind::Deployment => Some((
-                keep("spec", &["replicas", "template"]),
+                keep("spec", &["replicas", "selector", "template"]),
                 keep(
                     "status",
                     &[

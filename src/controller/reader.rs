@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use kube::api::ListParams;
 
-use super::caches::{Caches, RolloutFacts};
+use super::caches::Caches;
 use super::calls::Calls;
 use super::error::Error;
+use super::neighbours::{DeploymentFacts, RolloutFacts};
 use super::object::{Kind, Object};
 
 /// Objects per page of a list.
@@ -40,6 +41,10 @@ pub trait Reader: Sync {
     /// The other Rollouts of a namespace, always from the cache: whether two are in each other's way
     /// is not worth a list of all at every write.
     fn siblings(&self, namespace: &str, name: &str) -> Vec<(String, Arc<RolloutFacts>)>;
+
+    /// The names of the Deployments of a namespace that are `such`; from the cache, for the same reason.
+    fn deployments(&self, namespace: &str, such: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String>;
+
 }
 
 /// Reads what the watches have brought. Costs nothing, may be old; it knows no pods.
@@ -67,13 +72,18 @@ impl Reader for CachedReader<'_> {
     fn siblings(&self, namespace: &str, name: &str) -> Vec<(String, Arc<RolloutFacts>)> {
         self.0.siblings(namespace, name)
     }
+
+    fn deployments(&self, namespace: &str, such: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String> {
+        self.0.deployments(namespace, such)
+    }
+
 }
 
 /// Asks the API server.
 pub struct LiveReader<'a> {
     /// The way to it.
     pub calls: &'a Calls,
-    /// For the other Rollouts.
+    /// For what is beside the Rollout.
     pub caches: &'a Caches,
     /// False: cluster-scoped kinds are not read.
     pub cluster_wide: bool,
@@ -133,4 +143,9 @@ impl Reader for LiveReader<'_> {
     fn siblings(&self, namespace: &str, name: &str) -> Vec<(String, Arc<RolloutFacts>)> {
         self.caches.siblings(namespace, name)
     }
+
+    fn deployments(&self, namespace: &str, such: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String> {
+        self.caches.deployments(namespace, such)
+    }
+
 }

@@ -22,6 +22,7 @@ mod retention;
 pub mod roles;
 mod run_spec;
 mod scale;
+mod shared_labels;
 mod shift;
 pub mod spec;
 mod status;

@@ -37,6 +37,9 @@ pub struct Observed {
     /// What stands in the way because of other objects: another Rollout with an overlapping
     /// selector, a Service or route that belongs to another Rollout.
     pub conflicts: Vec<Problem>,
+    /// Deployments other than the spec's own that have pods, and whose labels are such that a selector
+    /// of the one meets pods of the other.
+    pub labels_shared_with: Vec<String>,
     /// A ReplicaSet that the API server refused only just now to create.
     pub refused: Option<Refusal>,
     /// This Rollout's pods; read only while a restart is pending or pods have another role than

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidegate::controller::caches::RolloutFacts;
 use tidegate::controller::error::Error;
+use tidegate::controller::neighbours::{DeploymentFacts, RolloutFacts};
 use tidegate::controller::object::{Kind, Object};
 use tidegate::controller::observe::observe;
 use tidegate::controller::reader::{Labels, Reader};
@@ -51,6 +51,9 @@ impl Reader for Stored {
     }
 
     fn siblings(&self, _: &str, _: &str) -> Vec<(String, Arc<RolloutFacts>)> {
+        Vec::new()
+    }
+    fn deployments(&self, _: &str, _: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String> {
         Vec::new()
     }
 }

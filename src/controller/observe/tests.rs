@@ -41,6 +41,14 @@ impl Reader for Shelf {
     fn siblings(&self, _: &str, _: &str) -> Vec<(String, Arc<RolloutFacts>)> {
         self.siblings.clone()
     }
+    fn deployments(&self, _: &str, such: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String> {
+        let all = self.objects.iter();
+        let deployments = all.filter(|((kind, _), _)| *kind == Kind::Deployment);
+        deployments
+            .filter(|(_, object)| such(&DeploymentFacts::of(object)))
+            .map(|((_, name), _)| name.clone())
+            .collect()
+    }
 }
 
 fn template() -> Value {
@@ -253,7 +261,7 @@ fn of_two_rollouts_in_each_others_way_the_newer_one_is_told() {
     let facts = |created: &str, app: &str, service: &str| {
         Arc::new(RolloutFacts {
             selector: Labels::from([("app".to_owned(), app.to_owned())]),
-            pod_labels: Labels::from([("app".to_owned(), app.to_owned())]),
+            pod_labels: vec![Labels::from([("app".to_owned(), app.to_owned())])],
             services: BTreeSet::from([service.to_owned()]),
             created: Some(created.parse().unwrap()),
             ..RolloutFacts::default()
@@ -288,6 +296,39 @@ fn of_two_rollouts_in_each_others_way_the_newer_one_is_told() {
         told(facts("2026-01-02T00:00:00Z", "web", "x")),
         ["spec.selector.matchLabels"]
     );
+}
+
+#[test]
+fn deployments_with_pods_that_share_labels_are_seen_but_for_its_own() {
+    let deployment = |name: &str, app: &str, replicas: i32| {
+        json!({"metadata": {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "9"},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": app}},
+                "template": {"metadata": {"labels": {"app": app}}, "spec": template()["spec"]}}})
+    };
+    let mut of_a_deployment = rollout();
+    let spec = of_a_deployment["spec"].as_object_mut().unwrap();
+    spec.remove("template");
+    let own = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "own"});
+    spec.insert("workloadRef".into(), own);
+    let rows = [
+        (rollout(), vec!["old", "own"]),
+        (of_a_deployment, vec!["old"]),
+    ];
+    for (rollout, expected) in rows {
+        let mut shelf = Shelf::default();
+        shelf.put(Kind::Rollout, rollout);
+        for (name, app, replicas) in [
+            ("empty", "web", 0),
+            ("old", "web", 2),
+            ("other", "api", 2),
+            ("own", "web", 3),
+        ] {
+            shelf.put(Kind::Deployment, deployment(name, app, replicas));
+        }
+        let observed = seen(&shelf).observed;
+        assert_eq!(observed.labels_shared_with, expected);
+        assert!(observed.conflicts.is_empty(), "{:?}", observed.conflicts);
+    }
 }
 
 #[test]

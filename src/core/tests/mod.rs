@@ -19,6 +19,7 @@ mod pods;
 mod random;
 mod refusals;
 mod roles;
+mod shared_labels;
 mod waits;
 mod workload;
 mod world;

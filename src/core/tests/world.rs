@@ -59,6 +59,8 @@ pub struct World {
     pub templates: BTreeMap<TemplateKey, Option<AnalysisTemplateSpec>>,
     /// The Deployment that the template is from.
     pub workload: Option<WorkloadObserved>,
+    /// Other Deployments with pods of the same labels.
+    pub labels_shared_with: Vec<String>,
     /// A ReplicaSet that the API server would not have.
     pub refused: Option<Refusal>,
     pub pods: Vec<PodObserved>,
@@ -113,6 +115,7 @@ impl World {
             reverts: BTreeMap::new(),
             templates: BTreeMap::new(),
             workload: None,
+            labels_shared_with: Vec::new(),
             refused: None,
             pods: Vec::new(),
             has_pods: false,
@@ -323,6 +326,7 @@ impl World {
             templates: self.templates.clone(),
             reverts: self.reverts.values().cloned().collect(),
             conflicts: Vec::new(),
+            labels_shared_with: self.labels_shared_with.clone(),
             refused: self.refused.clone(),
             pods: self.pods.clone(),
             settings: Settings {

@@ -94,6 +94,7 @@ pub fn observe(
         conflicts: spec
             .map(|spec| conflicts(objects, stored, spec))
             .unwrap_or_default(),
+        labels_shared_with: Vec::new(),
         refused: None,
         pods,
         settings,

@@ -3,6 +3,7 @@
 //! catalogue; here they are read and played.
 
 pub mod admission;
+mod beside;
 mod edits;
 mod refused;
 mod serving;
