@@ -141,7 +141,7 @@ fn mid_canary(now: Timestamp) -> Observed {
                 weight: 20,
                 exact: true,
                 headers: Some(Vec::new()),
-                no_headers: None,
+                obstacle: None,
                 pending: None,
                 changed_at: None,
                 last_writer: None,

@@ -17,6 +17,7 @@ use super::neighbours::{DeploymentFacts, RolloutFacts, index_name};
 use super::object::{Kind, Object};
 use super::reader::Labels;
 use crate::api::revert::ROLLOUT_LABEL;
+use crate::traffic::ingress_class::IngressClass;
 
 /// Namespace and name.
 pub type Key = (String, String);
@@ -41,6 +42,8 @@ struct Table {
     index: BTreeMap<Key, BTreeSet<Key>>,
     /// What a list brings until it is complete.
     incoming: Option<BTreeMap<Key, Arc<Object>>>,
+    /// Whether what is not here does not exist, as far as anybody knows.
+    listed: bool,
     failing_since: Option<Instant>,
 }
 
@@ -140,6 +143,20 @@ impl Caches {
         .unwrap_or_default()
     }
 
+    /// What is known of the IngressClass of a name.
+    #[must_use]
+    pub fn ingress_class(&self, name: &str) -> IngressClass {
+        if let Some(found) = self.get(Kind::IngressClass, "", name) {
+            let value = found.value();
+            let controller = value.pointer("/spec/controller").and_then(|c| c.as_str());
+            return IngressClass::Of(controller.unwrap_or_default().to_owned());
+        }
+        match self.read(Kind::IngressClass, |t| t.listed) {
+            Some(true) => IngressClass::Missing,
+            Some(false) | None => IngressClass::Unknown,
+        }
+    }
+
     /// Every object of a kind.
     #[must_use]
     pub fn names(&self, kind: Kind) -> Vec<Key> {
@@ -166,6 +183,7 @@ impl Caches {
                 }
                 Event::InitDone => {
                     complete = true;
+                    table.listed = true;
                     let incoming = table.incoming.take().unwrap_or_default();
                     // What is not in the list any more was deleted while nobody watched.
                     let gone: Vec<Key> = table
@@ -209,11 +227,25 @@ impl Caches {
         if let Some(rollout) = object.label(ROLLOUT_LABEL) {
             found.insert((namespace.clone(), rollout.to_owned()));
         }
+        if kind == Kind::IngressClass {
+            found.extend(self.naming_any(Kind::Ingress));
+        }
         if kind == Kind::Deployment {
             found.extend(self.sharing_labels(&namespace, object));
         }
         found.extend(self.naming(&(namespace, index_name(kind, &name))));
         found
+    }
+
+    /// The Rollouts that name any object of a kind.
+    fn naming_any(&self, kind: Kind) -> BTreeSet<Key> {
+        let begins = index_name(kind, "");
+        self.read(Kind::Rollout, |t| {
+            let all = t.index.iter();
+            let of_kind = all.filter(|((_, name), _)| name.starts_with(&begins));
+            of_kind.flat_map(|(_, keys)| keys.clone()).collect()
+        })
+        .unwrap_or_default()
     }
 
     /// The Rollouts that share labels with a Deployment.
@@ -250,6 +282,7 @@ impl Caches {
         let was_working = self.write(kind, |table| {
             let was_working = table.failing_since.is_none();
             table.failing_since.get_or_insert_with(Instant::now);
+            table.listed &= !absent;
             was_working
         });
         if absent && self.optional.contains(&kind) {

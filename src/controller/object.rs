@@ -47,6 +47,8 @@ pub enum Kind {
     Secret,
     /// `v1` Namespace: read one by one, for its labels.
     Namespace,
+    /// `networking.k8s.io/v1` IngressClass.
+    IngressClass,
 }
 
 impl Kind {
@@ -78,6 +80,7 @@ impl Kind {
             Self::Pod => ("", "v1", "Pod", "pods"),
             Self::Secret => ("", "v1", "Secret", "secrets"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
+            Self::IngressClass => ("networking.k8s.io", "v1", "IngressClass", "ingressclasses"),
         }
     }
 
@@ -92,7 +95,10 @@ impl Kind {
     pub const fn is_cluster_scoped(self) -> bool {
         matches!(
             self,
-            Self::ClusterAnalysisTemplate | Self::MetricsProvider | Self::Namespace
+            Self::ClusterAnalysisTemplate
+                | Self::MetricsProvider
+                | Self::Namespace
+                | Self::IngressClass
         )
     }
 

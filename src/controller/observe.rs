@@ -156,7 +156,8 @@ pub async fn observe<R: Reader>(
         name,
         uid: &uid,
     };
-    observed.routes = router::read(&spec, owner, &routes);
+    let classes = |name: &str| reader.ingress_class(name);
+    observed.routes = router::read(&spec, owner, &routes, &classes);
     Ok(Some(Snapshot {
         observed,
         rollout: object,

@@ -11,6 +11,7 @@ use super::calls::Calls;
 use super::error::Error;
 use super::neighbours::{DeploymentFacts, RolloutFacts};
 use super::object::{Kind, Object};
+use crate::traffic::ingress_class::IngressClass;
 
 /// Objects per page of a list.
 const PAGE: u32 = 500;
@@ -45,6 +46,8 @@ pub trait Reader: Sync {
     /// The names of the Deployments of a namespace that are `such`; from the cache, for the same reason.
     fn deployments(&self, namespace: &str, such: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String>;
 
+    /// What is known of an IngressClass; from the cache, because who may not read them is no worse off.
+    fn ingress_class(&self, name: &str) -> IngressClass;
 }
 
 /// Reads what the watches have brought. Costs nothing, may be old; it knows no pods.
@@ -77,6 +80,9 @@ impl Reader for CachedReader<'_> {
         self.0.deployments(namespace, such)
     }
 
+    fn ingress_class(&self, name: &str) -> IngressClass {
+        self.0.ingress_class(name)
+    }
 }
 
 /// Asks the API server.
@@ -148,4 +154,7 @@ impl Reader for LiveReader<'_> {
         self.caches.deployments(namespace, such)
     }
 
+    fn ingress_class(&self, name: &str) -> IngressClass {
+        self.caches.ingress_class(name)
+    }
 }

@@ -102,6 +102,7 @@ pub async fn run(
         Kind::Ingress,
         Kind::ClusterAnalysisTemplate,
         Kind::MetricsProvider,
+        Kind::IngressClass,
     ];
     let caches = Arc::new(Caches::new(
         &watched_kinds(config.namespace.is_none()),
@@ -291,7 +292,11 @@ fn watched_kinds(cluster_wide: bool) -> Vec<Kind> {
         Kind::Revert,
     ];
     if cluster_wide {
-        kinds.extend([Kind::ClusterAnalysisTemplate, Kind::MetricsProvider]);
+        kinds.extend([
+            Kind::ClusterAnalysisTemplate,
+            Kind::MetricsProvider,
+            Kind::IngressClass,
+        ]);
     }
     kinds
 }

@@ -277,8 +277,9 @@ pub struct LiveRoute {
     /// The spec's header routes whose rules it has; `None`: rules of Tidegate's stand there that are
     /// not as they should be.
     pub headers: Option<Vec<HeaderRoute>>,
-    /// What keeps it from having the spec's header routes.
-    pub no_headers: Option<Problem>,
+    /// What is wrong with it although its weight can be read and written: it has no room for the spec's
+    /// header routes, or its router does not act on the weight.
+    pub obstacle: Option<Problem>,
     /// Why its router does not have it, as far as the router says. `None`: the router says that it
     /// has it, or has no way to say.
     pub pending: Option<String>,

@@ -57,7 +57,7 @@ pub fn read(
     let name = text(route, "/metadata/name");
     Ok(LiveRoute {
         headers: header_rules::standing(all, &headers.known, &weighted, backends.canary),
-        no_headers: header_rules::obstacle(name, others.count(), headers, &weighted),
+        obstacle: header_rules::obstacle(name, others.count(), headers, &weighted),
         ..live(route, &shares)
     })
 }
@@ -74,7 +74,7 @@ pub(super) fn live(route: &Value, shares: &[(i64, i64)]) -> LiveRoute {
         weight,
         exact,
         headers: Some(Vec::new()),
-        no_headers: None,
+        obstacle: None,
         pending: pending(route),
         changed_at: changed_at(route, &RULES),
         last_writer: last_writer(route, &RULES),

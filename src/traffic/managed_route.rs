@@ -64,7 +64,7 @@ pub fn read(
     let beside: Vec<&Value> = wanted.iter().collect();
     let name = text(route, "/metadata/name");
     found.headers = header_rules::standing(all, &headers.known, &beside, backends.canary);
-    found.no_headers = header_rules::obstacle(name, beside.len(), headers, &beside);
+    found.obstacle = header_rules::obstacle(name, beside.len(), headers, &beside);
     let standing = found.headers.as_deref().unwrap_or_default();
     found.exact = found.exact && is_ours(route, &spec(managed, backends, found.weight, standing));
     RouteState::Live(found)

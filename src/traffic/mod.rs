@@ -7,6 +7,7 @@
 
 pub mod gateway_api;
 pub mod header_rules;
+pub mod ingress_class;
 pub mod ingress_nginx;
 pub mod managed_route;
 pub mod router;

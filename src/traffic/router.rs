@@ -7,6 +7,7 @@ use json_patch::Patch;
 use serde_json::Value;
 
 use super::header_rules::Headers;
+use super::ingress_class::Classes;
 use super::{Backends, Owner, gateway_api, ingress_nginx, managed_route};
 use crate::core::observed::{RouteId, RouteObserved, RouteState};
 use crate::core::spec::{HeaderRoute, Means, Problem, Router, Spec};
@@ -63,13 +64,25 @@ pub fn written(route: &RouteId, rollout: &str) -> RouterObject {
 
 /// What every route of `spec` says, in its order.
 #[must_use]
-pub fn read(spec: &Spec, owner: Owner<'_>, found: &Found) -> Vec<RouteObserved> {
+pub fn read(
+    spec: &Spec,
+    owner: Owner<'_>,
+    found: &Found,
+    classes: Classes<'_>,
+) -> Vec<RouteObserved> {
     let Some((backends, router)) = parts(spec) else {
         return Vec::new();
     };
     let headers = Headers::of(spec);
     let observed = |(i, id): (usize, RouteId)| RouteObserved {
-        state: state((router, &headers), backends, owner, found, i, &id),
+        state: state(
+            (router, &headers),
+            backends,
+            owner,
+            (found, classes),
+            i,
+            &id,
+        ),
         id,
     };
     spec.routes(owner.name)
@@ -83,7 +96,7 @@ fn state(
     (router, headers): (&Router, &Headers),
     backends: Backends<'_>,
     owner: Owner<'_>,
-    found: &Found,
+    (found, classes): (&Found, Classes<'_>),
     i: usize,
     id: &RouteId,
 ) -> RouteState {
@@ -116,8 +129,11 @@ fn state(
             }
         }
         (_, RouteId::NginxIngress(name)) => ingress_nginx::read(
-            found.get(&RouterObject::Ingress(name.clone())),
-            found.get(&written(id, owner.name)),
+            (
+                found.get(&RouterObject::Ingress(name.clone())),
+                found.get(&written(id, owner.name)),
+            ),
+            classes,
             owner,
             backends,
             name,

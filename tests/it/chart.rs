@@ -74,6 +74,7 @@ const CONTROLLER_CLUSTER: &[&str] = &[
     "tidegate.io metricsproviders: get list watch",
     "tidegate.io metricsproviders/status: update",
     "core namespaces: get",
+    "networking.k8s.io ingressclasses: list watch",
 ];
 
 /// What the Git writer may do.

@@ -21,6 +21,7 @@ use tidegate::core::decide::decide;
 use tidegate::core::naming;
 use tidegate::core::observed::{Observed, Settings};
 use tidegate::sim::apiserver::{ApiServer, ApiServerConfig};
+use tidegate::traffic::ingress_class::IngressClass;
 
 use crate::controller::world::{NAMESPACE, REPLICA_SETS, REVERTS, ROLLOUTS, ROUTES, World};
 use crate::controller::world::{canary, rollout, route};
@@ -53,6 +54,11 @@ impl Reader for Stored {
     fn siblings(&self, _: &str, _: &str) -> Vec<(String, Arc<RolloutFacts>)> {
         Vec::new()
     }
+
+    fn ingress_class(&self, _: &str) -> IngressClass {
+        IngressClass::Unknown
+    }
+
     fn deployments(&self, _: &str, _: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String> {
         Vec::new()
     }

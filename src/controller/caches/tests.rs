@@ -128,6 +128,42 @@ fn a_deployment_concerns_the_rollouts_that_share_labels_with_it() {
 }
 
 #[test]
+fn a_class_is_missing_only_where_classes_may_be_read() {
+    let kinds = [Kind::Rollout, Kind::IngressClass];
+    let caches = Caches::new(&kinds, &[Kind::IngressClass]);
+    caches.apply(Kind::Rollout, Event::Apply(routed("web", "1")));
+    caches.apply(Kind::Rollout, Event::Apply(rollout("api", "2", &json!({}))));
+    let class = object(
+        json!({"metadata": {"name": "nginx", "resourceVersion": "3"},
+        "spec": {"controller": "k8s.io/ingress-nginx"}}),
+    );
+    let nginx = || IngressClass::Of("k8s.io/ingress-nginx".to_owned());
+    let known = |name: &str| caches.ingress_class(name);
+    assert_eq!(known("nginx"), IngressClass::Unknown);
+    for event in [Event::Init, Event::InitApply(class), Event::InitDone] {
+        let listed = matches!(event, Event::InitDone);
+        let concerned = names(caches.apply(Kind::IngressClass, event));
+        // Who names an Ingress is concerned by every class.
+        assert_eq!(concerned == ["shop/web"], listed, "{concerned:?}");
+    }
+    assert_eq!(
+        (known("nginx"), known("x")),
+        (nginx(), IngressClass::Missing)
+    );
+    // An API server that is away takes nothing back, one that refuses does.
+    caches.failed(Kind::IngressClass, false);
+    assert_eq!(known("x"), IngressClass::Missing);
+    caches.failed(Kind::IngressClass, true);
+    assert_eq!(
+        (known("nginx"), known("x")),
+        (nginx(), IngressClass::Unknown)
+    );
+    // Where one namespace is watched, no class is.
+    let none = Caches::new(&[Kind::Rollout], &[]);
+    assert_eq!(none.ingress_class("nginx"), IngressClass::Unknown);
+}
+
+#[test]
 fn what_a_new_list_does_not_name_was_deleted() {
     let caches = Caches::new(&KINDS, &[]);
     let list = |objects: Vec<Object>| {

@@ -7,6 +7,7 @@ use crate::api::revert::RELEASED_ANNOTATION;
 use crate::api::rollout::HASH_LABEL;
 use crate::controller::object::LAST_APPLIED;
 use crate::core::observed::{RouteId, RouteState, RunPhase};
+use crate::traffic::ingress_class::IngressClass;
 
 /// Objects by kind and name, all in one namespace.
 #[derive(Default)]
@@ -41,6 +42,11 @@ impl Reader for Shelf {
     fn siblings(&self, _: &str, _: &str) -> Vec<(String, Arc<RolloutFacts>)> {
         self.siblings.clone()
     }
+
+    fn ingress_class(&self, _: &str) -> IngressClass {
+        IngressClass::Unknown
+    }
+
     fn deployments(&self, _: &str, such: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String> {
         let all = self.objects.iter();
         let deployments = all.filter(|((kind, _), _)| *kind == Kind::Deployment);

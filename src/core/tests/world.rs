@@ -311,7 +311,7 @@ impl World {
                             weight: self.weight,
                             exact: true,
                             headers: Some(self.headers.clone()),
-                            no_headers: None,
+                            obstacle: None,
                             pending: (self.now < self.route_accepted_at)
                                 .then(|| "not seen yet".into()),
                             changed_at: self.route_changed_at,

@@ -248,7 +248,7 @@ fn route(stored: &Stored, body: &RouteBody, spec: &Spec) -> RouteState {
         weight: body.weight,
         exact: true,
         headers: as_it_should_be.then(|| body.headers.clone()),
-        no_headers: None,
+        obstacle: None,
         pending,
         changed_at: body.changed_at,
         last_writer: (body.writer != OURSELVES).then(|| body.writer.clone()),

@@ -5,6 +5,7 @@
 pub mod admission;
 mod beside;
 mod edits;
+mod ingress_class;
 mod refused;
 mod serving;
 mod table;
@@ -104,6 +105,7 @@ fn collection(kind: &str, namespace: &str) -> String {
         "AnalysisTemplate" => ("apis/tidegate.io/v1alpha1", "analysistemplates"),
         "Revert" => ("apis/tidegate.io/v1alpha1", "reverts"),
         "MetricsProvider" => return "/apis/tidegate.io/v1alpha1/metricsproviders".to_owned(),
+        "IngressClass" => return "/apis/networking.k8s.io/v1/ingressclasses".to_owned(),
         other => panic!("no kind {other} is known here"),
     };
     format!("/{root}/namespaces/{namespace}/{plural}")
