@@ -86,6 +86,7 @@ fn mid_canary(now: Timestamp) -> Observed {
                 hash: hash(i),
                 revision: i64::from(i),
                 desired: pods,
+                scaled_by: None,
                 current: pods,
                 ready: pods,
                 available: pods,

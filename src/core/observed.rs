@@ -130,6 +130,8 @@ pub struct ReplicaSetObserved {
     pub revision: i64,
     /// `spec.replicas`.
     pub desired: i32,
+    /// Who asked for so many pods, other than Tidegate (field manager).
+    pub scaled_by: Option<String>,
     /// `status.replicas`.
     pub current: i32,
     /// `status.readyReplicas`.
@@ -396,6 +398,7 @@ mod tests {
                 hash: "1".to_owned(),
                 revision: 1,
                 desired,
+                scaled_by: None,
                 current: desired,
                 ready,
                 available,

@@ -169,6 +169,41 @@ fn replica_sets_are_ours_by_uid_alone() {
 }
 
 #[test]
+fn who_gave_a_replica_set_its_size() {
+    let entry = |manager: &str, time: &str, field: &str| json!({"manager": manager, "time": time, "fieldsV1": {"f:spec": {format!("f:{field}"): {}}}});
+    let ours = |field: &str| entry("tidegate", "2026-01-03T00:00:00Z", field);
+    let scaler = "kube-controller-manager";
+    let rows = [
+        (vec![ours("replicas")], None),
+        (vec![], None),
+        (
+            vec![
+                ours("template"),
+                entry(scaler, "2026-01-03T00:00:09Z", "replicas"),
+            ],
+            Some(scaler),
+        ),
+        // Ours is the field as long as nobody else changes it.
+        (
+            vec![
+                ours("replicas"),
+                entry(scaler, "2026-01-03T00:00:09Z", "template"),
+            ],
+            None,
+        ),
+    ];
+    for (fields, expected) in rows {
+        let mut shelf = shelf();
+        let mut rs = replica_set_object("web-h1", "u1");
+        rs["metadata"]["managedFields"] = json!(fields);
+        shelf.put(Kind::ReplicaSet, rs);
+        let observed = seen(&shelf).observed;
+        let seen = observed.replica_sets[0].scaled_by.as_deref();
+        assert_eq!(seen, expected, "{fields:?}");
+    }
+}
+
+#[test]
 fn the_name_of_the_wanted_version_is_looked_up_even_without_a_label() {
     let name = naming::replica_set("web", &naming::template_hash(&template(), 0));
     for (uid, ours) in [("u1", true), ("u9", false)] {

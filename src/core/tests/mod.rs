@@ -20,6 +20,7 @@ mod random;
 mod refusals;
 mod roles;
 mod shared_labels;
+mod sizes;
 mod waits;
 mod workload;
 mod world;

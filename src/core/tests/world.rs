@@ -26,6 +26,8 @@ pub struct Rs {
     pub hash: String,
     pub revision: i64,
     pub desired: i32,
+    /// Who asked for so many, if it was somebody else.
+    pub scaled_by: Option<String>,
     pub available: i32,
     pub created: Timestamp,
     pub template: Value,
@@ -282,6 +284,7 @@ impl World {
                     hash: rs.hash.clone(),
                     revision: rs.revision,
                     desired: rs.desired,
+                    scaled_by: rs.scaled_by.clone(),
                     current: rs.desired,
                     ready: rs.available,
                     available: rs.available,

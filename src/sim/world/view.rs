@@ -173,6 +173,7 @@ fn replica_set(stored: &Stored) -> Option<ReplicaSetObserved> {
         hash: body.hash.clone(),
         revision: body.revision,
         desired: body.desired,
+        scaled_by: None,
         current: body.current,
         ready: body.ready,
         available: body.available,

@@ -8,6 +8,7 @@ mod edits;
 mod ingress_class;
 mod refused;
 mod serving;
+mod sizes;
 mod table;
 
 use std::fs;
