@@ -10,6 +10,7 @@ pub mod decide;
 mod deletion;
 mod draft;
 pub mod duration;
+pub mod failures;
 mod judge;
 mod lifecycle;
 mod lossless;

@@ -6,6 +6,8 @@
     reason = "objects that are written right here: indexing adds what is missing"
 )]
 
+mod refusals;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -156,6 +158,14 @@ impl History {
     /// The history of a seed, with about so many faults.
     #[must_use]
     pub fn of(seed: u64, faults: u64) -> Self {
+        let mut history = Self::without_refusals(seed, faults);
+        refusals::add(&mut Random::new(seed.rotate_left(16)), &mut history);
+        history
+    }
+
+    /// The same where the API server takes every ReplicaSet.
+    #[must_use]
+    pub fn without_refusals(seed: u64, faults: u64) -> Self {
         let mut history = Self::without_workload(seed, faults);
         workload(&mut Random::new(seed.rotate_left(32)), &mut history);
         history
