@@ -183,6 +183,14 @@ fn who_gave_a_replica_set_its_size() {
             ],
             Some(scaler),
         ),
+        // Both asked for the same.
+        (
+            vec![
+                ours("replicas"),
+                entry(scaler, "2026-01-03T00:00:09Z", "replicas"),
+            ],
+            None,
+        ),
         // Ours is the field as long as nobody else changes it.
         (
             vec![
