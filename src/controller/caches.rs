@@ -9,18 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::runtime::watcher::Event;
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::error::RunError;
+use super::neighbours::{DeploymentFacts, RolloutFacts, index_name};
 use super::object::{Kind, Object};
 use super::reader::Labels;
 use crate::api::revert::ROLLOUT_LABEL;
-use crate::api::rollout::RolloutSpec;
-use crate::core::spec;
-use crate::traffic::router::{self, RouterObject};
+use crate::traffic::ingress_class::IngressClass;
 
 /// Namespace and name.
 pub type Key = (String, String);
@@ -45,6 +42,8 @@ struct Table {
     index: BTreeMap<Key, BTreeSet<Key>>,
     /// What a list brings until it is complete.
     incoming: Option<BTreeMap<Key, Arc<Object>>>,
+    /// Whether what is not here does not exist, as far as anybody knows.
+    listed: bool,
     failing_since: Option<Instant>,
 }
 
@@ -53,26 +52,9 @@ struct Entry {
     object: Arc<Object>,
     /// For Rollouts: what others have to know about it.
     facts: Option<Arc<RolloutFacts>>,
+    /// For Deployments: the same.
+    deployment: Option<DeploymentFacts>,
     keys: Vec<Key>,
-}
-
-/// What has to be known about a Rollout without looking at it as a whole.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RolloutFacts {
-    /// `spec.selector.matchLabels`.
-    pub selector: BTreeMap<String, String>,
-    /// Labels of its pods.
-    pub pod_labels: BTreeMap<String, String>,
-    /// The Services that it names.
-    pub services: BTreeSet<String>,
-    /// The Deployment that it has its template from.
-    pub workload: Option<String>,
-    /// When it was created.
-    pub created: Option<Timestamp>,
-    /// Whether it has a stable version: what runs goes before what only begins.
-    pub established: bool,
-    /// What it names, as keys of the index.
-    pub(super) references: Vec<Key>,
 }
 
 impl Caches {
@@ -136,16 +118,43 @@ impl Caches {
     /// The other Rollouts of a namespace.
     #[must_use]
     pub fn siblings(&self, namespace: &str, name: &str) -> Vec<(String, Arc<RolloutFacts>)> {
-        let from = (namespace.to_owned(), String::new());
         self.read(Kind::Rollout, |t| {
-            t.entries
-                .range(from..)
-                .take_while(|((ns, _), _)| ns == namespace)
+            t.of(namespace)
                 .filter(|((_, other), _)| other != name)
                 .filter_map(|((_, other), e)| Some((other.clone(), Arc::clone(e.facts.as_ref()?))))
                 .collect()
         })
         .unwrap_or_default()
+    }
+
+    /// The names of the Deployments of a namespace that are `such`.
+    #[must_use]
+    pub fn deployments(
+        &self,
+        namespace: &str,
+        such: &dyn Fn(&DeploymentFacts) -> bool,
+    ) -> Vec<String> {
+        self.read(Kind::Deployment, |t| {
+            t.of(namespace)
+                .filter(|(_, e)| e.deployment.as_ref().is_some_and(such))
+                .map(|((_, name), _)| name.clone())
+                .collect()
+        })
+        .unwrap_or_default()
+    }
+
+    /// What is known of the IngressClass of a name.
+    #[must_use]
+    pub fn ingress_class(&self, name: &str) -> IngressClass {
+        if let Some(found) = self.get(Kind::IngressClass, "", name) {
+            let value = found.value();
+            let controller = value.pointer("/spec/controller").and_then(|c| c.as_str());
+            return IngressClass::Of(controller.unwrap_or_default().to_owned());
+        }
+        match self.read(Kind::IngressClass, |t| t.listed) {
+            Some(true) => IngressClass::Missing,
+            Some(false) | None => IngressClass::Unknown,
+        }
     }
 
     /// Every object of a kind.
@@ -181,6 +190,7 @@ impl Caches {
                 }
                 Event::InitDone => {
                     complete = true;
+                    table.listed = true;
                     let incoming = table.incoming.take().unwrap_or_default();
                     // What is not in the list any more was deleted while nobody watched.
                     let gone: Vec<Key> = table
@@ -212,7 +222,8 @@ impl Caches {
         if kind == Kind::Rollout {
             found.insert((namespace, name));
             // Who shares a Service or a Deployment with it may be free of it now, or not any more.
-            for key in facts(object).map(|f| f.references).unwrap_or_default() {
+            let facts = RolloutFacts::of(object);
+            for key in facts.map(|f| f.references).unwrap_or_default() {
                 let of_one = [Kind::Service, Kind::Deployment];
                 if of_one.iter().any(|kind| key.1.starts_with(kind.as_str())) {
                     found.extend(self.naming(&key));
@@ -223,8 +234,45 @@ impl Caches {
         if let Some(rollout) = object.label(ROLLOUT_LABEL) {
             found.insert((namespace.clone(), rollout.to_owned()));
         }
+        if kind == Kind::IngressClass {
+            found.extend(self.naming_any(Kind::Ingress));
+        }
+        if kind == Kind::Deployment {
+            found.extend(self.sharing_labels(&namespace, object));
+        }
         found.extend(self.naming(&(namespace, index_name(kind, &name))));
         found
+    }
+
+    /// The Rollouts that name any object of a kind.
+    fn naming_any(&self, kind: Kind) -> BTreeSet<Key> {
+        let begins = index_name(kind, "");
+        self.read(Kind::Rollout, |t| {
+            let all = t.index.iter();
+            let of_kind = all.filter(|((_, name), _)| name.starts_with(&begins));
+            of_kind.flat_map(|(_, keys)| keys.clone()).collect()
+        })
+        .unwrap_or_default()
+    }
+
+    /// The Rollouts that share labels with a Deployment.
+    fn sharing_labels(&self, namespace: &str, deployment: &Object) -> BTreeSet<Key> {
+        self.read(Kind::Rollout, |t| {
+            let mut rollouts = t.of(namespace).peekable();
+            // Most namespaces have none.
+            if rollouts.peek().is_none() {
+                return BTreeSet::new();
+            }
+            let deployment = DeploymentFacts::of(deployment);
+            let shares = |e: &Entry| {
+                e.facts
+                    .as_ref()
+                    .is_some_and(|f| deployment.shares_labels(&f.selector, &f.pod_labels))
+            };
+            let sharing = rollouts.filter(|(_, e)| shares(e));
+            sharing.map(|(key, _)| key.clone()).collect()
+        })
+        .unwrap_or_default()
     }
 
     /// The Rollouts that name an object.
@@ -241,6 +289,7 @@ impl Caches {
         let was_working = self.write(kind, |table| {
             let was_working = table.failing_since.is_none();
             table.failing_since.get_or_insert_with(Instant::now);
+            table.listed &= !absent;
             was_working
         });
         if absent && self.optional.contains(&kind) {
@@ -298,6 +347,14 @@ impl Caches {
 }
 
 impl Table {
+    /// What is in a namespace, by name.
+    fn of<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Entry)> {
+        let from = (namespace.to_owned(), String::new());
+        self.entries
+            .range(from..)
+            .take_while(move |((ns, _), _)| ns == namespace)
+    }
+
     /// Takes an object in; `None`: it is known in this version.
     fn put(&mut self, kind: Kind, object: Arc<Object>) -> Option<Arc<Object>> {
         let key = key_of(&object);
@@ -310,11 +367,11 @@ impl Table {
             return None;
         }
         self.remove(&key);
-        let facts = if kind == Kind::Rollout {
-            facts(&object).map(Arc::new)
-        } else {
-            None
+        let facts = match kind {
+            Kind::Rollout => RolloutFacts::of(&object).map(Arc::new),
+            _ => None,
         };
+        let deployment = (kind == Kind::Deployment).then(|| DeploymentFacts::of(&object));
         let keys = index_keys(&object, facts.as_deref());
         for index in &keys {
             self.index
@@ -327,6 +384,7 @@ impl Table {
             Entry {
                 object: Arc::clone(&object),
                 facts,
+                deployment,
                 keys,
             },
         );
@@ -366,77 +424,6 @@ fn index_keys(object: &Object, facts: Option<&RolloutFacts>) -> Vec<Key> {
         .map(|rollout| (object.namespace().to_owned(), rollout.to_owned()))
         .into_iter()
         .collect()
-}
-
-fn index_name(kind: Kind, name: &str) -> String {
-    format!("{kind}/{name}")
-}
-
-/// The facts of a Rollout. One that cannot be read has none: it is in nobody's way.
-fn facts(rollout: &Object) -> Option<RolloutFacts> {
-    let value = rollout.value();
-    let raw = RolloutSpec::deserialize(value.get("spec")?).ok()?;
-    let namespace = rollout.namespace();
-    let created = value
-        .pointer("/metadata/creationTimestamp")
-        .and_then(|t| t.as_str());
-    // What else a Deployment's pods carry is not known here.
-    let stand_in = spec::stand_in(&raw.selector);
-    let template = match raw.workload_ref {
-        Some(_) => &stand_in,
-        None => &raw.template,
-    };
-    let labels = template.pointer("/metadata/labels");
-    let mut facts = RolloutFacts {
-        selector: raw.selector.match_labels.clone(),
-        pod_labels: labels
-            .and_then(|l| BTreeMap::deserialize(l).ok())
-            .unwrap_or_default(),
-        workload: raw
-            .workload_ref
-            .as_ref()
-            .map(|workload| workload.name.clone()),
-        created: created.and_then(|t| t.parse().ok()),
-        established: value.pointer("/status/stable/hash").is_some(),
-        ..RolloutFacts::default()
-    };
-    let here = |kind, name: &str| (namespace.to_owned(), index_name(kind, name));
-    let workload = facts.workload.as_ref();
-    facts.references = workload
-        .map(|name| here(Kind::Deployment, name))
-        .into_iter()
-        .collect();
-    let Ok(parsed) = spec::parse_with(&raw, Some(template)) else {
-        return Some(facts);
-    };
-    facts.services = parsed
-        .services()
-        .into_iter()
-        .map(|(_, name)| name.to_owned())
-        .collect();
-    facts
-        .references
-        .extend(facts.services.iter().map(|name| here(Kind::Service, name)));
-    for object in router::objects(&parsed, rollout.name()) {
-        facts.references.push(match object {
-            RouterObject::HttpRoute(name) => here(Kind::HttpRoute, &name),
-            RouterObject::Ingress(name) => here(Kind::Ingress, &name),
-            RouterObject::GatewayClass(name) => {
-                (String::new(), index_name(Kind::GatewayClass, &name))
-            }
-        });
-    }
-    for template in parsed.analyses().flat_map(|request| &request.templates) {
-        facts.references.push(if template.cluster_scope {
-            (
-                String::new(),
-                index_name(Kind::ClusterAnalysisTemplate, &template.name),
-            )
-        } else {
-            here(Kind::AnalysisTemplate, &template.name)
-        });
-    }
-    Some(facts)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -16,7 +16,9 @@ use super::calls::Calls;
 use super::events::Events;
 use super::lanes::{Lane, URGENT_SLOTS};
 use super::telemetry::Metrics;
+use crate::core::failures::{self, Cause, Follows};
 use crate::core::observed::{Refusal, Settings};
+use crate::retry::Retry;
 
 /// What time it is. The simulator and the tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -97,67 +99,64 @@ impl Slots {
     }
 }
 
-/// Failures in a row, by Rollout.
-#[derive(Debug, Default)]
-pub struct Failures(Mutex<HashMap<Key, Failure>>);
+/// Failures in a row, by Rollout, by the time that this process has run.
+#[derive(Debug)]
+pub struct Failures {
+    begun: Instant,
+    last: Mutex<failures::Failures<Key>>,
+}
 
-/// The last failure of a Rollout.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Failure {
-    /// How many in a row, this one included.
-    pub count: u32,
-    /// The version of the Rollout that it happened with.
-    pub resource_version: String,
-    /// Not to be tried again before, as long as the Rollout is the same.
-    pub not_before: Instant,
-    /// What the API server has against a ReplicaSet, if it was that.
-    pub refusal: Option<Refusal>,
+impl Default for Failures {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            last: Mutex::default(),
+        }
+    }
 }
 
 impl Failures {
-    /// The last failure.
-    #[must_use]
-    pub fn last(&self, key: &Key) -> Option<Failure> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
+    fn with<T>(&self, act: impl FnOnce(&mut failures::Failures<Key>, SignedDuration) -> T) -> T {
+        let now = SignedDuration::try_from(self.begun.elapsed()).unwrap_or(SignedDuration::MAX);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&mut last, now)
     }
 
-    /// Notes one.
-    pub fn note(&self, key: &Key, failure: Failure) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key.clone(), failure);
+    /// Notes one that happened with this version of the Rollout; `urgent`: to an abort.
+    pub fn note(&self, key: &Key, version: &str, cause: Cause, urgent: bool) -> Follows {
+        self.with(|last, now| last.note(key, version, cause, (urgent, chance()), now))
+    }
+
+    /// How long a Rollout that failed is still left alone. A change of the Rollout ends that.
+    #[must_use]
+    pub fn backing_off(&self, key: &Key, version: &str) -> Option<Duration> {
+        let wait = self.with(|last, now| last.backing_off(key, version, now))?;
+        wait.try_into().ok()
     }
 
     /// A refusal that was heard only just now, and for how long it counts: after that it is tried again.
     #[must_use]
     pub fn refusal(&self, key: &Key) -> Option<(Refusal, Duration)> {
-        let last = self.last(key)?;
-        let left = last.not_before.saturating_duration_since(Instant::now());
-        last.refusal
-            .filter(|_| !left.is_zero())
-            .map(|refusal| (refusal, left))
+        let (refusal, left) = self.with(|last, now| last.refusal(key, now))?;
+        Some((refusal, left.try_into().ok()?))
     }
 
-    /// It went well: forgets them, but for a refusal that counts. That the status says it is no sign
-    /// that the next try will be better.
+    /// It went well: forgets them, but for a refusal that counts.
     pub fn went_well(&self, key: &Key) {
-        if self.refusal(key).is_none() {
-            self.clear(key);
-        }
+        self.with(|last, now| last.went_well(key, now));
     }
 
     /// Forgets them.
     pub fn clear(&self, key: &Key) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
+        self.with(|last, _| last.clear(key));
     }
+}
+
+/// From 0 to 1.
+fn chance() -> f64 {
+    const SECOND: Duration = Duration::from_secs(1);
+    let drawn = Retry::new(SECOND, 2 * SECOND, 1.0).jitter(1.0).after(1);
+    drawn.map_or(0.5, |drawn| drawn.as_secs_f64() / 2.0)
 }
 
 /// Who works on which Rollout: one at a time, and an abort takes it from everyday work.

@@ -18,6 +18,7 @@ use crate::core::observed::{
 };
 use crate::core::roles::{GIVEN, PODS_GIVEN};
 use crate::core::spec;
+use crate::traffic::{self, FIELD_MANAGER};
 
 /// The Deployment that a Rollout has its template from.
 pub(super) fn workload_name(object: &Object) -> Option<String> {
@@ -91,6 +92,7 @@ pub(super) fn replica_set(object: &Object) -> ReplicaSetObserved {
             .and_then(|r| r.parse().ok())
             .unwrap_or_default(),
         desired: replicas(&value),
+        scaled_by: scaled_by(&value),
         current: count(&value, "/status/replicas"),
         ready: count(&value, "/status/readyReplicas"),
         available: count(&value, "/status/availableReplicas"),
@@ -226,6 +228,14 @@ fn count(value: &Value, pointer: &str) -> i32 {
 fn replicas(value: &Value) -> i32 {
     let asked = value.pointer("/spec/replicas");
     asked.map_or(1, |_| count(value, "/spec/replicas"))
+}
+
+/// Who gave a ReplicaSet its present size, if that was not Tidegate: whoever changes a field has it for
+/// their own.
+fn scaled_by(value: &Value) -> Option<String> {
+    let path = ["spec", "replicas"];
+    let ours = traffic::writers(value, &path).any(|(manager, _)| manager == FIELD_MANAGER);
+    traffic::last_writer(value, &path).filter(|_| !ours)
 }
 
 /// When it was created.

@@ -5,7 +5,8 @@
 //! [`caches`] say when to look; nothing is written on what they say, because before every write the
 //! same observation and decision are made again from live reads ([`reader`]). [`lanes`] keep aborts
 //! apart from everyday work, [`analysis_runs`] carries the analyses the same way (ask, judge, write),
-//! [`providers`] says whom they may ask, [`lease`] lets one process act at a time, [`run`] puts it all
+//! [`providers`] says whom they may ask, [`neighbours`] what the workloads of a namespace have to know
+//! of each other, [`lease`] lets one process act at a time, [`run`] puts it all
 //! together.
 //! Nothing in here decides what happens to a Rollout.
 
@@ -21,6 +22,7 @@ pub mod execute;
 pub mod facts;
 pub mod lanes;
 pub mod lease;
+pub mod neighbours;
 pub mod object;
 pub mod observe;
 pub mod provider_readiness;

@@ -49,6 +49,8 @@ pub enum Kind {
     Secret,
     /// `v1` Namespace: read one by one, for its labels.
     Namespace,
+    /// `networking.k8s.io/v1` IngressClass.
+    IngressClass,
 }
 
 impl Kind {
@@ -86,6 +88,7 @@ impl Kind {
             Self::Pod => ("", "v1", "Pod", "pods"),
             Self::Secret => ("", "v1", "Secret", "secrets"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
+            Self::IngressClass => ("networking.k8s.io", "v1", "IngressClass", "ingressclasses"),
         }
     }
 
@@ -104,6 +107,7 @@ impl Kind {
                 | Self::MetricsProvider
                 | Self::Namespace
                 | Self::GatewayClass
+                | Self::IngressClass
         )
     }
 
@@ -247,7 +251,7 @@ impl Object {
             )),
             // There are as many as a cluster has workloads; few of them belong to a Rollout.
             Kind::Deployment => Some((
-                keep("spec", &["replicas", "template"]),
+                keep("spec", &["replicas", "selector", "template"]),
                 keep(
                     "status",
                     &[

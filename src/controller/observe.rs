@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use futures::future::{try_join, try_join_all};
 use jiff::Timestamp;
-use serde::Deserialize;
 
-use super::caches::RolloutFacts;
 use super::error::Error;
 use super::facts;
+use super::neighbours::{DeploymentFacts, RolloutFacts, selects};
 use super::object::{Kind, Object};
 use super::reader::{Labels, Reader};
 use crate::api::analysis::AnalysisTemplateSpec;
@@ -93,6 +92,7 @@ pub async fn observe<R: Reader>(
         templates: BTreeMap::new(),
         reverts: Vec::new(),
         conflicts: Vec::new(),
+        labels_shared_with: Vec::new(),
         refused: None,
         pods: Vec::new(),
         settings,
@@ -147,6 +147,7 @@ pub async fn observe<R: Reader>(
     }
     observed.templates = templates;
     observed.conflicts = conflicts(&object, &spec, &siblings);
+    observed.labels_shared_with = sharing_labels(reader, namespace, &spec);
     let lagging = observed
         .replica_sets
         .iter()
@@ -159,7 +160,8 @@ pub async fn observe<R: Reader>(
         name,
         uid: &uid,
     };
-    observed.routes = router::read(&spec, owner, &routes);
+    let classes = |name: &str| reader.ingress_class(name);
+    observed.routes = router::read(&spec, owner, &routes, &classes);
     Ok(Some(Snapshot {
         observed,
         rollout: object,
@@ -305,6 +307,18 @@ fn forget_the_gone(
     }
 }
 
+/// Deployments that have pods and share labels with the Rollout, other than its own: they stop nothing,
+/// because beside one that has the same labels a Rollout begins wherever it is to take its place.
+fn sharing_labels<R: Reader>(reader: &R, namespace: &str, spec: &Spec) -> Vec<String> {
+    let pods = spec.pod_labels();
+    let shares =
+        |other: &DeploymentFacts| other.has_pods && other.shares_labels(&spec.selector, &pods);
+    let own = spec.workload.as_ref().map(|workload| &workload.name);
+    let mut found = reader.deployments(namespace, &shares);
+    found.retain(|name| Some(name) != own);
+    found
+}
+
 /// Other Rollouts in the way. Of two that want the same, the one that runs already, else the older
 /// one, goes on and the other is told; so a mistake that is made now stops nothing that runs.
 fn conflicts(
@@ -315,13 +329,9 @@ fn conflicts(
     let value = object.value();
     let established = value.pointer("/status/stable/hash").is_some();
     let age = (!established, facts::created(&value), object.name());
-    let pod_labels: Labels = spec
-        .template
-        .pointer("/metadata/labels")
-        .and_then(|l| Labels::deserialize(l).ok())
-        .unwrap_or_default();
-    let selects =
-        |selector: &Labels, labels: &Labels| selector.iter().all(|(k, v)| labels.get(k) == Some(v));
+    let pod_labels = spec.pod_labels();
+    let meets =
+        |selector: &Labels, pods: &[Labels]| pods.iter().any(|pods| selects(selector, pods));
     let mut problems = Vec::new();
     for (name, other) in siblings {
         if (
@@ -340,7 +350,7 @@ fn conflicts(
                 "a Deployment that no other Rollout uses",
             ));
         }
-        if selects(&other.selector, &pod_labels) || selects(&spec.selector, &other.pod_labels) {
+        if meets(&other.selector, &pod_labels) || meets(&spec.selector, &other.pod_labels) {
             let labels: Vec<String> = spec
                 .selector
                 .iter()

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use kube::api::ListParams;
 
-use super::caches::{Caches, RolloutFacts};
+use super::caches::Caches;
 use super::calls::Calls;
 use super::error::Error;
+use super::neighbours::{DeploymentFacts, RolloutFacts};
 use super::object::{Kind, Object};
+use crate::traffic::ingress_class::IngressClass;
 
 /// Objects per page of a list.
 const PAGE: u32 = 500;
@@ -43,6 +45,12 @@ pub trait Reader: Sync {
 
     /// Every GatewayClass, always from the cache: what gateways can do changes with their releases.
     fn gateway_classes(&self) -> Vec<Arc<Object>>;
+
+    /// The names of the Deployments of a namespace that are `such`; from the cache, for the same reason.
+    fn deployments(&self, namespace: &str, such: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String>;
+
+    /// What is known of an IngressClass; from the cache, because who may not read them is no worse off.
+    fn ingress_class(&self, name: &str) -> IngressClass;
 }
 
 /// Reads what the watches have brought. Costs nothing, may be old; it knows no pods.
@@ -74,13 +82,21 @@ impl Reader for CachedReader<'_> {
     fn gateway_classes(&self) -> Vec<Arc<Object>> {
         self.0.all(Kind::GatewayClass)
     }
+
+    fn deployments(&self, namespace: &str, such: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String> {
+        self.0.deployments(namespace, such)
+    }
+
+    fn ingress_class(&self, name: &str) -> IngressClass {
+        self.0.ingress_class(name)
+    }
 }
 
 /// Asks the API server.
 pub struct LiveReader<'a> {
     /// The way to it.
     pub calls: &'a Calls,
-    /// For the other Rollouts.
+    /// For what is beside the Rollout.
     pub caches: &'a Caches,
     /// False: cluster-scoped kinds are not read.
     pub cluster_wide: bool,
@@ -143,5 +159,13 @@ impl Reader for LiveReader<'_> {
 
     fn gateway_classes(&self) -> Vec<Arc<Object>> {
         self.caches.all(Kind::GatewayClass)
+    }
+
+    fn deployments(&self, namespace: &str, such: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String> {
+        self.caches.deployments(namespace, such)
+    }
+
+    fn ingress_class(&self, name: &str) -> IngressClass {
+        self.caches.ingress_class(name)
     }
 }

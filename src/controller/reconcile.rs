@@ -11,11 +11,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::caches::Key;
-use super::context::{Context, Failure};
+use super::context::Context;
 use super::error::Error;
 use super::execute::{Afterwards, Executor};
 use super::lanes::Lane;
@@ -23,30 +23,17 @@ use super::observe::{Snapshot, observe};
 use super::reader::{CachedReader, LiveReader};
 use crate::api::rollout_status::{Phase, RolloutStatus};
 use crate::core::decide::decide;
+use crate::core::failures::{AFTER_WRITE, Cause, WHILE_HELD};
 use crate::core::observed::{Observed, Refusal};
 use crate::core::plan::{Plan, PlannedEvent, Write};
 use crate::retry::Retry;
 
 /// When nothing asks for a look: objects that vanish while a watch is down make no event.
 const RESYNC: Duration = Duration::from_secs(300);
-/// After a write the watches bring the change within milliseconds; this is for the case that not.
-const AFTER_WRITE: Duration = Duration::from_millis(100);
 /// While somebody else works on the Rollout.
 const WHILE_CLAIMED: Duration = Duration::from_millis(50);
-/// While a disruption budget forbids an eviction, and before what nothing waits for is tried again.
-const WHILE_HELD: Duration = Duration::from_secs(10);
 /// Shortest wait for a moment that the plan names, against a clock that stands still.
 const WAKE_MIN: Duration = Duration::from_millis(10);
-/// After a conflict: soon and spread, and slower if it goes on, so that two who fight over one
-/// object do not use up the budget of all others.
-const CONFLICT: Retry =
-    Retry::new(Duration::from_millis(200), Duration::from_secs(10), 1.6).jitter(0.5);
-/// After another failure.
-const FAILURE: Retry =
-    Retry::new(Duration::from_secs(1), Duration::from_secs(300), 2.0).jitter(0.2);
-/// After another failure of an abort: users are on a bad version.
-const ABORT_FAILURE: Retry =
-    Retry::new(Duration::from_millis(200), Duration::from_secs(5), 2.0).jitter(0.2);
 /// From this failure in a row on an Event says so; before that it is noise.
 const FAILURES_SAID: u32 = 3;
 
@@ -131,7 +118,8 @@ async fn look_at_caches(ctx: &Context, key: &Key, lane: Lane) -> Result<Option<N
         // It is to be said; what was refused is not tried again yet.
         return Ok(None);
     }
-    Ok(backing_off(ctx, key, &observed.rollout.resource_version).map(Next::After))
+    let version = &observed.rollout.resource_version;
+    Ok(ctx.failures.backing_off(key, version).map(Next::After))
 }
 
 /// Observes and decides on live reads, and carries that out.
@@ -169,11 +157,10 @@ async fn act(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
     for event in not_done(&afterwards) {
         ctx.events.send(snapshot.owner(), &event, now);
     }
-    Ok(Next::After(if afterwards.unfinished {
-        WHILE_HELD
-    } else {
-        AFTER_WRITE
-    }))
+    Ok(Next::After(duration(match afterwards.unfinished {
+        true => WHILE_HELD,
+        false => AFTER_WRITE,
+    })))
 }
 
 /// Adds to the facts what the API server refused only just now; returns how long that counts.
@@ -235,64 +222,21 @@ fn is_urgent(observed: &Observed, plan: &Plan) -> bool {
             .any(|write| matches!(write, Write::CreateRevert { .. }))
 }
 
-/// How long a Rollout that failed is still left alone. A change of the Rollout ends that.
-fn backing_off(ctx: &Context, key: &Key, resource_version: &str) -> Option<Duration> {
-    let failure = ctx
-        .failures
-        .last(key)
-        .filter(|f| f.resource_version == resource_version)?;
-    let wait = failure.not_before.saturating_duration_since(Instant::now());
-    (!wait.is_zero()).then_some(wait)
-}
-
 /// Notes a failure and says when to look again.
 fn failed(ctx: &Context, key: &Key, lane: Lane, error: &Error) -> Duration {
-    let count = ctx
-        .failures
-        .last(key)
-        .map_or(0, |f| f.count)
-        .saturating_add(1);
     let cached = ctx.caches.get(super::object::Kind::Rollout, &key.0, &key.1);
-    let wait = match error {
-        Error::Conflict { .. } => CONFLICT.after(count),
-        Error::Busy { retry_after, .. } => Some(*retry_after + spread(*retry_after) / 4),
-        Error::Held { .. } => Some(WHILE_HELD),
-        _ if lane == Lane::Urgent => ABORT_FAILURE.after(count),
-        _ => FAILURE.after(count),
-    }
-    .unwrap_or(RESYNC);
-    // After a conflict every event is news; after anything else the Rollout is left alone.
-    let gate = if matches!(error, Error::Conflict { .. }) {
-        Duration::ZERO
-    } else {
-        wait
-    };
-    ctx.failures.note(
-        key,
-        Failure {
-            count,
-            resource_version: cached
-                .as_ref()
-                .map(|o| o.resource_version().to_owned())
-                .unwrap_or_default(),
-            not_before: Instant::now() + gate,
-            refusal: match error {
-                Error::Refused {
-                    replica_set,
-                    reason,
-                } => Some(Refusal {
-                    replica_set: replica_set.clone(),
-                    why: reason.clone(),
-                }),
-                _ => None,
-            },
-        },
-    );
+    let version = cached.as_ref().map_or("", |o| o.resource_version());
+    let urgent = lane == Lane::Urgent;
+    let follows = ctx.failures.note(key, version, cause(error), urgent);
+    let (count, wait) = (follows.count, follows.look_after);
     match error {
         Error::Conflict { .. } | Error::Held { .. } => {
             tracing::debug!(error = %error.chain(), count, "again later");
         }
-        _ => tracing::warn!(error = %error.chain(), count, again_in = ?wait, "failed"),
+        _ => {
+            let again_in = duration(follows.try_after);
+            tracing::warn!(error = %error.chain(), count, ?again_in, "failed");
+        }
     }
     let worth_saying = match error {
         // The Rollout itself says what is refused.
@@ -315,10 +259,30 @@ fn failed(ctx: &Context, key: &Key, lane: Lane, error: &Error) -> Duration {
         };
         ctx.events.send(owner, &event, (ctx.clock)());
     }
+    duration(wait)
+}
+
+/// A failure, as far as it is waited out in a way of its own.
+fn cause(error: &Error) -> Cause {
     match error {
-        Error::Refused { .. } => AFTER_WRITE,
-        _ => wait,
+        Error::Conflict { .. } => Cause::Conflict,
+        Error::Busy { retry_after, .. } => {
+            Cause::Busy((*retry_after).try_into().unwrap_or(SignedDuration::MAX))
+        }
+        Error::Held { .. } => Cause::Held,
+        Error::Refused {
+            replica_set,
+            reason,
+        } => Cause::Refused(Refusal {
+            replica_set: replica_set.clone(),
+            why: reason.clone(),
+        }),
+        _ => Cause::Other,
     }
+}
+
+fn duration(wait: SignedDuration) -> Duration {
+    wait.try_into().unwrap_or_default()
 }
 
 /// Longest note of an Event, as the API has it.
@@ -377,15 +341,5 @@ mod tests {
         let waits: Vec<Duration> = (0..50).map(|_| spread(RESYNC)).collect();
         assert!(waits.iter().all(|w| *w <= RESYNC && *w >= RESYNC * 9 / 10));
         assert!(waits.iter().any(|w| *w != waits[0]));
-    }
-
-    #[test]
-    fn conflicts_are_answered_soon_and_slower_if_they_go_on() {
-        for _ in 0..100 {
-            let first = CONFLICT.after(1).unwrap();
-            assert!((Duration::from_millis(100)..=Duration::from_millis(300)).contains(&first));
-        }
-        assert!(CONFLICT.after(20).unwrap() >= Duration::from_secs(5));
-        assert!(ABORT_FAILURE.after(50).unwrap() <= Duration::from_secs(5));
     }
 }

@@ -103,6 +103,7 @@ pub async fn run(
         Kind::Ingress,
         Kind::ClusterAnalysisTemplate,
         Kind::MetricsProvider,
+        Kind::IngressClass,
     ];
     let caches = Arc::new(Caches::new(
         &watched_kinds(config.namespace.is_none()),
@@ -296,6 +297,7 @@ fn watched_kinds(cluster_wide: bool) -> Vec<Kind> {
             Kind::ClusterAnalysisTemplate,
             Kind::MetricsProvider,
             Kind::GatewayClass,
+            Kind::IngressClass,
         ]);
     }
     kinds

@@ -48,7 +48,7 @@ pub(super) fn collect(draft: &mut Draft<'_>, desired: &str) {
     for route in &o.routes {
         match &route.state {
             RouteState::Unusable(problem) => problems.push(problem.clone()),
-            RouteState::Live(live) => problems.extend(live.no_side_routes.clone()),
+            RouteState::Live(live) => problems.extend(live.obstacle.clone()),
             RouteState::ToCreate => {}
         }
     }

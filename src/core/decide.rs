@@ -21,6 +21,7 @@ use super::restart;
 use super::retention;
 use super::roles;
 use super::scale;
+use super::shared_labels;
 use super::shift;
 use super::spec::Spec;
 use super::status::{self, Standing};
@@ -90,6 +91,7 @@ fn with_spec(o: &Observed, spec: &Spec, now: Timestamp) -> Plan {
         &desired,
     );
     status::handing_over(&mut draft, &live);
+    shared_labels::tell(&mut draft);
     draft.finish()
 }
 

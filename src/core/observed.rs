@@ -39,6 +39,9 @@ pub struct Observed {
     /// What stands in the way because of other objects: another Rollout with an overlapping
     /// selector, a Service or route that belongs to another Rollout.
     pub conflicts: Vec<Problem>,
+    /// Deployments other than the spec's own that have pods, and whose labels are such that a selector
+    /// of the one meets pods of the other.
+    pub labels_shared_with: Vec<String>,
     /// A ReplicaSet that the API server refused only just now to create.
     pub refused: Option<Refusal>,
     /// This Rollout's pods; read only while a restart is pending or pods have another role than
@@ -129,6 +132,8 @@ pub struct ReplicaSetObserved {
     pub revision: i64,
     /// `spec.replicas`.
     pub desired: i32,
+    /// Who asked for so many pods, other than Tidegate (field manager).
+    pub scaled_by: Option<String>,
     /// `status.replicas`.
     pub current: i32,
     /// `status.readyReplicas`.
@@ -276,8 +281,9 @@ pub struct LiveRoute {
     /// The spec's side routes that it has; `None`: rules or filters of Tidegate's stand there that are
     /// not as they should be.
     pub side_routes: Option<Vec<SideRoute>>,
-    /// What keeps it from having the spec's side routes.
-    pub no_side_routes: Option<Problem>,
+    /// What is wrong with it although its weight can be read and written: it cannot have the spec's side
+    /// routes, or its router does not act on the weight.
+    pub obstacle: Option<Problem>,
     /// Why its router does not have it, as far as the router says. `None`: the router says that it
     /// has it, or has no way to say.
     pub pending: Option<String>,
@@ -394,6 +400,7 @@ mod tests {
                 hash: "1".to_owned(),
                 revision: 1,
                 desired,
+                scaled_by: None,
                 current: desired,
                 ready,
                 available,

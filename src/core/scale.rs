@@ -269,6 +269,17 @@ fn min_ready_seconds(draft: &Draft<'_>) -> i32 {
 }
 
 fn set(draft: &mut Draft<'_>, rs: &ReplicaSetObserved, to: i32) {
+    if let Some(who) = &rs.scaled_by {
+        draft.event(
+            true,
+            "SizeReset",
+            format!(
+                "{who} scaled ReplicaSet {} to {}, and it is scaled to {to}: its size is this Rollout's \
+                 affair. Write spec.replicas of the Rollout, and point autoscalers at the Rollout",
+                rs.name, rs.desired
+            ),
+        );
+    }
     // A version that goes out anew gets its new revision with its first pods.
     let revision = draft
         .status

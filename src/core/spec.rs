@@ -8,6 +8,7 @@ mod parse;
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use serde::Deserialize;
 use serde_json::Value;
 
 pub use parse::{parse, parse_with, stand_in};
@@ -303,6 +304,21 @@ impl Spec {
         let roles = [&self.roles.stable, &self.roles.canary];
         let given = roles.iter().filter_map(|role| role.labels.get(key));
         given.map(String::as_str).chain(written).any(|v| v == value)
+    }
+
+    /// The labels of its pods, in each of the roles that they may have.
+    #[must_use]
+    pub fn pod_labels(&self) -> [BTreeMap<String, String>; 2] {
+        let labels = self.template.pointer("/metadata/labels");
+        let written: BTreeMap<String, String> = labels
+            .and_then(|labels| BTreeMap::deserialize(labels).ok())
+            .unwrap_or_default();
+        [&self.roles.stable, &self.roles.canary].map(|role| {
+            let mut labels = role.labels.clone();
+            // What the template has by itself is left to it.
+            labels.extend(written.clone());
+            labels
+        })
     }
 
     /// Every Service that the spec names, with the field that names it.

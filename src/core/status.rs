@@ -9,6 +9,7 @@ use super::lifecycle::{Situation, rejection};
 use super::lossless;
 use super::observed::Observed;
 use super::plan::{Plan, Write};
+use super::shared_labels;
 use super::spec::{Means, Problem, SideRoute};
 use super::steps::Wait;
 use super::targets::Targets;
@@ -361,6 +362,9 @@ fn conditions(draft: &mut Draft<'_>, phase: Phase, desired: &str) {
     list.push(("Lossless", lossless, why.to_owned(), advice));
     if let Some((is, why, text)) = workload::condition(draft) {
         list.push(("WorkloadScaledDown", is, why.to_owned(), text));
+    }
+    if let Some((is, why, text)) = shared_labels::condition(draft) {
+        list.push((shared_labels::TYPE, is, why.to_owned(), text));
     }
     if phase == Phase::Degraded && rejection(draft, desired).is_some() {
         list.push((

@@ -7,6 +7,7 @@
 )]
 
 mod beside;
+mod refusals;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -166,6 +167,14 @@ impl History {
     /// The same for a canary that has nothing beside its weight but header routes.
     #[must_use]
     pub fn without_beside(seed: u64, faults: u64) -> Self {
+        let mut history = Self::without_refusals(seed, faults);
+        refusals::add(&mut Random::new(seed.rotate_left(16)), &mut history);
+        history
+    }
+
+    /// The same where the API server takes every ReplicaSet.
+    #[must_use]
+    pub fn without_refusals(seed: u64, faults: u64) -> Self {
         let mut history = Self::without_workload(seed, faults);
         workload(&mut Random::new(seed.rotate_left(32)), &mut history);
         history

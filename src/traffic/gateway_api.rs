@@ -64,7 +64,7 @@ pub fn read(
             (&weighted, &weighted),
             backends.canary,
         ),
-        no_side_routes: side_routes::obstacle(route, others.count(), sides, &weighted, features),
+        obstacle: side_routes::obstacle(route, others.count(), sides, &weighted, features),
         ..live(route, &shares)
     })
 }
@@ -81,7 +81,7 @@ pub(super) fn live(route: &Value, shares: &[(i64, i64)]) -> LiveRoute {
         weight,
         exact,
         side_routes: Some(Vec::new()),
-        no_side_routes: None,
+        obstacle: None,
         pending: pending(route),
         changed_at: changed_at(route, &RULES),
         last_writer: last_writer(route, &RULES),

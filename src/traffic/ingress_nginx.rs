@@ -10,6 +10,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::ingress_class::{self, ANNOTATION as CLASS, Classes};
 use super::{
     Backends, Owner, annotation, changed_at, last_writer, list, percent, resource_version, text,
     timestamp,
@@ -28,8 +29,6 @@ const WEIGHT_TOTAL: &str = "nginx.ingress.kubernetes.io/canary-weight-total";
 const WEIGHT_FIELD: [&str; 3] = ["metadata", "annotations", WEIGHT];
 /// When Tidegate decided to change the weight.
 pub const CHANGED_AT: &str = "tidegate.io/changed-at";
-/// The class of Ingresses that do not use `ingressClassName`.
-const CLASS: &str = "kubernetes.io/ingress.class";
 
 /// Name of the canary Ingress beside `ingress`.
 #[must_use]
@@ -41,8 +40,8 @@ pub fn name(rollout: &str, ingress: &str) -> String {
 /// that names the user's Ingress, `ingress` its name.
 #[must_use]
 pub fn read(
-    stable: Option<&Value>,
-    canary: Option<&Value>,
+    (stable, canary): (Option<&Value>, Option<&Value>),
+    classes: Classes<'_>,
     owner: Owner<'_>,
     backends: Backends<'_>,
     ingress: &str,
@@ -67,8 +66,9 @@ pub fn read(
         Ok(spec) => spec,
         Err(problem) => return RouteState::Unusable(problem),
     };
+    let misplaced = ingress_class::problem(stable, classes, ingress, field);
     let Some(canary) = canary else {
-        return RouteState::ToCreate;
+        return misplaced.map_or(RouteState::ToCreate, RouteState::Unusable);
     };
     if !owner.controls(canary) {
         return RouteState::Unusable(Problem::new(
@@ -82,6 +82,14 @@ pub fn read(
              delete or rename that one",
         ));
     }
+    let obstacle = match misplaced {
+        // The canary Ingress is not brought to where it would be one like any other.
+        Some(problem) if !ingress_class::is_one(stable, canary) => {
+            return RouteState::Unusable(problem);
+        }
+        // It is there already: an abort can still take its weight away.
+        misplaced => misplaced,
+    };
     let number = |key| annotation(canary, key).and_then(|t| t.trim().parse::<i64>().ok());
     let total = number(WEIGHT_TOTAL).unwrap_or(100);
     let is_canary = annotation(canary, CANARY) == Some("true");
@@ -100,7 +108,7 @@ pub fn read(
         weight,
         exact,
         side_routes: Some(Vec::new()),
-        no_side_routes: None,
+        obstacle,
         pending: None,
         // The annotation is of the time at which the change was decided; the API server had it later.
         changed_at: timestamp(annotation(canary, CHANGED_AT))

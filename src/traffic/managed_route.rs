@@ -65,7 +65,7 @@ pub fn read(
     let beside: Vec<&Value> = wanted.iter().collect();
     let of_both = (weighted.as_slice(), beside.as_slice());
     found.side_routes = side_routes::standing(&sides.known, all, of_both, backends.canary);
-    found.no_side_routes = side_routes::obstacle(route, beside.len(), sides, &beside, features);
+    found.obstacle = side_routes::obstacle(route, beside.len(), sides, &beside, features);
     let standing = found.side_routes.as_deref().unwrap_or_default();
     found.exact = found.exact && is_ours(route, &spec(managed, backends, found.weight, standing));
     RouteState::Live(found)

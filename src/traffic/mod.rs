@@ -7,6 +7,7 @@
 
 pub mod gateway_api;
 pub mod header_rules;
+pub mod ingress_class;
 pub mod ingress_nginx;
 pub mod managed_route;
 pub mod mirror;
@@ -140,7 +141,7 @@ fn percent(part: i64, total: i64) -> i32 {
 
 /// Who wrote the field at `path` of an object, and when they last changed anything of theirs (to the
 /// second; kubernetes.io/docs/reference/using-api/server-side-apply, "Field management").
-fn writers<'a>(
+pub(crate) fn writers<'a>(
     object: &'a Value,
     path: &[&str],
 ) -> impl Iterator<Item = (&'a str, Option<Timestamp>)> {
@@ -160,7 +161,7 @@ fn writers<'a>(
 
 /// The field manager that last wrote the field at `path` of an object (`f:` keys), other than
 /// Tidegate itself.
-fn last_writer(object: &Value, path: &[&str]) -> Option<String> {
+pub(crate) fn last_writer(object: &Value, path: &[&str]) -> Option<String> {
     writers(object, path)
         .filter(|(manager, _)| *manager != FIELD_MANAGER)
         .max_by_key(|(_, time)| *time)

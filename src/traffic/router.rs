@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use json_patch::Patch;
 use serde_json::Value;
 
+use super::ingress_class::Classes;
 use super::side_routes::SideRoutes;
 use super::{Backends, Owner, gateway_api, ingress_nginx, managed_route, mirror};
 use crate::core::observed::{RouteId, RouteObserved, RouteState};
@@ -65,14 +66,27 @@ pub fn written(route: &RouteId, rollout: &str) -> RouterObject {
 
 /// What every route of `spec` says, in its order.
 #[must_use]
-pub fn read(spec: &Spec, owner: Owner<'_>, found: &Found) -> Vec<RouteObserved> {
+pub fn read(
+    spec: &Spec,
+    owner: Owner<'_>,
+    found: &Found,
+    classes: Classes<'_>,
+) -> Vec<RouteObserved> {
     let Some((backends, router)) = parts(spec) else {
         return Vec::new();
     };
     let sides = SideRoutes::of(spec);
     let features = features(found);
     let observed = |(i, id): (usize, RouteId)| RouteObserved {
-        state: state(router, (&sides, &features), backends, owner, found, i, &id),
+        state: state(
+            router,
+            (&sides, &features),
+            backends,
+            owner,
+            (found, classes),
+            i,
+            &id,
+        ),
         id,
     };
     spec.routes(owner.name)
@@ -113,7 +127,7 @@ fn state(
     sides: (&SideRoutes, &mirror::Features),
     backends: Backends<'_>,
     owner: Owner<'_>,
-    found: &Found,
+    (found, classes): (&Found, Classes<'_>),
     i: usize,
     id: &RouteId,
 ) -> RouteState {
@@ -146,8 +160,11 @@ fn state(
             }
         }
         (_, RouteId::NginxIngress(name)) => ingress_nginx::read(
-            found.get(&RouterObject::Ingress(name.clone())),
-            found.get(&written(id, owner.name)),
+            (
+                found.get(&RouterObject::Ingress(name.clone())),
+                found.get(&written(id, owner.name)),
+            ),
+            classes,
             owner,
             backends,
             name,

@@ -75,6 +75,7 @@ const CONTROLLER_CLUSTER: &[&str] = &[
     "tidegate.io metricsproviders/status: update",
     "gateway.networking.k8s.io gatewayclasses: get list watch",
     "core namespaces: get",
+    "networking.k8s.io ingressclasses: list watch",
 ];
 
 /// What the Git writer may do.

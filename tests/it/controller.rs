@@ -412,6 +412,9 @@ async fn a_canary_ingress_stands_beside_the_users() {
     let ingress = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "edge", "namespace": NAMESPACE},
         "spec": {"ingressClassName": "nginx", "rules": [{"host": "a", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]}});
     world.server.add(ingress).unwrap();
+    let class = json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "nginx"},
+        "spec": {"controller": "k8s.io/ingress-nginx"}});
+    world.server.add(class).unwrap();
     let before = world.get(INGRESSES, "edge").unwrap();
     let mut web = canary("web", &two_steps());
     web["spec"]["strategy"]["canary"]["trafficRouting"] =

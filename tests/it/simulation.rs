@@ -47,7 +47,7 @@ const BROKE_WITH_WORKLOAD: [u64; 1] = [5569];
 fn what_broke_once_holds() {
     let plain = BROKE_ONCE.map(|seed| History::without_rules(seed, FAULTS));
     let ruled = BROKE_WITH_RULES.map(|seed| History::without_workload(seed, FAULTS));
-    let all = BROKE_WITH_WORKLOAD.map(|seed| History::without_beside(seed, FAULTS));
+    let all = BROKE_WITH_WORKLOAD.map(|seed| History::without_refusals(seed, FAULTS));
     for history in plain.iter().chain(&ruled).chain(&all) {
         let outcome = play(history, None, false);
         assert_eq!(outcome.broken, None, "seed {}", history.seed);

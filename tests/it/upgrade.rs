@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidegate::controller::caches::RolloutFacts;
 use tidegate::controller::error::Error;
+use tidegate::controller::neighbours::{DeploymentFacts, RolloutFacts};
 use tidegate::controller::object::{Kind, Object};
 use tidegate::controller::observe::observe;
 use tidegate::controller::reader::{Labels, Reader};
@@ -21,6 +21,7 @@ use tidegate::core::decide::decide;
 use tidegate::core::naming;
 use tidegate::core::observed::{Observed, Settings};
 use tidegate::sim::apiserver::{ApiServer, ApiServerConfig};
+use tidegate::traffic::ingress_class::IngressClass;
 
 use crate::controller::world::{NAMESPACE, REPLICA_SETS, REVERTS, ROLLOUTS, ROUTES, World};
 use crate::controller::world::{canary, rollout, route};
@@ -55,6 +56,14 @@ impl Reader for Stored {
     }
 
     fn gateway_classes(&self) -> Vec<Arc<Object>> {
+        Vec::new()
+    }
+
+    fn ingress_class(&self, _: &str) -> IngressClass {
+        IngressClass::Unknown
+    }
+
+    fn deployments(&self, _: &str, _: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String> {
         Vec::new()
     }
 }

@@ -73,6 +73,10 @@ of the same rules: whoever adds a line here adds it there and says why.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gatewayclasses]
   verbs: [get, list, watch]
+# Whether an Ingress that a Rollout names is ingress-nginx's, before weights are written for it.
+- apiGroups: [networking.k8s.io]
+  resources: [ingressclasses]
+  verbs: [list, watch]
 # Labels of namespaces, for a MetricsProvider's allowedNamespaces.
 - apiGroups: [""]
   resources: [namespaces]

@@ -99,6 +99,71 @@ fn a_change_concerns_those_who_name_the_object_and_nobody_else() {
 }
 
 #[test]
+fn a_deployment_concerns_the_rollouts_that_share_labels_with_it() {
+    let caches = Caches::new(&[Kind::Rollout, Kind::Deployment], &[]);
+    for (name, version) in [("web", "1"), ("api", "2")] {
+        caches.apply(
+            Kind::Rollout,
+            Event::Apply(rollout(name, version, &json!({}))),
+        );
+    }
+    let deployment = |version: &str, app: &str, replicas: i32| {
+        object(json!({
+            "metadata": {"name": "old", "namespace": "shop", "uid": "d", "resourceVersion": version},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": app}},
+                "template": {"metadata": {"labels": {"app": app}}}},
+        }))
+    };
+    let with_pods = || caches.deployments("shop", &|facts| facts.has_pods);
+    let apply = |object| names(caches.apply(Kind::Deployment, Event::Apply(object)));
+    assert_eq!(apply(deployment("3", "web", 2)), ["shop/web"]);
+    assert_eq!(with_pods(), ["old"]);
+    // That it has no pods any more is news as well.
+    assert_eq!(apply(deployment("4", "web", 0)), ["shop/web"]);
+    assert!(with_pods().is_empty());
+    let gone = caches.apply(Kind::Deployment, Event::Delete(deployment("5", "web", 0)));
+    assert_eq!(names(gone), ["shop/web"]);
+    assert_eq!(apply(deployment("6", "other", 2)), Vec::<String>::new());
+    assert!(caches.deployments("elsewhere", &|_| true).is_empty());
+}
+
+#[test]
+fn a_class_is_missing_only_where_classes_may_be_read() {
+    let kinds = [Kind::Rollout, Kind::IngressClass];
+    let caches = Caches::new(&kinds, &[Kind::IngressClass]);
+    caches.apply(Kind::Rollout, Event::Apply(routed("web", "1")));
+    caches.apply(Kind::Rollout, Event::Apply(rollout("api", "2", &json!({}))));
+    let class = object(
+        json!({"metadata": {"name": "nginx", "resourceVersion": "3"},
+        "spec": {"controller": "k8s.io/ingress-nginx"}}),
+    );
+    let nginx = || IngressClass::Of("k8s.io/ingress-nginx".to_owned());
+    let known = |name: &str| caches.ingress_class(name);
+    assert_eq!(known("nginx"), IngressClass::Unknown);
+    for event in [Event::Init, Event::InitApply(class), Event::InitDone] {
+        let listed = matches!(event, Event::InitDone);
+        let concerned = names(caches.apply(Kind::IngressClass, event));
+        // Who names an Ingress is concerned by every class.
+        assert_eq!(concerned == ["shop/web"], listed, "{concerned:?}");
+    }
+    assert_eq!(
+        (known("nginx"), known("x")),
+        (nginx(), IngressClass::Missing)
+    );
+    // An API server that is away takes nothing back, one that refuses does.
+    caches.failed(Kind::IngressClass, false);
+    assert_eq!(known("x"), IngressClass::Missing);
+    caches.failed(Kind::IngressClass, true);
+    assert_eq!(
+        (known("nginx"), known("x")),
+        (nginx(), IngressClass::Unknown)
+    );
+    // Where one namespace is watched, no class is.
+    let none = Caches::new(&[Kind::Rollout], &[]);
+    assert_eq!(none.ingress_class("nginx"), IngressClass::Unknown);
+}
+
+#[test]
 fn what_a_new_list_does_not_name_was_deleted() {
     let caches = Caches::new(&KINDS, &[]);
     let list = |objects: Vec<Object>| {

@@ -7,6 +7,7 @@ use crate::api::revert::RELEASED_ANNOTATION;
 use crate::api::rollout::HASH_LABEL;
 use crate::controller::object::LAST_APPLIED;
 use crate::core::observed::{RouteId, RouteState, RunPhase};
+use crate::traffic::ingress_class::IngressClass;
 
 /// Objects by kind and name, all in one namespace.
 #[derive(Default)]
@@ -46,6 +47,19 @@ impl Reader for Shelf {
         let of_kind = self.objects.iter();
         let of_kind = of_kind.filter(|((kind, _), _)| *kind == Kind::GatewayClass);
         of_kind.map(|(_, object)| Arc::clone(object)).collect()
+    }
+
+    fn ingress_class(&self, _: &str) -> IngressClass {
+        IngressClass::Unknown
+    }
+
+    fn deployments(&self, _: &str, such: &dyn Fn(&DeploymentFacts) -> bool) -> Vec<String> {
+        let all = self.objects.iter();
+        let deployments = all.filter(|((kind, _), _)| *kind == Kind::Deployment);
+        deployments
+            .filter(|(_, object)| such(&DeploymentFacts::of(object)))
+            .map(|((_, name), _)| name.clone())
+            .collect()
     }
 }
 
@@ -161,6 +175,49 @@ fn replica_sets_are_ours_by_uid_alone() {
 }
 
 #[test]
+fn who_gave_a_replica_set_its_size() {
+    let entry = |manager: &str, time: &str, field: &str| json!({"manager": manager, "time": time, "fieldsV1": {"f:spec": {format!("f:{field}"): {}}}});
+    let ours = |field: &str| entry("tidegate", "2026-01-03T00:00:00Z", field);
+    let scaler = "kube-controller-manager";
+    let rows = [
+        (vec![ours("replicas")], None),
+        (vec![], None),
+        (
+            vec![
+                ours("template"),
+                entry(scaler, "2026-01-03T00:00:09Z", "replicas"),
+            ],
+            Some(scaler),
+        ),
+        // Both asked for the same.
+        (
+            vec![
+                ours("replicas"),
+                entry(scaler, "2026-01-03T00:00:09Z", "replicas"),
+            ],
+            None,
+        ),
+        // Ours is the field as long as nobody else changes it.
+        (
+            vec![
+                ours("replicas"),
+                entry(scaler, "2026-01-03T00:00:09Z", "template"),
+            ],
+            None,
+        ),
+    ];
+    for (fields, expected) in rows {
+        let mut shelf = shelf();
+        let mut rs = replica_set_object("web-h1", "u1");
+        rs["metadata"]["managedFields"] = json!(fields);
+        shelf.put(Kind::ReplicaSet, rs);
+        let observed = seen(&shelf).observed;
+        let seen = observed.replica_sets[0].scaled_by.as_deref();
+        assert_eq!(seen, expected, "{fields:?}");
+    }
+}
+
+#[test]
 fn the_name_of_the_wanted_version_is_looked_up_even_without_a_label() {
     let name = naming::replica_set("web", &naming::template_hash(&template(), 0));
     for (uid, ours) in [("u1", true), ("u9", false)] {
@@ -259,7 +316,7 @@ fn of_two_rollouts_in_each_others_way_the_newer_one_is_told() {
     let facts = |created: &str, app: &str, service: &str| {
         Arc::new(RolloutFacts {
             selector: Labels::from([("app".to_owned(), app.to_owned())]),
-            pod_labels: Labels::from([("app".to_owned(), app.to_owned())]),
+            pod_labels: vec![Labels::from([("app".to_owned(), app.to_owned())])],
             services: BTreeSet::from([service.to_owned()]),
             created: Some(created.parse().unwrap()),
             ..RolloutFacts::default()
@@ -294,6 +351,39 @@ fn of_two_rollouts_in_each_others_way_the_newer_one_is_told() {
         told(facts("2026-01-02T00:00:00Z", "web", "x")),
         ["spec.selector.matchLabels"]
     );
+}
+
+#[test]
+fn deployments_with_pods_that_share_labels_are_seen_but_for_its_own() {
+    let deployment = |name: &str, app: &str, replicas: i32| {
+        json!({"metadata": {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "9"},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": app}},
+                "template": {"metadata": {"labels": {"app": app}}, "spec": template()["spec"]}}})
+    };
+    let mut of_a_deployment = rollout();
+    let spec = of_a_deployment["spec"].as_object_mut().unwrap();
+    spec.remove("template");
+    let own = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "own"});
+    spec.insert("workloadRef".into(), own);
+    let rows = [
+        (rollout(), vec!["old", "own"]),
+        (of_a_deployment, vec!["old"]),
+    ];
+    for (rollout, expected) in rows {
+        let mut shelf = Shelf::default();
+        shelf.put(Kind::Rollout, rollout);
+        for (name, app, replicas) in [
+            ("empty", "web", 0),
+            ("old", "web", 2),
+            ("other", "api", 2),
+            ("own", "web", 3),
+        ] {
+            shelf.put(Kind::Deployment, deployment(name, app, replicas));
+        }
+        let observed = seen(&shelf).observed;
+        assert_eq!(observed.labels_shared_with, expected);
+        assert!(observed.conflicts.is_empty(), "{:?}", observed.conflicts);
+    }
 }
 
 #[test]

@@ -20,6 +20,8 @@ mod pods;
 mod random;
 mod refusals;
 mod roles;
+mod shared_labels;
+mod sizes;
 mod waits;
 mod workload;
 mod world;

@@ -26,6 +26,8 @@ pub struct Rs {
     pub hash: String,
     pub revision: i64,
     pub desired: i32,
+    /// Who asked for so many, if it was somebody else.
+    pub scaled_by: Option<String>,
     pub available: i32,
     pub created: Timestamp,
     pub template: Value,
@@ -45,6 +47,7 @@ impl Rs {
             hash: self.hash.clone(),
             revision: self.revision,
             desired: self.desired,
+            scaled_by: self.scaled_by.clone(),
             current: self.desired,
             ready: self.available,
             available: self.available,
@@ -84,6 +87,8 @@ pub struct World {
     pub templates: BTreeMap<TemplateKey, Option<AnalysisTemplateSpec>>,
     /// The Deployment that the template is from.
     pub workload: Option<WorkloadObserved>,
+    /// Other Deployments with pods of the same labels.
+    pub labels_shared_with: Vec<String>,
     /// A ReplicaSet that the API server would not have.
     pub refused: Option<Refusal>,
     pub pods: Vec<PodObserved>,
@@ -139,6 +144,7 @@ impl World {
             reverts: BTreeMap::new(),
             templates: BTreeMap::new(),
             workload: None,
+            labels_shared_with: Vec::new(),
             refused: None,
             pods: Vec::new(),
             has_pods: false,
@@ -318,7 +324,7 @@ impl World {
                             weight: self.weight,
                             exact: true,
                             side_routes: Some(self.side_routes.clone()),
-                            no_side_routes: None,
+                            obstacle: None,
                             pending: (self.now < self.route_accepted_at)
                                 .then(|| "not seen yet".into()),
                             changed_at: self.route_changed_at,
@@ -333,6 +339,7 @@ impl World {
             templates: self.templates.clone(),
             reverts: self.reverts.values().cloned().collect(),
             conflicts: Vec::new(),
+            labels_shared_with: self.labels_shared_with.clone(),
             refused: self.refused.clone(),
             pods: self.pods.clone(),
             settings: Settings {

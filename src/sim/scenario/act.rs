@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::facts::Facts;
-use super::format::{AnalysesDone, Edit, EditOf, Entry, TextOr, Unusable, Verb, Wrong};
+use super::format::{
+    AnalysesDone, Edit, EditOf, Entry, RefusedKind, TextOr, Unusable, Verb, Wrong,
+};
 use super::given::Beginning;
 use super::sight::image;
 use super::words::Span;
@@ -71,6 +73,7 @@ impl Entry {
             ("demand", self.demand.is_some()),
             ("fault", self.fault.is_some()),
             ("apiErrors", self.api_errors.is_some()),
+            ("refuse", self.refuse.is_some()),
             ("slowCalls", self.slow_calls.is_some()),
             ("slowMetrics", self.slow_metrics.is_some()),
             ("watchesSilent", self.watches_silent.is_some()),
@@ -109,6 +112,7 @@ pub(super) fn read(
     let of_faults = [
         "fault",
         "apiErrors",
+        "refuse",
         "slowCalls",
         "slowMetrics",
         "watchesSilent",
@@ -165,10 +169,11 @@ fn due(entry: &Entry, field: &str) -> Result<Due, Problem> {
 }
 
 /// What happens to no Rollout: to controllers, the API server and all that is around them.
-const AROUND: [&str; 13] = [
+const AROUND: [&str; 14] = [
     "behave",
     "fault",
     "apiErrors",
+    "refuse",
     "slowCalls",
     "slowMetrics",
     "watchesSilent",
@@ -447,6 +452,11 @@ impl Context<'_> {
                 share: errors.share.0,
                 ending: errors.ending,
             })]);
+        }
+        if let Some(refused) = &entry.refuse {
+            return Ok(vec![match refused.kind {
+                RefusedKind::ReplicaSet => Fault::Refuses(refused.words.clone()),
+            }]);
         }
         if let Some(by) = entry.slow_calls {
             return Ok(vec![Fault::SlowCalls(by.0)]);

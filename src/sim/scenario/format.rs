@@ -159,6 +159,7 @@ pub(super) struct Entry {
 
     pub fault: Option<Wrong>,
     pub api_errors: Option<ApiErrors>,
+    pub refuse: Option<Refused>,
     pub slow_calls: Option<Span>,
     pub slow_metrics: Option<Span>,
     pub watches_silent: Option<Vec<Watched>>,
@@ -267,6 +268,19 @@ pub(super) struct ApiErrors {
     pub kind: Option<Watched>,
     #[serde(default)]
     pub ending: world::Ending,
+}
+
+/// New objects of a kind that the API server will not have, and what it says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Refused {
+    pub kind: RefusedKind,
+    pub words: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(super) enum RefusedKind {
+    ReplicaSet,
 }
 
 /// A kind of objects.

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use super::objects::{
     Body, Kind, ReplicaSetBody, RevertBody, RouteBody, RunBody, ServiceBody, Stored,
 };
-use super::store::Refusal;
+use super::store;
 use super::view::OURSELVES;
 use super::{Fault, World};
 use crate::api::analysis_status::RunPhase;
 use crate::api::rollout_status::RolloutStatus;
-use crate::core::observed::Observed;
+use crate::core::observed::{Observed, Refusal};
 use crate::core::plan::{Call, Precondition, RoleChange, Write};
 use crate::core::roles;
 use crate::sim::invariants;
@@ -107,6 +107,8 @@ pub(super) enum Answer {
     Failed,
     /// A disruption budget forbids it.
     Held,
+    /// The API server will not have this ReplicaSet.
+    Refused(Refusal),
 }
 
 impl World {
@@ -129,6 +131,12 @@ impl World {
         let fails = share > 0 && self.random.below(1_000) < share;
         if fails && self.random.below(2) == 0 {
             return Answer::Failed;
+        }
+        if let Some(refusal) = self.refusal(call) {
+            let name = &observed.rollout.name;
+            self.trace
+                .say(self.now, || format!("{name}: refused: {refusal:?}"));
+            return Answer::Refused(refusal);
         }
         let result = match call {
             Call::Write(Write::EvictPod { .. }) if self.weather.has(&Fault::Budget) => {
@@ -163,6 +171,16 @@ impl World {
         }
     }
 
+    /// What the API server has against what is to be created.
+    fn refusal(&self, call: Call<'_>) -> Option<Refusal> {
+        let Call::Write(Write::CreateReplicaSet { name, .. }) = call else {
+            return None;
+        };
+        let why = self.weather.refuses()?.to_owned();
+        let replica_set = name.clone();
+        Some(Refusal { replica_set, why })
+    }
+
     /// How a call ends that certain faults may let go wrong; `None`: as it would without them.
     pub(super) fn ending(&mut self, verb: Verb, kind: Option<Kind>) -> Option<Ending> {
         let faults = self.weather.certain_calls(verb, kind);
@@ -177,7 +195,7 @@ impl World {
         observed: &Observed,
         read_since: Timestamp,
         status: &RolloutStatus,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), store::Refusal> {
         let stored = self
             .store
             .get(Kind::Rollout, &observed.rollout.name)
@@ -242,7 +260,7 @@ impl World {
         (!forgotten).then(|| read.to_owned())
     }
 
-    fn apply(&mut self, observed: &Observed, write: &Write) -> Result<(), Refusal> {
+    fn apply(&mut self, observed: &Observed, write: &Write) -> Result<(), store::Refusal> {
         let rollout = observed.rollout.name.clone();
         let now = self.now;
         let owner = Some((rollout.as_str(), observed.rollout.uid.as_str()));
@@ -433,13 +451,13 @@ impl World {
         on: &Precondition,
         respec: bool,
         change: impl FnOnce(&mut Stored),
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), store::Refusal> {
         let version = self.version(&on.resource_version);
         self.store
             .update(kind, name, version.as_deref(), respec, change)
     }
 
-    fn delete(&mut self, kind: Kind, name: &str, on: &Precondition) -> Result<(), Refusal> {
+    fn delete(&mut self, kind: Kind, name: &str, on: &Precondition) -> Result<(), store::Refusal> {
         let version = self.version(&on.resource_version);
         self.store.delete(kind, name, version.as_deref(), self.now)
     }

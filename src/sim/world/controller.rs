@@ -16,20 +16,16 @@ use super::calls::{Answer, Verb};
 use super::objects::{KINDS, Kind, Objects};
 use super::view::observe;
 use super::{Event, Fault, World};
-use crate::api::rollout_status::Phase;
 use crate::core::decide::decide;
+use crate::core::failures::{AFTER_WRITE, Failures, WHILE_HELD};
 use crate::core::observed::Observed;
 use crate::core::plan::{Call, Plan, Write};
 use crate::sim::invariants;
 
 /// When nothing asks for a look.
 const RESYNC: SignedDuration = SignedDuration::from_secs(300);
-/// After a write.
-const AFTER_WRITE: SignedDuration = SignedDuration::from_millis(100);
 /// Shortest wait for a moment that a plan names.
 const WAKE_MIN: SignedDuration = SignedDuration::from_millis(10);
-/// After an eviction that a disruption budget forbids.
-const WHILE_HELD: SignedDuration = SignedDuration::from_secs(10);
 
 /// An instance.
 #[derive(Debug)]
@@ -51,15 +47,8 @@ pub struct Controller {
     pub(super) told: BTreeMap<Kind, usize>,
     work: BTreeMap<String, Work>,
     next_look: BTreeMap<String, Timestamp>,
-    failures: BTreeMap<String, Failures>,
+    pub(super) failures: Failures<String>,
     works: u64,
-}
-
-/// Failures in a row.
-#[derive(Clone, Copy, Debug)]
-struct Failures {
-    count: u32,
-    not_before: Timestamp,
 }
 
 /// What is being done for a Rollout.
@@ -102,7 +91,7 @@ impl Controller {
             told: BTreeMap::new(),
             work: BTreeMap::new(),
             next_look: BTreeMap::new(),
-            failures: BTreeMap::new(),
+            failures: Failures::default(),
             works: 0,
         }
     }
@@ -199,26 +188,40 @@ impl World {
         let Some(controller) = self.controllers.get(at) else {
             return;
         };
-        let Some(observed) = observe(&controller.cache, rollout, settings, |_| Vec::new()) else {
+        let observed = observe(&controller.cache, rollout, settings, |_| Vec::new());
+        let Some(mut observed) = observed else {
             return;
         };
-        let backs_off = controller.failures.get(rollout).map(|f| f.not_before);
+        let refused = self.remember_refusal(at, rollout, &mut observed);
         let Some(plan) = self.decide(rollout, &observed, clock) else {
             self.look_after(at, rollout, RESYNC);
             return;
         };
         if plan.is_settled() && observed.rollout.status.restart_at.is_none() {
-            self.look_at_wake(at, rollout, &plan);
+            self.succeed(at, rollout);
+            self.look_at_wake(at, rollout, &plan, refused);
             return;
         }
-        if let Some(not_before) = backs_off.filter(|not_before| *not_before > now) {
-            self.look_after(at, rollout, not_before.duration_since(now));
+        // What was refused is to be said; it is not tried again yet.
+        if let (None, Some(wait)) = (refused, self.backing_off(at, rollout, &observed)) {
+            self.look_after(at, rollout, wait);
             return;
         }
         self.begin(at, rollout);
     }
 
-    fn look_at_wake(&mut self, at: usize, rollout: &str, plan: &Plan) {
+    /// Looks again when the plan says; while a refusal counts, when that is over.
+    fn look_at_wake(
+        &mut self,
+        at: usize,
+        rollout: &str,
+        plan: &Plan,
+        refused: Option<SignedDuration>,
+    ) {
+        if let Some(left) = refused {
+            self.look_after(at, rollout, left);
+            return;
+        }
         let clock = self.clock(at);
         let wait = plan
             .wake_at
@@ -309,7 +312,7 @@ impl World {
     fn read(&mut self, at: usize, rollout: &str, id: u64, mut reading: Reading) {
         let share = self.weather.failing_calls();
         if share > 0 && self.random.below(1_000) < share {
-            self.fail(at, rollout, &Answer::Failed);
+            self.fail(at, rollout, Answer::Failed);
             return;
         }
         // Most of them come together.
@@ -318,7 +321,7 @@ impl World {
             if let Some(kind) = reading.left.pop() {
                 self.counts.calls += 1;
                 if self.ending(Verb::Read, Some(kind)).is_some() {
-                    self.fail(at, rollout, &Answer::Failed);
+                    self.fail(at, rollout, Answer::Failed);
                     return;
                 }
                 let with = (kind == Kind::Rollout).then_some(Kind::Deployment);
@@ -336,16 +339,17 @@ impl World {
         }
         let clock = self.clock(at);
         let observed = observe(&reading.read, rollout, self.settings, |rs| self.pods_of(rs));
-        let Some(observed) = observed else {
+        let Some(mut observed) = observed else {
             return;
         };
+        let refused = self.remember_refusal(at, rollout, &mut observed);
         let Some(plan) = self.decide(rollout, &observed, clock) else {
-            self.fail(at, rollout, &Answer::Failed);
+            self.fail(at, rollout, Answer::Failed);
             return;
         };
         if plan.is_settled() {
             self.succeed(at, rollout);
-            self.look_at_wake(at, rollout, &plan);
+            self.look_at_wake(at, rollout, &plan, refused);
             return;
         }
         let stage = Stage::Calls {
@@ -387,7 +391,7 @@ impl World {
         let goes_on = match answer {
             Answer::Done => true,
             Answer::Conflict => of_a_pod,
-            Answer::Failed | Answer::Held => false,
+            Answer::Failed | Answer::Held | Answer::Refused(_) => false,
         };
         if !goes_on && nothing_waits {
             self.succeed(at, rollout);
@@ -395,7 +399,7 @@ impl World {
             return;
         }
         if !goes_on {
-            self.fail(at, rollout, &answer);
+            self.fail(at, rollout, answer);
             return;
         }
         let stage = Stage::Calls {
@@ -447,49 +451,5 @@ impl World {
             self.kill(at, wait, 0);
         }
         dies
-    }
-
-    fn succeed(&mut self, at: usize, rollout: &str) {
-        if let Some(controller) = self.controller(at) {
-            controller.failures.remove(rollout);
-        }
-    }
-
-    /// As `controller::reconcile` waits after a failure.
-    fn fail(&mut self, at: usize, rollout: &str, answer: &Answer) {
-        let urgent = self
-            .store
-            .get(Kind::Rollout, rollout)
-            .and_then(|stored| stored.rollout())
-            .is_some_and(|body| body.status.phase == Some(Phase::Aborting));
-        let now = self.now;
-        let spread = self.some_time(50, 150).as_millis();
-        let Some(controller) = self.controller(at) else {
-            return;
-        };
-        let count = controller.failures.get(rollout).map_or(0, |f| f.count) + 1;
-        let grows = |first: i64, factor: f64, most: i64| {
-            let exponent = i32::try_from(count.min(20)).unwrap_or(20) - 1;
-            let wait = first as f64 * factor.powi(exponent);
-            (wait.min(most as f64) as i64) * i64::try_from(spread).unwrap_or(100) / 100
-        };
-        let (wait, gated) = match answer {
-            Answer::Done => return,
-            Answer::Conflict => (SignedDuration::from_millis(grows(200, 1.6, 10_000)), false),
-            Answer::Held => (WHILE_HELD, true),
-            Answer::Failed if urgent => (SignedDuration::from_millis(grows(200, 2.0, 5_000)), true),
-            Answer::Failed => (
-                SignedDuration::from_millis(grows(1_000, 2.0, 300_000)),
-                true,
-            ),
-        };
-        let not_before = match gated {
-            true => now.checked_add(wait).unwrap_or(now),
-            false => now,
-        };
-        controller
-            .failures
-            .insert(rollout.to_owned(), Failures { count, not_before });
-        self.look_after(at, rollout, wait);
     }
 }

@@ -11,6 +11,7 @@ mod calls;
 mod controller;
 mod data_plane;
 pub mod deployment;
+mod failures;
 mod git;
 mod journal;
 pub mod objects;
@@ -105,6 +106,8 @@ pub enum Fault {
     Git,
     /// No pod can be created.
     Quota,
+    /// The API server will have no new ReplicaSet, and says so in these words.
+    Refuses(String),
     /// No pod may be evicted.
     Budget,
     /// A second instance believes that it leads.

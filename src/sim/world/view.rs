@@ -100,6 +100,7 @@ pub fn observe(
         conflicts: spec
             .map(|spec| conflicts(objects, stored, spec))
             .unwrap_or_default(),
+        labels_shared_with: Vec::new(),
         refused: None,
         pods,
         settings,
@@ -178,6 +179,7 @@ fn replica_set(stored: &Stored) -> Option<ReplicaSetObserved> {
         hash: body.hash.clone(),
         revision: body.revision,
         desired: body.desired,
+        scaled_by: None,
         current: body.current,
         ready: body.ready,
         available: body.available,
@@ -253,7 +255,7 @@ fn route(stored: &Stored, body: &RouteBody, spec: &Spec) -> RouteState {
         weight: body.weight,
         exact: true,
         side_routes: as_it_should_be.then(|| body.side_routes.clone()),
-        no_side_routes: None,
+        obstacle: None,
         pending,
         changed_at: body.changed_at,
         last_writer: (body.writer != OURSELVES).then(|| body.writer.clone()),

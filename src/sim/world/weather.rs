@@ -30,6 +30,14 @@ impl Weather {
         self.faults.contains(fault)
     }
 
+    /// What the API server says against every new ReplicaSet, if it will have none.
+    pub(super) fn refuses(&self) -> Option<&str> {
+        self.faults.iter().find_map(|fault| match fault {
+            Fault::Refuses(words) => Some(words.as_str()),
+            _ => None,
+        })
+    }
+
     /// So many of a thousand calls fail.
     pub(super) fn failing_calls(&self) -> u64 {
         let of = |fault: &Fault| match fault {

@@ -195,7 +195,7 @@ fn each_weighted_rule_has_one_beside_it() {
 #[test]
 fn what_has_no_room_or_no_meaning_is_said() {
     let problem = |route: &Value, names: &[&str]| {
-        let found = read(route, &headers(names)).no_side_routes;
+        let found = read(route, &headers(names)).obstacle;
         found.map(|problem| problem.to_string()).unwrap_or_default()
     };
     let mut full = route();

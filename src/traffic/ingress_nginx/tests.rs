@@ -8,6 +8,7 @@ use json_patch::merge;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::super::ingress_class::IngressClass;
 use super::*;
 
 const BACKENDS: Backends<'static> = Backends {
@@ -63,7 +64,12 @@ fn created(weight: i32) -> Value {
 }
 
 fn state(stable: Option<&Value>, canary: Option<&Value>) -> RouteState {
-    read(stable, canary, OWNER, BACKENDS, "edge", FIELD)
+    state_in(&|_| IngressClass::Unknown, stable, canary)
+}
+
+/// The same where something is known of classes.
+fn state_in(classes: Classes<'_>, stable: Option<&Value>, canary: Option<&Value>) -> RouteState {
+    read((stable, canary), classes, OWNER, BACKENDS, "edge", FIELD)
 }
 
 fn live(stable: &Value, canary: &Value) -> (i32, bool) {
@@ -143,6 +149,110 @@ fn what_cannot_be_used() {
     assert!(
         said(Some(&stable()), Some(&human))
             .contains("Ingress web-edge-canary exists, owned by nobody")
+    );
+}
+
+/// With this class, by the field or by the annotation.
+fn of_class(mut ingress: Value, class: &str, legacy: bool) -> Value {
+    let annotations = ingress["metadata"]["annotations"].as_object_mut().unwrap();
+    annotations.remove(CLASS);
+    ingress["spec"]
+        .as_object_mut()
+        .unwrap()
+        .remove("ingressClassName");
+    match legacy {
+        true => ingress["metadata"]["annotations"][CLASS] = class.into(),
+        false => ingress["spec"]["ingressClassName"] = class.into(),
+    }
+    ingress
+}
+
+#[test]
+fn a_class_that_is_certainly_anothers_is_refused_by_name() {
+    let of = |controller: &str| IngressClass::Of(controller.to_owned());
+    let missing = "is of class edge, and there is no such IngressClass";
+    let by_field = [
+        (of("k8s.io/ingress-nginx"), None),
+        (of("k8s.io/internal-ingress-nginx"), None),
+        // Whatever it is called, it may be ingress-nginx, or another one that knows its annotations.
+        (of("example.com/edge"), None),
+        (of("higress.io/higress-controller"), None),
+        (of("webapprouting.kubernetes.azure.com/nginx"), None),
+        (of("traefik.io/ingress-controller-nginx"), None),
+        (of(""), None),
+        (IngressClass::Unknown, None),
+        (IngressClass::Missing, Some(missing)),
+        (
+            of("nginx.org/ingress-controller"),
+            Some("is of class edge, which is nginx.org/ingress-controller's"),
+        ),
+        (
+            of("traefik.io/ingress-controller"),
+            Some("is of class edge, which is traefik.io/ingress-controller's"),
+        ),
+        (
+            of("haproxy.org/ingress-controller/internal"),
+            Some("which is haproxy.org/ingress-controller/internal's"),
+        ),
+    ];
+    for (known, expected) in by_field {
+        let classes = |name: &str| {
+            assert_eq!(name, "edge");
+            known.clone()
+        };
+        for legacy in [false, true] {
+            // The annotation is a word that ingress-nginx was told; there need be no such class.
+            let expected = expected.filter(|_| !(legacy && known == IngressClass::Missing));
+            let stable = of_class(stable(), "edge", legacy);
+            let what = format!("{known:?}, by annotation: {legacy}");
+            match (state_in(&classes, Some(&stable), None), expected) {
+                (RouteState::ToCreate, None) => {}
+                (RouteState::Unusable(problem), Some(words)) => {
+                    assert_eq!(problem.field, FIELD);
+                    assert!(
+                        problem.value.starts_with("Ingress edge ") && problem.value.contains(words),
+                        "{what}: {problem}"
+                    );
+                }
+                (state, _) => panic!("{what}: {state:?}"),
+            }
+        }
+    }
+    // Without a class it is for whoever takes such Ingresses.
+    let mut nobodys = of_class(stable(), "x", false);
+    nobodys["spec"]
+        .as_object_mut()
+        .unwrap()
+        .remove("ingressClassName");
+    let asked = |_: &str| panic!("there is no class to ask for");
+    assert_eq!(state_in(&asked, Some(&nobodys), None), RouteState::ToCreate);
+}
+
+#[test]
+fn a_canary_ingress_is_not_brought_to_another_controller_and_can_be_emptied_where_it_is() {
+    let classes = |name: &str| match name {
+        "nginx" => IngressClass::Missing,
+        _ => IngressClass::Of("traefik.io/ingress-controller".to_owned()),
+    };
+    let stable = of_class(stable(), "nginx", false);
+    let at = at("2026-01-01T00:00:00Z");
+    let canary = body(&stable, OWNER, BACKENDS, 20, at, FIELD).unwrap();
+    // The class went away: whoever served it may serve it still.
+    let RouteState::Live(found) = state_in(&classes, Some(&stable), Some(&canary)) else {
+        panic!()
+    };
+    assert_eq!((found.weight, found.exact), (20, true));
+    let problem = found.obstacle.unwrap().to_string();
+    assert!(problem.contains("no such IngressClass"), "{problem}");
+    // The user's Ingress went over to another controller: the canary's does not follow.
+    let moved = of_class(stable, "traefik", false);
+    let RouteState::Unusable(problem) = state_in(&classes, Some(&moved), Some(&canary)) else {
+        panic!()
+    };
+    let problem = problem.to_string();
+    assert!(
+        problem.contains("traefik.io/ingress-controller's"),
+        "{problem}"
     );
 }
 

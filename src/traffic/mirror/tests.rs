@@ -243,7 +243,7 @@ fn a_gateway_that_says_it_cannot_is_refused_by_name() {
         let sides = known(&[side]);
         let said = of(features);
         let live = gateway_api::read(&route(json!(null)), &[], (&sides, &said), BACKENDS, FIELD);
-        let problem = live.unwrap().no_side_routes.map(|p| p.to_string());
+        let problem = live.unwrap().obstacle.map(|p| p.to_string());
         match (expected, problem) {
             (None, None) => {}
             (Some(feature), Some(problem)) => {
@@ -259,7 +259,7 @@ fn a_gateway_that_says_it_cannot_is_refused_by_name() {
     }
     let full: Vec<Value> = (0..16).map(|_| json!({"type": "CORS"})).collect();
     let live = read(&route(full.into()), &known(&[shadow(20)]));
-    let problem = live.no_side_routes.unwrap().to_string();
+    let problem = live.obstacle.unwrap().to_string();
     assert!(
         problem.starts_with("HTTPRoute web spec.rules[].filters: 16"),
         "{problem}"

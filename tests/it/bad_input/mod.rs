@@ -3,9 +3,12 @@
 //! catalogue; here they are read and played.
 
 pub mod admission;
+mod beside;
 mod edits;
+mod ingress_class;
 mod refused;
 mod serving;
+mod sizes;
 mod table;
 
 use std::fs;
@@ -103,6 +106,7 @@ fn collection(kind: &str, namespace: &str) -> String {
         "AnalysisTemplate" => ("apis/tidegate.io/v1alpha1", "analysistemplates"),
         "Revert" => ("apis/tidegate.io/v1alpha1", "reverts"),
         "MetricsProvider" => return "/apis/tidegate.io/v1alpha1/metricsproviders".to_owned(),
+        "IngressClass" => return "/apis/networking.k8s.io/v1/ingressclasses".to_owned(),
         other => panic!("no kind {other} is known here"),
     };
     format!("/{root}/namespaces/{namespace}/{plural}")

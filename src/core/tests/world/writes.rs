@@ -34,6 +34,7 @@ impl World {
                     hash: hash.clone(),
                     revision,
                     desired: replicas,
+                    scaled_by: None,
                     available: 0,
                     created: now,
                     template,
@@ -76,6 +77,7 @@ impl World {
                 assert_eq!(rs.rv.to_string(), on.resource_version);
                 assert_eq!(rs.desired, from);
                 rs.desired = to;
+                rs.scaled_by = None;
                 rs.available = rs.available.min(to);
                 rs.revision = revision.unwrap_or(rs.revision);
                 rs.rv = rv;

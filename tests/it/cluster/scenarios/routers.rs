@@ -3,12 +3,13 @@
 use super::super::gateway::http_route;
 use super::super::shop::{NAME, SERVICES, Shop};
 use super::super::table::Bench;
-use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use kube::Api;
-use kube::api::{DynamicObject, ListParams};
+use kube::api::{DynamicObject, ListParams, PostParams};
 use serde_json::{Value, json};
 use tidegate_lab::wait;
 
+const CLASS: &str = "nginx";
 const INGRESS: &str = "
 apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -38,6 +39,15 @@ fn canary(routing: &str) -> String {
 /// A canary Ingress stands beside the user's, which stays as it is.
 pub async fn nginx(bench: Bench) {
     let rest = canary("{nginx: {ingresses: [{name: shop}]}}");
+    // It lives in no namespace, and this is the one scenario that names it.
+    let classes: Api<IngressClass> = Api::all(bench.lab.client.clone());
+    let class =
+        json!({"metadata": {"name": CLASS}, "spec": {"controller": "k8s.io/ingress-nginx"}});
+    let class = serde_json::from_value(class).unwrap();
+    classes
+        .create(&PostParams::default(), &class)
+        .await
+        .unwrap();
     let shop = Shop::open(&bench, &[SERVICES, INGRESS], 3, &rest).await;
     let ingresses: Api<Ingress> = Api::namespaced(bench.lab.client.clone(), &bench.namespace);
     let written = ingresses.get("shop").await.unwrap();
