@@ -79,6 +79,10 @@ pub enum Happening {
     ScaleReplicaSet(String, i32),
     /// Somebody gives the Deployment that the template is from another size.
     ScaleDeployment(i32),
+    /// Somebody applies a Deployment of this name with so many pods.
+    Deploy(String, i32),
+    /// Somebody changes an object that is kept whole; who, and a JSON merge patch.
+    EditObject(String, String, Value),
     /// Somebody deletes the ReplicaSet of an image.
     DeleteReplicaSetOf(String),
     /// The API server fills fields in the template of an image's ReplicaSet.
@@ -397,6 +401,7 @@ fn behaviours(random: &mut Random) -> Vec<(String, Behaviour)> {
             start,
             readiness,
             judgement,
+            targets: Vec::new(),
         };
         all.push(((*image).to_owned(), behaviour));
     }
