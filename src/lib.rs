@@ -7,7 +7,8 @@
 //! Who may know whom: `api` <- `core`, `analysis` <- `traffic`, `metrics_source`, `git` <-
 //! `controller`, `cli`, `sim`, `demo`. The CLI never imports the controller.
 //!
-//! Without the feature `cluster` there is only what decides, and the simulator that tries it.
+//! Without the feature `cluster` there is only what decides, and the simulator that tries it: what a
+//! weight means at a router, and how a change is taken out of a file, are decisions, too.
 
 pub mod analysis;
 pub mod api;
@@ -18,12 +19,10 @@ pub mod controller;
 pub mod core;
 #[cfg(feature = "cluster")]
 pub mod demo;
-#[cfg(feature = "cluster")]
 pub mod git;
 #[cfg(feature = "cluster")]
 pub mod metrics_source;
 #[cfg(feature = "cluster")]
 pub mod retry;
 pub mod sim;
-#[cfg(feature = "cluster")]
 pub mod traffic;

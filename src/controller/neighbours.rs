@@ -91,9 +91,9 @@ impl RolloutFacts {
             facts.references.push(match object {
                 RouterObject::HttpRoute(name) => here(Kind::HttpRoute, &name),
                 RouterObject::Ingress(name) => here(Kind::Ingress, &name),
-            RouterObject::GatewayClass(name) => {
-                (String::new(), index_name(Kind::GatewayClass, &name))
-            }
+                RouterObject::GatewayClass(name) => {
+                    (String::new(), index_name(Kind::GatewayClass, &name))
+                }
             });
         }
         for template in parsed.analyses().flat_map(|request| &request.templates) {

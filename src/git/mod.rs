@@ -6,34 +6,57 @@
 //!
 //! From the pure to the outside: [`leaf`] reads a file as leaves, [`scope`] says which of them
 //! belong to a workload, [`revert`] plans what goes back; [`source`] checks where it may go,
-//! [`repo`] drives the `git` program; the loop in `writer` follows each Revert to its end.
+//! [`repo`] drives the `git` program; the loop in `writer` follows each Revert to its end. Without the
+//! feature `cluster` there is only the pure part, which the simulator plans its commits with.
 
+#[cfg(feature = "cluster")]
 pub mod answers;
+#[cfg(feature = "cluster")]
 mod args;
+#[cfg(feature = "cluster")]
 mod command;
+#[cfg(feature = "cluster")]
 pub mod credentials;
+#[cfg(feature = "cluster")]
 mod environment;
 mod image;
 pub mod leaf;
+#[cfg(feature = "cluster")]
 mod message;
+#[cfg(feature = "cluster")]
 mod metrics;
+#[cfg(feature = "cluster")]
 mod notices;
+#[cfg(feature = "cluster")]
 mod outcome;
+#[cfg(feature = "cluster")]
 mod publish;
+#[cfg(feature = "cluster")]
 mod redact;
+#[cfg(feature = "cluster")]
 pub mod repo;
+#[cfg(feature = "cluster")]
 mod resolve;
 pub mod revert;
+#[cfg(feature = "cluster")]
 mod run;
 pub mod scope;
+#[cfg(feature = "cluster")]
 mod server;
+#[cfg(feature = "cluster")]
 pub mod source;
 mod splice;
+#[cfg(feature = "cluster")]
 mod status;
+#[cfg(feature = "cluster")]
 mod verify;
+#[cfg(feature = "cluster")]
 mod work;
+#[cfg(feature = "cluster")]
 mod writer;
 mod yaml_tree;
 
+#[cfg(feature = "cluster")]
 pub use args::{ArgsError, GitWriterArgs};
+#[cfg(feature = "cluster")]
 pub use run::{RunError, run, run_with};

@@ -130,6 +130,10 @@ fn to_pods(world: &mut World, rollout: &str, what: &Happening) {
             }
         }
         Happening::ScaleDeployment(to) => world.scale_deployment(rollout, *to),
+        Happening::Deploy(name, pods) => world.deploy(name, *pods),
+        Happening::EditObject(object, by, change) => {
+            world.edit_whole(rollout, object, change, by);
+        }
         Happening::DeleteReplicaSetOf(image) => {
             for name in world.replica_sets_of(rollout, image) {
                 let _ = world.store.delete(Kind::ReplicaSet, &name, None, now);

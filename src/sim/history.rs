@@ -8,6 +8,7 @@
 
 mod beside;
 mod refusals;
+mod workload;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -82,6 +83,10 @@ pub enum Happening {
     ScaleReplicaSet(String, i32),
     /// Somebody gives the Deployment that the template is from another size.
     ScaleDeployment(i32),
+    /// Somebody applies a Deployment of this name with so many pods.
+    Deploy(String, i32),
+    /// Somebody changes an object that is kept whole; who, and a JSON merge patch.
+    EditObject(String, String, Value),
     /// Somebody deletes the ReplicaSet of an image.
     DeleteReplicaSetOf(String),
     /// The API server fills fields in the template of an image's ReplicaSet.
@@ -176,7 +181,7 @@ impl History {
     #[must_use]
     pub fn without_refusals(seed: u64, faults: u64) -> Self {
         let mut history = Self::without_workload(seed, faults);
-        workload(&mut Random::new(seed.rotate_left(32)), &mut history);
+        workload::add(&mut Random::new(seed.rotate_left(32)), &mut history);
         history
     }
 
@@ -372,22 +377,6 @@ fn rules(random: &mut Random, spec: &mut Value) {
     }
 }
 
-/// Now and then a Rollout has its template from a Deployment, which somebody may scale.
-fn workload(random: &mut Random, history: &mut History) {
-    if random.below(6) > 0 {
-        return;
-    }
-    let scale_down = ["OnSuccess", "Progressively", "Never"];
-    let scale_down = random.one_of(&scale_down).copied().unwrap_or("OnSuccess");
-    history.spec["workloadRef"] = json!({"apiVersion": "apps/v1", "kind": "Deployment",
-        "name": "web", "scaleDown": scale_down});
-    for _ in 0..random.below(3) {
-        let scaled = Happening::ScaleDeployment(i32::try_from(random.below(6)).unwrap_or(0));
-        history.happenings.push((at(random, 300), scaled));
-    }
-    history.happenings.sort_by_key(|(at, _)| *at);
-}
-
 /// Whether an analysis looks on in the background: chance that hangs on the steps alone, so that
 /// another kind of strategy draws the same numbers after it.
 fn is_watched(steps: &[Value]) -> bool {
@@ -416,6 +405,7 @@ fn behaviours(random: &mut Random) -> Vec<(String, Behaviour)> {
             start,
             readiness,
             judgement,
+            targets: Vec::new(),
         };
         all.push(((*image).to_owned(), behaviour));
     }

@@ -15,6 +15,7 @@
 mod baseline;
 mod commands;
 mod evidence;
+mod foreign;
 mod names;
 mod order;
 mod record;
@@ -33,6 +34,7 @@ use crate::core::observed::Observed;
 use crate::core::plan::{Plan, Write};
 use crate::core::spec::{Spec, Step};
 
+pub use foreign::has;
 pub use rest::Watcher;
 
 /// A promise, and who finds out whether it was kept.
@@ -74,6 +76,8 @@ pub const ALL: &[Invariant] = &[
     row("I2", "No Service is pointed elsewhere while traffic may still flow through it to whom it named.", OfWrite(order::services_are_switched_without_traffic)),
     row("I2", "No weight rises before the canary Service is known to select this canary everywhere.", OfWrite(order::weights_rise_after_selectors)),
     row("I3", "Weights are from 0 to 100.", OfWrite(order::weights_are_percentages)),
+    row("I3", "Of what others wrote into routes, Ingresses and Services nothing is lost.", OfWrite(foreign::nothing_of_others_is_lost)),
+    row("I3", "A route and a Service say what was to be written into them.", OfWrite(foreign::whole_objects_say_the_same)),
     row("I4", "No version gets more traffic, or by pod counts more pods, than the steps on record allow.", OfWrite(order::exposure_is_authorised)),
     row("I5", "A version that was given up gets no more traffic and no more pods.", OfWrite(order::given_up_is_given_up)),
     row("I5", "At the end, nothing flows to a version that was given up.", End(rest::given_up_versions_have_no_traffic)),

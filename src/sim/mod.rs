@@ -5,6 +5,7 @@
 
 #[cfg(feature = "cluster")]
 pub mod apiserver;
+mod cel_rules;
 pub mod golden;
 pub mod happen;
 pub mod history;

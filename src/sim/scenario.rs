@@ -6,9 +6,11 @@
 //! long calls, watches and pods take, so a scenario may be played under many seeds.
 
 mod act;
+mod around;
 mod command;
 mod expected;
 mod facts;
+mod facts_of_others;
 mod format;
 mod given;
 mod lists;

@@ -115,7 +115,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("cli", &["api", "core", "analysis", "traffic", "retry"]),
-    ("sim", &["api", "core", "analysis", "traffic", "retry"]),
+    (
+        "sim",
+        &["api", "core", "analysis", "traffic", "git", "retry"],
+    ),
     (
         "demo",
         &[

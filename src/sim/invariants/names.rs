@@ -95,6 +95,18 @@ pub(super) fn own_objects_only(_: &World, written: &Written<'_>) -> Result<(), S
             format!("Service {} belongs to {other:?}", stored.meta.name)
         });
     }
+    if let Write::ScaleWorkload { name, .. } = written.write {
+        let Some(spec) = written.spec() else {
+            return Ok(());
+        };
+        let named = spec.workload.as_ref().map(|workload| &workload.name);
+        return holds(named == Some(name), || {
+            format!(
+                "Deployment {name} is scaled, and {} names {named:?}",
+                ours.name
+            )
+        });
+    }
     let owned = stored.replica_set().is_some() || stored.run().is_some();
     holds(
         !owned || stored.meta.owner.as_deref() == Some(&ours.uid),

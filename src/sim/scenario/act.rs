@@ -5,21 +5,16 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::facts::Facts;
-use super::format::{
-    AnalysesDone, Edit, EditOf, Entry, RefusedKind, TextOr, Unusable, Verb, Wrong,
-};
+use super::format::{AnalysesDone, Edit, EditOf, Entry, TextOr, Verb};
 use super::given::Beginning;
 use super::sight::image;
-use super::words::Span;
 use crate::core::spec::{Problem, Spec};
 use crate::sim::history::{Change, Happening};
+use crate::sim::world::Behaviour;
 use crate::sim::world::objects::parse_with;
-use crate::sim::world::{Behaviour, CallFault, Fault};
 
 /// How long a fault lasts of which nothing is said: to the end of the outage.
 const FOR_EVER: SignedDuration = SignedDuration::from_hours(10_000);
-/// How long a controller that was killed is away where nothing is said.
-const BACK_AFTER: SignedDuration = SignedDuration::from_secs(5);
 /// Most repetitions of one entry.
 const TIMES_MAX: u32 = 10_000;
 
@@ -60,6 +55,8 @@ impl Entry {
             ("command", self.command.is_some()),
             ("annotate", self.annotate.is_some()),
             ("delete", self.delete.is_some()),
+            ("deploy", self.deploy.is_some()),
+            ("edit", self.edit.is_some()),
             ("resetWeight", self.reset_weight.is_some()),
             ("scaleReplicaSet", self.scale_replica_set.is_some()),
             ("scaleDeployment", self.scale_deployment.is_some()),
@@ -76,6 +73,7 @@ impl Entry {
             ("refuse", self.refuse.is_some()),
             ("slowCalls", self.slow_calls.is_some()),
             ("slowMetrics", self.slow_metrics.is_some()),
+            ("pushes", self.pushes.is_some()),
             ("watchesSilent", self.watches_silent.is_some()),
             ("watchesLose", self.watches_lose.is_some()),
             ("unusable", self.unusable.is_some()),
@@ -115,6 +113,7 @@ pub(super) fn read(
         "refuse",
         "slowCalls",
         "slowMetrics",
+        "pushes",
         "watchesSilent",
         "watchesLose",
         "unusable",
@@ -169,13 +168,15 @@ fn due(entry: &Entry, field: &str) -> Result<Due, Problem> {
 }
 
 /// What happens to no Rollout: to controllers, the API server and all that is around them.
-const AROUND: [&str; 14] = [
+const AROUND: [&str; 16] = [
     "behave",
+    "deploy",
     "fault",
     "apiErrors",
     "refuse",
     "slowCalls",
     "slowMetrics",
+    "pushes",
     "watchesSilent",
     "watchesLose",
     "kill",
@@ -226,14 +227,18 @@ fn around<'b>(action: &str, beginning: &'b Beginning) -> Option<&'b str> {
 }
 
 /// What an entry's action may look at.
-struct Context<'b> {
-    field: String,
-    rollout: &'b str,
-    beginning: &'b Beginning,
+pub(super) struct Context<'b> {
+    pub(super) field: String,
+    pub(super) rollout: &'b str,
+    pub(super) beginning: &'b Beginning,
 }
 
 impl Context<'_> {
-    fn problem(&self, value: impl std::fmt::Display, allowed: impl Into<String>) -> Problem {
+    pub(super) fn problem(
+        &self,
+        value: impl std::fmt::Display,
+        allowed: impl Into<String>,
+    ) -> Problem {
         Problem::new(&self.field, value, allowed)
     }
 
@@ -245,7 +250,7 @@ impl Context<'_> {
         }
     }
 
-    fn controller(&self, at: usize) -> Result<usize, Problem> {
+    pub(super) fn controller(&self, at: usize) -> Result<usize, Problem> {
         let there = self.beginning.controllers;
         match at < there {
             true => Ok(at),
@@ -322,6 +327,11 @@ impl Context<'_> {
         if entry.delete.is_some() {
             return Ok(Some(vec![Happening::Delete]));
         }
+        if let Some(deployments) = &entry.deploy {
+            let all = deployments.iter();
+            let all = all.map(|(name, pods)| Happening::Deploy(name.clone(), *pods));
+            return Ok(Some(all.collect()));
+        }
         let verb = entry.command.map(|verb| match verb {
             Verb::Abort => Happening::Command("abort"),
             Verb::BareAbort => Happening::BareAbort,
@@ -342,6 +352,11 @@ impl Context<'_> {
                 return Err(self.problem(reset.to, "a weight from 0 to 100"));
             }
             Happening::ResetWeightsOf(reset.to, reset.by.clone())
+        } else if let Some(edit) = &entry.edit {
+            self.beginning
+                .keeps_whole(self.rollout, &edit.object, &self.field)?;
+            let change = edit.patch.clone();
+            Happening::EditObject(edit.object.clone(), edit.by.clone(), change)
         } else if let Some(resized) = &entry.scale_replica_set {
             Happening::ScaleReplicaSet(self.image(&resized.version)?, resized.to)
         } else if let Some(to) = entry.scale_deployment {
@@ -367,6 +382,9 @@ impl Context<'_> {
             }
             if let Some(metrics) = behaves.metrics {
                 behaviour.judgement = metrics.0;
+            }
+            if let Some(targets) = &behaves.targets {
+                behaviour.targets = targets.iter().map(Into::into).collect();
             }
             Happening::Behave(image, behaviour)
         } else if let Some(some) = &entry.pods_fail {
@@ -395,7 +413,7 @@ impl Context<'_> {
     }
 
     /// The name of a Service that is named by what it is for.
-    fn service(&self, named: &str) -> String {
+    pub(super) fn service(&self, named: &str) -> String {
         let field = format!("{named}Service");
         let all = self.beginning.rollouts.iter();
         let mut own = all.filter(|(name, _)| name == self.rollout);
@@ -403,78 +421,6 @@ impl Context<'_> {
         let services = spec.as_ref().map(Spec::services).unwrap_or_default();
         let found = services.iter().find(|(path, _)| path.ends_with(&field));
         found.map_or_else(|| named.to_owned(), |(_, name)| (*name).to_owned())
-    }
-
-    /// What happens to instances of the controller.
-    fn of_controllers(&self, entry: &Entry) -> Result<Option<Happening>, Problem> {
-        let happening = if let Some(killed) = &entry.kill {
-            let back = killed.back_after.map_or(BACK_AFTER, |span| span.0);
-            Happening::Kill(
-                self.controller(killed.controller)?,
-                back,
-                killed.writes_behind,
-            )
-        } else if let Some(words) = &entry.kill_before {
-            Happening::DieAt(0, words.clone(), true)
-        } else if let Some(words) = &entry.kill_after {
-            Happening::DieAt(0, words.clone(), false)
-        } else if let Some(calls) = entry.kill_at_call {
-            Happening::DieAfter(calls)
-        } else if let Some(Span(wait)) = entry.upgrade {
-            Happening::Upgrade(wait)
-        } else if let Some(clock) = &entry.clock {
-            Happening::ClockOf(self.controller(clock.controller)?, clock.ahead.0)
-        } else {
-            return Ok(None);
-        };
-        Ok(Some(happening))
-    }
-
-    /// What is wrong for a while.
-    fn faults(&self, entry: &Entry) -> Result<Vec<Fault>, Problem> {
-        if let Some(wrong) = entry.fault {
-            return Ok(vec![match wrong {
-                Wrong::GatewayAcceptsNothing => Fault::Gateway,
-                Wrong::MetricsAway => Fault::Metrics,
-                Wrong::GitAway => Fault::Git,
-                Wrong::NoPodsCreated => Fault::Quota,
-                Wrong::NoEvictions => Fault::Budget,
-                Wrong::TwoLeaders if self.beginning.controllers < 2 => {
-                    return Err(self.problem("twoLeaders", "given.controllers: 2 or more"));
-                }
-                Wrong::TwoLeaders => Fault::TwoLeaders,
-            }]);
-        }
-        if let Some(errors) = &entry.api_errors {
-            return Ok(vec![Fault::CertainCalls(CallFault {
-                verb: errors.of,
-                kind: errors.kind.map(Into::into),
-                share: errors.share.0,
-                ending: errors.ending,
-            })]);
-        }
-        if let Some(refused) = &entry.refuse {
-            return Ok(vec![match refused.kind {
-                RefusedKind::ReplicaSet => Fault::Refuses(refused.words.clone()),
-            }]);
-        }
-        if let Some(by) = entry.slow_calls {
-            return Ok(vec![Fault::SlowCalls(by.0)]);
-        }
-        if let Some(by) = entry.slow_metrics {
-            return Ok(vec![Fault::SlowMetrics(by.0)]);
-        }
-        if let Some(kinds) = &entry.watches_silent {
-            return Ok(kinds
-                .iter()
-                .map(|of| Fault::Watches((*of).into()))
-                .collect());
-        }
-        match &entry.unusable {
-            Some(Unusable::Service(name)) => Ok(vec![Fault::Service(self.service(name))]),
-            Some(Unusable::Route(name)) => Ok(vec![Fault::Route(name.clone())]),
-            None => Ok(Vec::new()),
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::sight::Sight;
 use super::words::Number;
@@ -106,6 +107,21 @@ pub struct Facts {
     /// The version that a Service selects: `stable`, `canary`, `active`, `preview`, or its name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub selects: BTreeMap<String, String>,
+    /// What the API server said to the last edit of it, if it refused that; or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Fields of objects that are kept whole, by kind and name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub objects: BTreeMap<String, Value>,
+    /// Pods that Deployments are asked for, by name, whether a Rollout names them or not.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub deployments: BTreeMap<String, Number>,
+    /// Own pods of Deployments that serve, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub deployments_ready: BTreeMap<String, Number>,
+    /// A part of every question that its AnalysisRuns ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asks: Option<String>,
     /// Pods that its Deployment is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Number>,
@@ -191,6 +207,7 @@ impl Facts {
         self.of_the_record(sight, rollout)?;
         self.of_versions(sight, rollout)?;
         self.of_objects(sight, rollout)?;
+        self.of_others(sight, rollout)?;
         self.of_writes(sight, rollout)
     }
 
@@ -398,7 +415,7 @@ fn shown<T: std::fmt::Debug>(seen: &Option<T>) -> String {
     }
 }
 
-fn claim(so: bool, what: &str, seen: impl FnOnce() -> String) -> Result<(), String> {
+pub(super) fn claim(so: bool, what: &str, seen: impl FnOnce() -> String) -> Result<(), String> {
     match so {
         true => Ok(()),
         false => Err(format!("{what}: {}", seen())),
@@ -414,7 +431,7 @@ fn version(what: &str, expected: &str, seen: Option<&str>) -> Result<(), String>
     claim(seen == expected, what, || seen.to_owned())
 }
 
-fn number(
+pub(super) fn number(
     what: &str,
     expected: Option<&Number>,
     seen: Option<impl Into<i64>>,

@@ -53,6 +53,9 @@ pub(super) struct Given {
     pub data_plane_lag: Option<Span>,
     pub autoscalers: BTreeMap<String, AutoscalerGiven>,
     pub strangers: Vec<StrangerGiven>,
+    pub deployments: BTreeMap<String, i32>,
+    pub templates: BTreeMap<String, Spanned<Value>>,
+    pub objects: Option<BTreeMap<String, Value>>,
 }
 
 /// A Rollout.
@@ -87,8 +90,22 @@ pub(super) enum Like {
 pub(super) struct VersionGiven {
     pub pods: Option<Pods>,
     pub metrics: Option<Metrics>,
+    /// What its targets count, from which the shipped analysis judges it.
+    pub targets: Vec<TargetGiven>,
     /// A JSON merge patch of the pod template besides the image.
     pub template: Value,
+    /// What Git's file says for it where a chart makes the template; else it has the manifest.
+    pub values: Option<Value>,
+}
+
+/// An endpoint that counts requests.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct TargetGiven {
+    pub requests: i64,
+    #[serde(default)]
+    pub bad: i64,
+    pub late: Option<Span>,
 }
 
 /// What of a Rollout a GitOps loop applies.
@@ -143,7 +160,9 @@ pub(super) struct Entry {
     pub command: Option<Verb>,
     pub annotate: Option<BTreeMap<String, Option<String>>>,
     pub delete: Option<Deleted>,
+    pub deploy: Option<BTreeMap<String, i32>>,
 
+    pub edit: Option<ObjectEdit>,
     pub reset_weight: Option<ResetWeight>,
     pub scale_replica_set: Option<Resized>,
     pub scale_deployment: Option<i32>,
@@ -162,6 +181,7 @@ pub(super) struct Entry {
     pub refuse: Option<Refused>,
     pub slow_calls: Option<Span>,
     pub slow_metrics: Option<Span>,
+    pub pushes: Option<world::PushEnding>,
     pub watches_silent: Option<Vec<Watched>>,
     pub watches_lose: Option<Vec<Watched>>,
     pub unusable: Option<Unusable>,
@@ -182,6 +202,15 @@ pub(super) type Edit = TextOr<EditOf>;
 pub(super) struct EditOf {
     pub version: Option<String>,
     pub spec: Option<Value>,
+}
+
+/// A change of an object that is kept whole.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct ObjectEdit {
+    pub object: String,
+    pub by: String,
+    pub patch: Value,
 }
 
 /// A command of the plugin's.
@@ -238,6 +267,7 @@ pub(super) struct Behaves {
     pub version: String,
     pub pods: Option<Pods>,
     pub metrics: Option<Metrics>,
+    pub targets: Option<Vec<TargetGiven>>,
 }
 
 #[derive(Debug, Deserialize)]

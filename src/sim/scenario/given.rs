@@ -7,15 +7,19 @@ use std::sync::OnceLock;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::format::{AutoscalerGiven, GitopsGiven, Given, Like, RolloutGiven, VersionGiven};
+use super::format::{
+    AutoscalerGiven, GitopsGiven, Given, Like, RolloutGiven, TargetGiven, VersionGiven,
+};
 use super::sight::image;
+use crate::api::analysis::AnalysisTemplateSpec;
 use crate::api::rollout::{Rollout, RolloutSpec};
 use crate::core::observed::Settings;
 use crate::core::spec::Problem;
 use crate::sim::play;
 use crate::sim::structural;
+use crate::sim::world::manifests::objects_of;
 use crate::sim::world::objects::parse_with;
-use crate::sim::world::{Autoscaler, Behaviour, Journal, LAG, Loop, World};
+use crate::sim::world::{Autoscaler, Behaviour, Charts, Journal, LAG, Loop, Target, World};
 
 /// The version that every Rollout begins with.
 pub(super) const FIRST: &str = "v1";
@@ -42,6 +46,10 @@ pub(super) struct Beginning {
     lag: SignedDuration,
     autoscalers: Vec<(String, Autoscaler)>,
     strangers: Vec<(String, String, i32)>,
+    deployments: BTreeMap<String, i32>,
+    analyses: Vec<(String, AnalysisTemplateSpec)>,
+    objects: Option<BTreeMap<String, Value>>,
+    charts: Charts,
 }
 
 impl Beginning {
@@ -85,8 +93,13 @@ impl Beginning {
             lag: given.data_plane_lag.map_or(LAG, |span| span.0),
             autoscalers: Vec::new(),
             strangers: Vec::new(),
+            deployments: given.deployments.clone(),
+            analyses: analyses(given)?,
+            objects: given.objects.clone(),
+            charts: Charts::new(),
             rollouts,
         };
+        beginning.charts = beginning.charts_of(&versions)?;
         if beginning.lag >= beginning.settle {
             let value = format!("{:#}, settle is {:#}", beginning.lag, beginning.settle);
             let allowed =
@@ -107,6 +120,15 @@ impl Beginning {
             beginning
                 .autoscalers
                 .push((name.clone(), autoscaler(given, &field)?));
+        }
+        for object in beginning.objects.iter().flat_map(BTreeMap::keys) {
+            let all = beginning.rollouts.iter();
+            let mut kept =
+                all.map(|(name, _)| beginning.keeps_whole(name, object, "given.objects"));
+            if kept.all(|kept| kept.is_err()) {
+                let allowed = "the HTTPRoute, Ingress or Service of a Rollout, as in HTTPRoute web";
+                return Err((0, Problem::new("given.objects", object, allowed)));
+            }
         }
         for (i, stranger) in given.strangers.iter().enumerate() {
             let field = format!("given.strangers[{i}]");
@@ -140,6 +162,57 @@ impl Beginning {
             .collect();
         let allowed = format!("one of {}", names.join(", "));
         Err((0, Problem::new(field, rollout, allowed)))
+    }
+
+    /// Whether an object of a Rollout's is kept whole.
+    pub fn keeps_whole(&self, rollout: &str, object: &str, field: &str) -> Result<(), Problem> {
+        if self.objects.is_none() {
+            let allowed = "given.objects, so that routes and Services are kept whole";
+            return Err(Problem::new(field, object, allowed));
+        }
+        let mut own = self.rollouts.iter().filter(|(name, _)| name == rollout);
+        let spec = own
+            .next()
+            .and_then(|(_, raw)| parse_with(raw, raw.get("template")).ok());
+        let all = spec.map(|spec| objects_of(&spec, rollout));
+        let names: Vec<String> = all
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        match names.iter().any(|name| name == object) {
+            true => Ok(()),
+            false => {
+                let allowed = format!("one of {}", names.join(", "));
+                Err(Problem::new(field, object, allowed))
+            }
+        }
+    }
+
+    /// The values that Git has for each version's template, by Rollout, if a chart makes templates.
+    fn charts_of(
+        &self,
+        versions: &BTreeMap<&str, &VersionGiven>,
+    ) -> Result<Charts, (u64, Problem)> {
+        let with = versions.iter().filter(|(_, of)| of.values.is_some());
+        if with.count() == 0 {
+            return Ok(Charts::new());
+        }
+        let mut charts = Charts::new();
+        for (version, of) in versions {
+            let Some(values) = &of.values else {
+                let field = format!("given.versions.{version}.values");
+                let allowed = "values for every version, as one has them";
+                return Err((0, Problem::new(field, "not there", allowed)));
+            };
+            for (rollout, _) in &self.rollouts {
+                if let Some(template) = self.template(rollout, version) {
+                    let made = (values.clone(), template.clone());
+                    charts.entry(rollout.clone()).or_default().push(made);
+                }
+            }
+        }
+        Ok(charts)
     }
 
     /// What versions there are, in words.
@@ -182,6 +255,17 @@ impl Beginning {
         for (rollout, scaler) in &self.autoscalers {
             world.add_autoscaler(rollout, scaler.clone());
         }
+        for (name, template) in &self.analyses {
+            world.add_template(name, template.clone());
+        }
+        for (name, pods) in &self.deployments {
+            world.deploy(name, *pods);
+        }
+        if let Some(objects) = &self.objects {
+            world.keep_whole(objects);
+        }
+        world.git.charts.clone_from(&self.charts);
+        world.changed();
         world
     }
 }
@@ -195,7 +279,35 @@ fn behaviour(given: &VersionGiven) -> Behaviour {
     if let Some(metrics) = given.metrics {
         behaviour.judgement = metrics.0;
     }
+    behaviour.targets = given.targets.iter().map(Into::into).collect();
     behaviour
+}
+
+impl From<&TargetGiven> for Target {
+    fn from(given: &TargetGiven) -> Self {
+        Self {
+            requests: given.requests,
+            bad: given.bad,
+            late: given.late.map_or(SignedDuration::ZERO, |span| span.0),
+        }
+    }
+}
+
+/// The analysis templates that there are besides `errors` and `level`.
+fn analyses(given: &Given) -> Result<Vec<(String, AnalysisTemplateSpec)>, (u64, Problem)> {
+    let read = |(name, template): (&String, &serde_saphyr::Spanned<Value>)| {
+        let spec = serde_json::from_value(template.value.clone());
+        match spec {
+            Ok(spec) => Ok((name.clone(), spec)),
+            Err(error) => {
+                let field = format!("given.templates.{name}");
+                let allowed = "the spec of an AnalysisTemplate";
+                let line = template.referenced.line();
+                Err((line, Problem::new(field, error, allowed)))
+            }
+        }
+    };
+    given.templates.iter().map(read).collect()
 }
 
 fn autoscaler(given: &AutoscalerGiven, field: &str) -> Result<Autoscaler, (u64, Problem)> {

@@ -202,6 +202,21 @@ impl<'w> Sight<'w> {
         count(counted.count())
     }
 
+    /// The questions of all AnalysisRuns of a Rollout.
+    pub fn questions(&self, rollout: &str) -> Vec<String> {
+        let all = self.0.store.list(Kind::Run);
+        let of_it = all.filter(|stored| stored.meta.rollout.as_deref() == Some(rollout));
+        let metrics = of_it
+            .filter_map(|stored| stored.run())
+            .flat_map(|run| &run.spec.metrics);
+        let questions = metrics.flat_map(|metric| {
+            let ratio = metric.ratio.iter().flat_map(|of| [&of.bad, &of.total]);
+            let threshold = metric.threshold.iter().map(|of| &of.query);
+            ratio.chain(threshold)
+        });
+        questions.cloned().collect()
+    }
+
     pub fn reverts(&self, rollout: &str) -> i64 {
         let all = self.0.store.list(Kind::Revert);
         count(

@@ -148,6 +148,27 @@ fn malformed_scenarios_are_refused_with_line_field_value_and_what_is_allowed() {
             &["given.strangers[0]", "v9"],
         ),
         (
+            "{v2: {}}",
+            "{v2: {values: {tag: v2}}}",
+            &["given.versions.v1.values", "not there", "every version"],
+        ),
+        (
+            "{v2: {}}",
+            "{v2: {}}\n  templates: {own: {metrics: 3}}",
+            &["given.templates.own", "AnalysisTemplate"],
+        ),
+        (
+            "{v2: {}}",
+            "{v2: {}}\n  objects: {HTTPRoute shop: {}}",
+            &["given.objects", "HTTPRoute shop", "Service of a Rollout"],
+        ),
+        (
+            "apply: v2",
+            "edit: {object: HTTPRoute web, by: anna, patch: {}}",
+            &["timeline[0].edit", "HTTPRoute web", "given.objects"],
+        ),
+        ("apply: v2", "pushes: late", &["late", "answerLost"]),
+        (
             "of: the new version",
             "of: the newest version",
             &["expect[0].of", "the newest version", "the new version"],

@@ -1,6 +1,6 @@
 //! AnalysisRuns that go on by themselves: as many looks as a version needs to show what it is, and
 //! the words of the real ones where the metrics source has nothing to say. What becomes of samples is
-//! not simulated here; the statistics have their own vectors.
+//! told in [`super::measured`], of versions of which somebody says what they count.
 
 use jiff::SignedDuration;
 
@@ -32,6 +32,10 @@ impl World {
         };
         let Some(run) = stored.run() else { return };
         if !matches!(run.phase, RunPhase::Pending | RunPhase::Running) {
+            return;
+        }
+        if self.is_measured(run) {
+            self.measure(name, &stored, run);
             return;
         }
         let found = self.found(run);

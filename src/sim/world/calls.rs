@@ -146,6 +146,8 @@ impl World {
                 let replaced = self.replaced(write, &observed.rollout.name);
                 let done = self.apply(observed, write);
                 if done.is_ok() {
+                    let spec = observed.rollout.spec.as_ref().ok();
+                    self.patch_whole(spec, &observed.rollout.name, write);
                     invariants::wrote(self, observed, read_since, write, replaced.as_deref());
                 }
                 let name = &observed.rollout.name;

@@ -201,5 +201,6 @@ impl World {
                 writer.clone_into(&mut route.writer);
             }
         });
+        self.reset_whole(key, weight);
     }
 }

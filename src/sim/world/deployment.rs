@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::objects::{Body, DeploymentBody, Kind, ReplicaSetBody};
 use super::{Event, World};
@@ -31,17 +31,33 @@ impl World {
     pub(super) fn add_deployment(&mut self, raw: &Value) {
         let Some(workload) = named(raw) else { return };
         let replicas = raw.get("replicas").and_then(Value::as_i64).unwrap_or(1);
+        let template = raw.get("template").cloned().unwrap_or_default();
+        let pods = i32::try_from(replicas).unwrap_or(1);
+        self.create_deployment(&workload.name, template, pods);
+    }
+
+    fn create_deployment(&mut self, name: &str, template: Value, pods: i32) {
         let body = Body::Deployment(DeploymentBody {
-            template: Arc::new(raw.get("template").cloned().unwrap_or_default()),
-            desired: i32::try_from(replicas).unwrap_or(1),
+            template: Arc::new(template),
+            desired: pods,
             current: 0,
             available: 0,
             observed_generation: 0,
         });
         let now = self.now;
-        let _ = self
-            .store
-            .create(Kind::Deployment, &workload.name, None, body, now);
+        let _ = self.store.create(Kind::Deployment, name, None, body, now);
+    }
+
+    /// Somebody applies a Deployment of this name with so many pods: one of the labels and the image
+    /// that the Rollout of this name would have, if there is one.
+    pub fn deploy(&mut self, name: &str, pods: i32) {
+        if self.store.get(Kind::Deployment, name).is_none() {
+            let template = json!({"metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "app", "image": "r/a:v1"}]}});
+            self.create_deployment(name, template, pods);
+            return;
+        }
+        self.scale_named(name, pods);
     }
 
     /// The template of a Rollout's manifest reaches its Deployment.
@@ -75,10 +91,15 @@ impl World {
     pub fn scale_deployment(&mut self, rollout: &str, to: i32) {
         let stored = self.store.get(Kind::Rollout, rollout);
         let workload = stored.and_then(|stored| named(&stored.rollout()?.raw));
-        let Some(workload) = workload else { return };
+        if let Some(workload) = workload {
+            self.scale_named(&workload.name, to);
+        }
+    }
+
+    fn scale_named(&mut self, name: &str, to: i32) {
         let _ = self
             .store
-            .update(Kind::Deployment, &workload.name, None, true, |stored| {
+            .update(Kind::Deployment, name, None, true, |stored| {
                 if let Some(body) = stored.deployment_mut() {
                     body.desired = to;
                 }

@@ -5,6 +5,7 @@
 //! Time is the queue's: the next event happens, whatever it changes is seen by those who watch, and
 //! nothing in here waits for a real clock. Two runs of the same history do the same to the byte.
 
+mod admission;
 mod analyses;
 mod autoscaler;
 mod calls;
@@ -14,6 +15,8 @@ pub mod deployment;
 mod failures;
 mod git;
 mod journal;
+pub mod manifests;
+mod measured;
 pub mod objects;
 mod others;
 pub mod store;
@@ -33,12 +36,16 @@ use super::invariants::{Break, Watcher};
 use super::mutants::Mutant;
 use super::random::Random;
 use super::trace::Trace;
+use admission::Refused;
 pub use autoscaler::Autoscaler;
 pub use calls::{CallFault, Ending, Verb};
 use controller::Controller;
 pub use data_plane::{Config, LAG, Traffic};
-pub use git::{Git, Loop};
+pub use git::{Charts, Git, Loop, PushEnding};
 pub use journal::Journal;
+use manifests::Manifests;
+use measured::Measured;
+pub use measured::Target;
 use objects::{Body, Key, Kind, RolloutBody, RouteBody, ServiceBody};
 use store::Store;
 pub use view::{NAMESPACE, OURSELVES};
@@ -104,6 +111,8 @@ pub enum Fault {
     SlowMetrics(SignedDuration),
     /// The Git server does not answer.
     Git,
+    /// Pushes to the Git server end so.
+    Pushes(PushEnding),
     /// No pod can be created.
     Quota,
     /// The API server will have no new ReplicaSet, and says so in these words.
@@ -171,8 +180,14 @@ pub struct World {
     pub mutant: Option<Mutant>,
     /// What an administrator set.
     pub settings: Settings,
+    /// Routes, Ingresses and Services as JSON, where somebody asks for it.
+    pub manifests: Manifests,
+    /// The last edit of a Rollout, where it was refused.
+    pub refused: BTreeMap<String, Refused>,
     /// Evidence of analyses, by run: looks with an answer.
     evidence: BTreeMap<String, u32>,
+    /// What analyses know that are made from samples, by run.
+    measured: BTreeMap<String, Measured>,
     /// After how many such moments the first controller dies, each time that it has begun anew.
     crashes: VecDeque<u64>,
     queue: BTreeMap<(Timestamp, u64), Event>,
@@ -203,6 +218,9 @@ impl World {
             broken: None,
             mutant: None,
             settings: Settings::default(),
+            manifests: Manifests::default(),
+            refused: BTreeMap::new(),
+            measured: BTreeMap::new(),
             evidence: BTreeMap::new(),
             crashes: VecDeque::new(),
             queue: BTreeMap::new(),

@@ -131,10 +131,8 @@ impl RolloutBody {
         }
     }
 
-    /// Changes the spec.
-    pub fn edit(&mut self, edit: impl FnOnce(&mut Value)) {
-        let mut raw = Value::clone(&self.raw);
-        edit(&mut raw);
+    /// Gets another spec.
+    pub fn respec(&mut self, raw: Value) {
         self.parsed = Arc::new(parse(&raw));
         self.raw = Arc::new(raw);
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::objects::{Body, Kind, ReplicaSetBody};
 use super::workload::{Behaviour, Readiness, image};
 use super::{Event, World};
+use crate::api::analysis::AnalysisTemplateSpec;
 use crate::api::analysis_status::RunPhase;
 use crate::core::naming;
 
@@ -135,6 +136,13 @@ impl World {
                 }
             }
         }
+    }
+
+    /// An analysis template that Rollouts may name.
+    pub fn add_template(&mut self, name: &str, template: AnalysisTemplateSpec) {
+        let body = Body::Template(Some(template));
+        let now = self.now;
+        let _ = self.store.create(Kind::Template, name, None, body, now);
     }
 
     /// A ReplicaSet that is nobody's, with the name that a version of a Rollout would have.

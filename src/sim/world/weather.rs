@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 
 use super::Fault;
 use super::calls::{Ending, Verb};
+use super::git::PushEnding;
 use super::objects::Kind;
 
 /// What is wrong now.
@@ -59,6 +60,14 @@ impl Weather {
             _ => None,
         };
         self.faults.iter().filter_map(of).collect()
+    }
+
+    /// How pushes end that go wrong; `None`: they go well.
+    pub(super) fn pushes(&self) -> Option<PushEnding> {
+        self.faults.iter().find_map(|fault| match fault {
+            Fault::Pushes(ending) => Some(*ending),
+            _ => None,
+        })
     }
 
     /// How much longer the metrics source takes to answer.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::objects::{Kind, Stored};
 use super::store::Refusal;
-use super::{Event, Fault, World};
+use super::{Event, Fault, Target, World};
 use crate::core::observed::PodObserved;
 use crate::core::plan::RoleChange;
 use crate::core::roles::GIVEN;
@@ -29,6 +29,8 @@ pub struct Behaviour {
     pub readiness: Readiness,
     /// What an analysis finds.
     pub judgement: Judgement,
+    /// What its targets count, if analyses are to be made from that.
+    pub targets: Vec<Target>,
 }
 
 impl Default for Behaviour {
@@ -37,6 +39,7 @@ impl Default for Behaviour {
             start: SignedDuration::from_secs(3),
             readiness: Readiness::Gets,
             judgement: Judgement::Good,
+            targets: Vec::new(),
         }
     }
 }

@@ -1,0 +1,92 @@
+//! What the API server refuses of an edit of a Rollout: what the rules of the shipped definition forbid
+//! that compare the new object with the old one. What they say of the object alone is not asked here:
+//! a spec that cannot be carried out may be stored in these worlds, as one from before a rule may be.
+
+use std::sync::{Arc, OnceLock};
+
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+
+use super::World;
+use super::objects::{Kind, RolloutBody};
+use crate::api::rollout::Rollout;
+use crate::api::rollout_status::Phase;
+use crate::sim::cel_rules::{broken_by, mentions_old};
+
+/// An edit that was refused.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The spec that the Rollout had and kept.
+    of: Arc<Value>,
+    /// Its phase.
+    phase: Option<Phase>,
+    /// The spec that it did not get.
+    spec: Value,
+    /// What the API server said.
+    pub why: String,
+}
+
+impl Refused {
+    /// Whether it is the same once more: a GitOps loop does not get tired of trying.
+    fn is(&self, before: &RolloutBody, spec: &Value) -> bool {
+        Arc::ptr_eq(&self.of, &before.raw)
+            && self.phase == before.status.phase
+            && self.spec == *spec
+    }
+}
+
+impl World {
+    /// Somebody changes the spec of a Rollout, if the API server lets them.
+    pub fn edit_rollout(&mut self, name: &str, edit: impl FnOnce(&mut Value)) {
+        let stored = self.store.get(Kind::Rollout, name);
+        let Some(before) = stored.and_then(|stored| stored.rollout()) else {
+            return;
+        };
+        let mut raw = Value::clone(&before.raw);
+        edit(&mut raw);
+        if self
+            .refused
+            .get(name)
+            .is_some_and(|last| last.is(before, &raw))
+        {
+            return;
+        }
+        if let Some(why) = refusal(before, &raw) {
+            self.trace
+                .say(self.now, || format!("an edit of {name} is refused: {why}"));
+            let refused = Refused {
+                of: Arc::clone(&before.raw),
+                phase: before.status.phase,
+                spec: raw,
+                why,
+            };
+            self.refused.insert(name.to_owned(), refused);
+            return;
+        }
+        self.refused.remove(name);
+        let _ = self
+            .store
+            .update(Kind::Rollout, name, None, true, |stored| {
+                if let Some(rollout) = stored.rollout_mut() {
+                    rollout.respec(raw);
+                }
+            });
+    }
+}
+
+/// Why a Rollout may not get this spec.
+fn refusal(before: &RolloutBody, spec: &Value) -> Option<String> {
+    // Made once: it takes longer than to play a short scenario.
+    static SCHEMA: OnceLock<Value> = OnceLock::new();
+    let schema = SCHEMA.get_or_init(|| {
+        let definition = serde_json::to_value(Rollout::crd()).unwrap_or_default();
+        let at = "/spec/versions/0/schema/openAPIV3Schema";
+        definition.pointer(at).cloned().unwrap_or_default()
+    });
+    let status = json!(before.status);
+    let old = json!({"spec": &*before.raw, "status": status});
+    let new = json!({"spec": spec, "status": status});
+    let broken = broken_by(&new, Some(&old), schema, mentions_old);
+    let first = broken.first()?;
+    Some(format!("{}: {}", first.path, first.message))
+}
