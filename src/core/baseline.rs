@@ -11,6 +11,7 @@ use super::lifecycle;
 use super::naming;
 use super::observed::ReplicaSetObserved;
 use super::plan::Write;
+use super::scale::pods_coming;
 use super::targets::Targets;
 use super::traffic::{LiveTraffic, pods_for};
 
@@ -20,7 +21,7 @@ pub(super) fn proceed(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targe
     let o = draft.o;
     for rs in &o.baselines {
         let goal = if rs.hash == targets.stable { wanted } else { 0 };
-        if rs.desired > goal && may_go(draft, live, rs) {
+        if rs.desired > goal && may_go(draft, live, targets, rs) {
             draft.write(scaled(rs, goal));
         } else if goal == 0 && is_empty(rs) {
             draft.write(Write::DeleteReplicaSet {
@@ -69,8 +70,14 @@ fn wanted(draft: &mut Draft<'_>, targets: &Targets) -> i32 {
 }
 
 /// Whether the stable version's own pods carry what may still flow to it.
-fn may_go(draft: &Draft<'_>, live: &LiveTraffic, rs: &ReplicaSetObserved) -> bool {
+fn may_go(
+    draft: &Draft<'_>,
+    live: &LiveTraffic,
+    targets: &Targets,
+    rs: &ReplicaSetObserved,
+) -> bool {
     let needed = pods_for(live.share(&rs.hash), draft.spec.replicas);
+    let needed = needed.max(pods_coming(draft, targets, &rs.hash));
     rs.possibly_serving() == 0 || (live.is_confirmed() && draft.available(&rs.hash) >= needed)
 }
 

@@ -61,7 +61,9 @@ fn refused(draft: &Draft<'_>, desired: &str) -> Option<Problem> {
     let refusal = draft.o.refused.as_ref()?;
     let rollout = &draft.o.rollout;
     let name = naming::replica_set(&rollout.name, desired);
-    (refusal.replica_set == name).then(|| {
+    // Another controller may have been let create it since.
+    let is_missing = draft.replica_set(desired).is_none();
+    (is_missing && refusal.replica_set == name).then(|| {
         Problem::new(
             "spec.template",
             format!("the API server refuses ReplicaSet {name}: {}", refusal.why),

@@ -66,7 +66,7 @@ fn beside(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, desired_
 
 /// Pods of a version that the weights of this very plan will need: what it may have less of by the
 /// weights that stand, it keeps for those that come.
-fn pods_coming(draft: &Draft<'_>, targets: &Targets, hash: &str) -> i32 {
+pub(super) fn pods_coming(draft: &Draft<'_>, targets: &Targets, hash: &str) -> i32 {
     let share = |to: i32| {
         if hash == targets.stable {
             100 - to
@@ -77,7 +77,7 @@ fn pods_coming(draft: &Draft<'_>, targets: &Targets, hash: &str) -> i32 {
         }
     };
     let shares = draft.writes.iter().filter_map(|write| match write {
-        Write::SetWeight { to, .. } => Some(share(*to)),
+        Write::SetWeight { to, .. } | Write::CreateRoute { weight: to, .. } => Some(share(*to)),
         _ => None,
     });
     pods_for(shares.max().unwrap_or(0), draft.spec.replicas)

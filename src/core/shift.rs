@@ -130,7 +130,13 @@ fn shift_weights(
         None => return,
     };
     let o = draft.o;
-    let needed = |route: &&RouteObserved| needs(route, to, side_routes.as_deref());
+    // A route that lags behind the others rises only if all of them might.
+    let rests = !draft.problems.is_empty() || draft.spec.paused;
+    let may_follow = !rests && draft.status.held_since.is_none() && may_rise(draft, targets, named);
+    let needed = |route: &&RouteObserved| {
+        let lags = matches!(&route.state, RouteState::Live(was) if was.weight < to);
+        needs(route, to, side_routes.as_deref()) && (may_follow || !lags)
+    };
     let changes: Vec<&RouteObserved> = o.routes.iter().filter(needed).collect();
     if changes.is_empty() || !may_reassert(draft, live, targets, &changes) {
         return;
@@ -245,12 +251,16 @@ fn weight_stable_can_take(
     Some((100 - carried).clamp(goal, live.weight))
 }
 
-/// Whether what the canary Service leads to may serve anybody.
+/// Whether what the canary Service leads to may serve anybody. Where it cannot be known, that may be
+/// any version but stable.
 fn canary_serves(draft: &Draft<'_>, targets: &Targets, canary: Option<&ServiceObserved>) -> bool {
-    let named = canary.and_then(|c| c.hash.as_deref());
-    named
-        .or(targets.canary.as_deref())
-        .is_some_and(|hash| !draft.serves_nobody(hash))
+    match canary.and_then(|c| c.hash.as_deref()) {
+        Some(hash) => !draft.serves_nobody(hash),
+        None => {
+            let mut others = draft.o.replica_sets.iter();
+            others.any(|rs| rs.hash != targets.stable && rs.possibly_serving() > 0)
+        }
+    }
 }
 
 /// A weight that had been confirmed and is another one now was changed by somebody else. It is put

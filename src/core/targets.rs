@@ -94,7 +94,10 @@ impl Targets {
                 self.stable_replicas = (draft.spec.replicas - now).max(self.stable_replicas);
             }
         } else {
-            self.weight = self.weight.min(live.weight);
+            // What somebody else gave it meanwhile is no weight that it had.
+            let had = draft.o.rollout.status.traffic.as_ref();
+            let had = had.map_or(live.weight, |traffic| traffic.desired.min(live.weight));
+            self.weight = self.weight.min(had);
             let standing = live.side_routes.as_deref().unwrap_or_default();
             self.side_routes.retain(|side| standing.contains(side));
             self.stable_replicas = stable_pods(draft.spec, self.weight);

@@ -43,12 +43,20 @@ const BROKE_WITH_RULES: [u64; 28] = [
 /// With a Deployment in it, too.
 const BROKE_WITH_WORKLOAD: [u64; 1] = [5569];
 
+/// With all that there is now, most of them beyond the first ten thousand.
+const BROKE_WITH_ALL: [u64; 12] = [
+    3_078, 3_185, 3_934, 7_044, 7_825, 701_166, 701_609, 701_745, 701_880, 705_335, 708_265,
+    708_674,
+];
+
 #[test]
 fn what_broke_once_holds() {
     let plain = BROKE_ONCE.map(|seed| History::without_rules(seed, FAULTS));
     let ruled = BROKE_WITH_RULES.map(|seed| History::without_workload(seed, FAULTS));
-    let all = BROKE_WITH_WORKLOAD.map(|seed| History::without_refusals(seed, FAULTS));
-    for history in plain.iter().chain(&ruled).chain(&all) {
+    let placed = BROKE_WITH_WORKLOAD.map(|seed| History::without_refusals(seed, FAULTS));
+    let all = BROKE_WITH_ALL.map(|seed| History::of(seed, FAULTS));
+    let all = plain.iter().chain(&ruled).chain(&placed).chain(&all);
+    for history in all {
         let outcome = play(history, None, false);
         assert_eq!(outcome.broken, None, "seed {}", history.seed);
     }

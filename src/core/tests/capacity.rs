@@ -180,3 +180,27 @@ fn pods_stay_for_a_weight_of_the_same_plan() {
     assert_eq!(world.weight, 50, "{}", world.tail());
     assert_eq!(world.available("r/a:v2"), before, "{}", world.tail());
 }
+
+/// What is kept to be looked at is not kept from a Rollout's end.
+#[test]
+fn a_deletion_does_not_wait_for_what_is_kept() {
+    for aborted in [false, true] {
+        let steps = json!([{"setWeight": 50}, {"pause": {}}]);
+        let mut world = rollout(steps, json!({"keepOnAbort": true}));
+        world.set_image("r/a:v2");
+        world.run(60);
+        if aborted {
+            world.command("abort");
+            world.run(60);
+        }
+        world.delete();
+        world.run(120);
+        assert!(world.gone, "aborted: {aborted}\n{}", world.tail());
+        let left: Vec<_> = world
+            .services
+            .values()
+            .filter_map(|s| s.hash.clone())
+            .collect();
+        assert!(left.is_empty(), "aborted: {aborted}\n{}", world.tail());
+    }
+}

@@ -198,3 +198,20 @@ fn a_restart_does_not_wait_for_a_version_that_was_given_up() {
         world.tail()
     );
 }
+
+/// What somebody else gives the canary while a rollout is held is put back to what it had.
+#[test]
+fn a_hold_keeps_what_there_was_before_somebody_else_came() {
+    let mut world = super::deployed(json!([{"setWeight": 20}, {"pause": {}}]));
+    world.command("pause");
+    world.run(2);
+    world.set_image("r/a:v2");
+    world.run(20);
+    assert_eq!((world.phase(), world.weight), (Phase::Paused, 0));
+    for _ in 0..3 {
+        world.weight = 12;
+        world.run(15);
+        let traffic = world.status.traffic.clone().unwrap();
+        assert_eq!((world.weight, traffic.desired), (0, 0), "{}", world.tail());
+    }
+}

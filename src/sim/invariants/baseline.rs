@@ -49,6 +49,16 @@ pub(super) fn none_is_left_over(world: &World) -> Result<(), String> {
             continue;
         };
         let on_its_way = status.canary.is_some() && status.abort.is_none();
+        // Where stable is short of pods, these are what serves.
+        let own = status.stable.as_ref();
+        let own = own.map_or(0, |own| world.serving(&stored.meta.name, &own.hash));
+        let replicas = stored.rollout().and_then(|body| {
+            let spec = body.parsed.as_ref().as_ref().ok()?;
+            Some(spec.replicas)
+        });
+        if replicas.is_some_and(|replicas| own < replicas) {
+            continue;
+        }
         for rs in world.store.list(Kind::ReplicaSet) {
             let of_it = rs.meta.owner.as_deref() == Some(&stored.meta.uid);
             let is_baseline = rs.replica_set().is_some_and(|rs| rs.is_baseline);

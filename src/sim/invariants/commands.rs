@@ -76,7 +76,8 @@ pub(super) fn no_fights(world: &World, written: &Written<'_>) -> Result<(), Stri
     };
     let since = world.now.duration_since(*last) + JITTER;
     let names = side_routes.iter().map(|side| &side.name);
-    let same = goal.0 == *to && goal.1.iter().eq(names);
+    let generation = written.observed.rollout.generation;
+    let same = goal.0 == *to && goal.1.iter().eq(names) && goal.2 == generation;
     holds(!same || since >= REASSERT_INTERVAL, || {
         format!("{route} was put back to {to} % {since:#} ago already")
     })

@@ -2,7 +2,7 @@
 
 use super::{Said, holds};
 use crate::api::analysis_status::{RunPhase, Verdict};
-use crate::api::rollout_status::{AbortReason, CanaryStatus, RolloutStatus};
+use crate::api::rollout_status::{AbortReason, CanaryStatus, Outcome, RolloutStatus};
 use crate::core::naming;
 use crate::core::spec::{Pause, Spec, Step};
 use crate::sim::world::World;
@@ -108,7 +108,12 @@ pub(super) fn stable_went_the_whole_way(world: &World, said: &Said<'_>) -> Resul
     })?;
     let canary = known.unwrap_or(&at_once);
     let by_hand = canary.full || accepts(said, &["promote", "promote-full"]);
-    if by_hand {
+    // Whoever was stable lately goes no way at all.
+    let was_stable = said.before.status.history.iter().any(|last| {
+        last.hash == new.hash && matches!(last.outcome, Outcome::Initial | Outcome::Promoted)
+    });
+    let goes_back = known.is_none() && spec.rollback_window.is_some() && was_stable;
+    if by_hand || goes_back {
         return Ok(());
     }
     holds(said.before.status.abort.is_none(), || {

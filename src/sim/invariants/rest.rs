@@ -15,8 +15,9 @@ use crate::sim::world::objects::{Kind, ReplicaSetBody};
 /// After so long the finalizer goes all the same.
 pub(super) const DELETION_LIMIT: SignedDuration = SignedDuration::from_mins(5);
 
-/// A weight and the names of side routes.
-pub(super) type Goal = (i32, Vec<String>);
+/// A weight and the names of side routes, and the generation that they were decided for: who asks for
+/// something else fights nobody.
+pub(super) type Goal = (i32, Vec<String>, i64);
 
 /// What the checks remember.
 #[derive(Debug, Default)]
@@ -43,10 +44,8 @@ impl Watcher {
         } = written.write
             && commands::puts_back(written)
         {
-            let goal = (
-                *to,
-                side_routes.iter().map(|side| side.name.clone()).collect(),
-            );
+            let names = side_routes.iter().map(|side| side.name.clone()).collect();
+            let goal = (*to, names, written.observed.rollout.generation);
             let put_back = (written.read_since, now, goal);
             self.putting_back
                 .insert((rollout.clone(), route.to_string()), put_back);
