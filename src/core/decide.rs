@@ -267,6 +267,7 @@ fn targets(
             if blocked || draft.spec.paused || draft.status.held_since.is_some() {
                 targets.hold(draft, live);
             }
+            targets.by_way_of_stable(draft, live);
             Some(targets)
         }
     }

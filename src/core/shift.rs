@@ -82,7 +82,7 @@ fn shift_routes(
 /// The stable Service may be pointed at the stable version when nothing flows through it, when it
 /// names no version yet and the whole of it is there, or when what it names serves nobody.
 fn may_switch_stable(
-    draft: &Draft<'_>,
+    draft: &mut Draft<'_>,
     live: &LiveTraffic,
     targets: &Targets,
     stable: &ServiceObserved,
@@ -90,6 +90,12 @@ fn may_switch_stable(
     let available = draft.available(&targets.stable);
     let whole = available >= draft.spec.replicas.max(1);
     match &stable.hash {
+        // Whoever was never pointed at a version reaches all of them: stable alone has to suffice.
+        None if draft.o.rollout.status.stable.is_some() => {
+            let needed = pods_for(100 - live.weight, draft.spec.replicas).max(1);
+            available >= needed
+                || (available > 0 && draft.elapsed(targets.since, ABORT_CAPACITY_WAIT))
+        }
         None => whole,
         Some(hash) if draft.serves_nobody(hash) => available > 0,
         Some(_) => live.weight == 100 && live.exact && live.is_confirmed() && whole,
@@ -119,7 +125,7 @@ fn shift_weights(
     let to = match goal.cmp(&live.weight) {
         Ordering::Equal => Some(goal),
         Ordering::Greater => may_rise(draft, targets, named).then_some(goal),
-        Ordering::Less if !may_fall(draft, targets, stable) => None,
+        Ordering::Less if !may_fall(draft, targets, (stable, canary)) => None,
         Ordering::Less => weight_stable_can_take(draft, live, targets, canary, goal)
             .filter(|to| *to < live.weight),
     };
@@ -175,9 +181,17 @@ fn may_rise(draft: &mut Draft<'_>, targets: &Targets, named: Option<&ServiceObse
     enough && is_recorded(draft) && named.is_some_and(|canary| settled(draft, canary))
 }
 
-/// Whether the stable Service is known to select stable.
-fn may_fall(draft: &mut Draft<'_>, targets: &Targets, stable: &ServiceObserved) -> bool {
-    stable.hash.as_deref() == Some(targets.stable.as_str()) && settled(draft, stable)
+/// Whether the stable Service is known to select stable, or neither Service leads to anybody.
+fn may_fall(
+    draft: &mut Draft<'_>,
+    targets: &Targets,
+    (stable, canary): (&ServiceObserved, Option<&ServiceObserved>),
+) -> bool {
+    let Some(named) = &stable.hash else {
+        return false;
+    };
+    let idle = draft.serves_nobody(named) && !canary_serves(draft, targets, canary);
+    idle || (*named == targets.stable && settled(draft, stable))
 }
 
 /// The side routes that there are to be now, on the way to `goal`; `None`: as there are. New ones
@@ -202,7 +216,10 @@ fn next_side_routes(
     let kept: Vec<SideRoute> = kept.cloned().collect();
     let some_go = live.side_routes.is_none() || kept.len() < standing.len();
     let serves = draft.available(&targets.stable) > 0 || !canary_serves(draft, targets, canary);
-    (some_go && serves && may_fall(draft, targets, stable)).then_some(kept)
+    // Where the canary has everything, what goes through a side route goes to it all the same.
+    let nothing_moves = live.weight == 100 && live.exact;
+    let may_go = nothing_moves || (serves && may_fall(draft, targets, (stable, canary)));
+    (some_go && may_go).then_some(kept)
 }
 
 /// Whether a route does not yet say `to` and these side routes.

@@ -84,6 +84,17 @@ impl Targets {
         }
     }
 
+    /// What still flows to a version between goes by way of stable, which needs its pods for that.
+    pub fn by_way_of_stable(&mut self, draft: &Draft<'_>, live: &LiveTraffic) {
+        let Means::Routes { canary_service, .. } = &draft.spec.means else {
+            return;
+        };
+        let named = draft.service(canary_service).map(|s| &s.hash);
+        if live.reaches_canary() && named.is_some_and(|hash| *hash != self.canary) {
+            self.stable_replicas = draft.spec.replicas;
+        }
+    }
+
     /// Nothing rises: neither the weight nor, for a version that nothing flows to yet, its pods.
     pub fn hold(&mut self, draft: &Draft<'_>, live: &LiveTraffic) {
         let Some(canary) = &self.canary else { return };

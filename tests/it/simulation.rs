@@ -44,9 +44,9 @@ const BROKE_WITH_RULES: [u64; 28] = [
 const BROKE_WITH_WORKLOAD: [u64; 1] = [5569];
 
 /// With all that there is now, most of them beyond the first ten thousand.
-const BROKE_WITH_ALL: [u64; 12] = [
-    3_078, 3_185, 3_934, 7_044, 7_825, 701_166, 701_609, 701_745, 701_880, 705_335, 708_265,
-    708_674,
+const BROKE_WITH_ALL: [u64; 18] = [
+    3_078, 3_185, 3_934, 7_044, 7_825, 106_297, 106_769, 123_077, 127_443, 127_787, 128_826,
+    701_166, 701_609, 701_745, 701_880, 705_335, 708_265, 708_674,
 ];
 
 #[test]

@@ -1,10 +1,5 @@
 //! What a canary may have beside its weight, each now and then: copies of requests, a control group.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "objects that are written right here: indexing adds what is missing"
-)]
-
 use serde_json::{Value, json};
 
 use super::History;

@@ -13,7 +13,7 @@ use crate::sim::world::World;
 const WRITES_MAX: usize = 100;
 
 /// The time that a look and a call may take: decisions keep the interval, writes may come later.
-const JITTER: SignedDuration = SignedDuration::from_secs(1);
+const JITTER: SignedDuration = SignedDuration::from_secs(2);
 
 /// Whether a write puts back what somebody else changed: the route is no longer as it was confirmed,
 /// and what the write brings was confirmed.

@@ -116,7 +116,8 @@ pub(super) fn stable_went_the_whole_way(world: &World, said: &Said<'_>) -> Resul
     if by_hand || goes_back {
         return Ok(());
     }
-    holds(said.before.status.abort.is_none(), || {
+    let given_up = said.before.status.abort.as_ref();
+    holds(given_up.is_none_or(|abort| abort.hash != new.hash), || {
         format!("{} is stable and was given up", new.hash)
     })?;
     if let Some(run) = not_shown(world, said, spec, canary, place(canary), spec.steps.len()) {

@@ -1,9 +1,10 @@
 //! I1: whoever may be sent a request has pods for it.
 
 use super::{ABORT_CAPACITY_WAIT, EXCUSED, Written, holds, pods_needed};
+use crate::core::naming;
 use crate::core::observed::ReplicaSetObserved;
 use crate::core::plan::Write;
-use crate::core::spec::Means;
+use crate::core::spec::{CanaryScale, Means, Step};
 use crate::sim::world::World;
 
 /// A ReplicaSet keeps what the largest share needs that may still come its way.
@@ -122,8 +123,16 @@ pub(super) fn traffic_goes_to_pods(world: &World, written: &Written<'_>) -> Resu
         .replica_sets
         .iter()
         .find(|rs| rs.hash == hash);
+    // It was deleted between the look and this write.
+    let there = world.store.get(
+        crate::sim::world::objects::Kind::ReplicaSet,
+        &naming::replica_set(rollout, &hash),
+    );
+    if rs.is_some() && there.is_none() {
+        return Ok(());
+    }
     // A user may ask for fewer pods than the weight would have.
-    let asked = rs.map_or(0, |rs| rs.desired);
+    let asked = rs.map_or(0, |rs| rs.desired).min(asked_for(written, &hash));
     if serving >= pods_needed(share, spec.replicas).min(asked.max(1)) {
         return Ok(());
     }
@@ -132,6 +141,8 @@ pub(super) fn traffic_goes_to_pods(world: &World, written: &Written<'_>) -> Resu
         .replica_sets
         .iter()
         .filter(|rs| rs.hash != hash);
+    let reached = |hash: &str| world.largest_share(rollout, hash, written.read_since) > 0;
+    let others = others.filter(|rs| reached(&rs.hash));
     let elsewhere: i32 = others.map(|rs| world.serving(rollout, &rs.hash)).sum();
     // Nobody is worse off where nobody served.
     if elsewhere == 0 {
@@ -156,4 +167,25 @@ pub(super) fn traffic_goes_to_pods(world: &World, written: &Written<'_>) -> Resu
     holds(back && share <= carried.max(1), || {
         format!("{share} % may go to {hash}, of which {serving} pods serve")
     })
+}
+
+/// Pods that the steps ask for by number up to the one on record; without a number as many as there may
+/// be.
+fn asked_for(written: &Written<'_>, hash: &str) -> i32 {
+    let status = &written.observed.rollout.status;
+    let canary = status.canary.as_ref().filter(|canary| canary.hash == hash);
+    let (Some(spec), Some(canary)) = (written.spec(), canary) else {
+        return i32::MAX;
+    };
+    let at = usize::try_from(canary.step).unwrap_or(0);
+    let done = spec.steps.iter().take(at + 1).rev();
+    let scale = done.filter_map(|step| match step {
+        Step::SetCanaryScale(scale) => Some(scale),
+        _ => None,
+    });
+    match scale.into_iter().next() {
+        Some(CanaryScale::Replicas(pods)) => *pods,
+        Some(CanaryScale::Percent(percent)) => pods_needed(*percent, spec.replicas),
+        Some(CanaryScale::MatchTraffic) | None => i32::MAX,
+    }
 }
