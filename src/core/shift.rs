@@ -136,9 +136,10 @@ fn shift_weights(
         None => return,
     };
     let o = draft.o;
-    // A route that lags behind the others rises only if all of them might.
+    // A route that lags behind the others rises only if all of them might, and never on their way down.
     let rests = !draft.problems.is_empty() || draft.spec.paused;
-    let may_follow = !rests && draft.status.held_since.is_none() && may_rise(draft, targets, named);
+    let held = rests || draft.status.held_since.is_some();
+    let may_follow = !held && to <= targets.weight && may_rise(draft, targets, named);
     let needed = |route: &&RouteObserved| {
         let lags = matches!(&route.state, RouteState::Live(was) if was.weight < to);
         needs(route, to, side_routes.as_deref()) && (may_follow || !lags)

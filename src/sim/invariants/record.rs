@@ -6,6 +6,7 @@ use crate::api::rollout_status::{HISTORY_MAX, Phase};
 use crate::core::decide::decide;
 use crate::core::plan::Write;
 use crate::sim::world::World;
+use crate::sim::world::objects::Kind;
 
 /// One decision of so many is made twice: it costs as much again.
 const REPEATED: u64 = 16;
@@ -100,7 +101,11 @@ pub(super) fn evictions_wait_for_the_last(
     let abort = written.observed.rollout.status.abort.as_ref();
     let kept = |hash: &str| abort.is_some_and(|abort| abort.hash == hash);
     let all = written.observed.replica_sets.iter();
-    let replica_sets: Vec<_> = all.filter(|rs| !kept(&rs.hash)).collect();
+    // Nor is one that somebody has deleted since it was looked at.
+    let there = |name: &str| world.store.get(Kind::ReplicaSet, name).is_some();
+    let replica_sets: Vec<_> = all
+        .filter(|rs| !kept(&rs.hash) && there(&rs.name))
+        .collect();
     let desired: i32 = replica_sets.iter().map(|rs| rs.desired).sum();
     let serving = replica_sets
         .iter()
