@@ -234,8 +234,11 @@ impl Caches {
         if let Some(rollout) = object.label(ROLLOUT_LABEL) {
             found.insert((namespace.clone(), rollout.to_owned()));
         }
-        if kind == Kind::IngressClass {
-            found.extend(self.naming_any(Kind::Ingress));
+        // What a class says concerns whoever names an object of it, and the object is not looked into.
+        match kind {
+            Kind::IngressClass => found.extend(self.naming_any(Kind::Ingress)),
+            Kind::GatewayClass => found.extend(self.naming_any(Kind::HttpRoute)),
+            _ => {}
         }
         if kind == Kind::Deployment {
             found.extend(self.sharing_labels(&namespace, object));

@@ -91,6 +91,8 @@ pub async fn owned_route(bench: Bench) {
     let rest = canary(
         "{gatewayAPI: {managedRoute: {parentRefs: [{name: public}], hostnames: [shop.example.com], port: 80}}}",
     );
+    let copies = "steps: [{setMirrorRoute: {name: shadow, percent: 20}}, {setWeight: 30}";
+    let rest = rest.replace("steps: [{setWeight: 30}", copies);
     let shop = Shop::open(&bench, &[SERVICES], 3, &rest).await;
     shop.first("app:1.0").await;
     let weights = async || {
@@ -103,11 +105,16 @@ pub async fn owned_route(bench: Bench) {
     assert_eq!(weights().await, [100, 0]);
     bench.rollout_begins(1);
     shop.release("app:2.0").await;
-    shop.at(1, 30).await;
+    shop.at(2, 30).await;
     assert_eq!(weights().await, [70, 30]);
+    let mirror = &shop.route().await["rules"][0]["filters"][0]["requestMirror"];
+    assert_eq!(mirror["backendRef"]["name"], "canary", "{mirror}");
+    assert_eq!(mirror["percent"], 20, "{mirror}");
     shop.command("promote").await;
     shop.is_stable("app:2.0").await;
     assert_eq!(weights().await, [100, 0]);
+    let filters = &shop.route().await["rules"][0]["filters"];
+    assert!(filters.is_null(), "{filters}");
     bench.rollout_is_over().await;
     shop.delete().await;
     let routes: Api<DynamicObject> =
