@@ -103,7 +103,8 @@ pub async fn owned_route(bench: Bench) {
         backends.iter().map(weight).collect::<Vec<_>>()
     };
     assert_eq!(weights().await, [100, 0]);
-    bench.rollout_begins(1);
+    // The copies come and go like weights.
+    bench.rollout_begins(3);
     shop.release("app:2.0").await;
     shop.at(2, 30).await;
     assert_eq!(weights().await, [70, 30]);
