@@ -17,30 +17,16 @@ use crate::traffic::Owner;
 /// nothing else of it changed; or that of its control group, with a label more. `None` for another
 /// write.
 pub fn replica_set(owner: Owner<'_>, spec: &Spec, write: &Write) -> Option<Value> {
-    let (Write::CreateReplicaSet {
-        name,
-        hash,
-        revision,
-        replicas,
-        min_ready_seconds,
-        template,
-    }
-    | Write::CreateBaseline {
-        name,
-        hash,
-        revision,
-        replicas,
-        min_ready_seconds,
-        template,
-    }) = write
-    else {
-        return None;
+    let (new, is_baseline) = match write {
+        Write::CreateReplicaSet(new) => (new, false),
+        Write::CreateBaseline(new) => (new, true),
+        _ => return None,
     };
-    let mut known_by = json!({HASH_LABEL: hash});
-    if let Write::CreateBaseline { .. } = write {
+    let mut known_by = json!({HASH_LABEL: new.hash});
+    if is_baseline {
         merge(&mut known_by, &json!({BASELINE_LABEL: "true"}));
     }
-    let mut template = template.clone();
+    let mut template = new.template.clone();
     let pods_given = roles::mark(&template);
     merge(&mut template, &json!({"metadata": {"labels": known_by}}));
     // Its own labels are the version's: they do not change with the role.
@@ -51,13 +37,13 @@ pub fn replica_set(owner: Owner<'_>, spec: &Spec, write: &Write) -> Option<Value
     let mut selector = json!(spec.selector);
     merge(&mut selector, &known_by);
     let spec = json!({
-        "replicas": replicas,
-        "minReadySeconds": min_ready_seconds,
+        "replicas": new.replicas,
+        "minReadySeconds": new.min_ready_seconds,
         "selector": {"matchLabels": selector},
         "template": template,
     });
-    let mut body = owned(Kind::ReplicaSet, owner, name, &spec);
-    let annotations = json!({REVISION: revision.to_string(), PODS_GIVEN: pods_given});
+    let mut body = owned(Kind::ReplicaSet, owner, &new.name, &spec);
+    let annotations = json!({REVISION: new.revision.to_string(), PODS_GIVEN: pods_given});
     merge(
         &mut body,
         &json!({"metadata": {"labels": labels, "annotations": annotations}}),
@@ -198,6 +184,7 @@ fn owned(kind: Kind, owner: Owner<'_>, name: &str, spec: &Value) -> Value {
 mod tests {
     use super::*;
     use crate::api::rollout::RolloutSpec;
+    use crate::core::plan::NewReplicaSet;
     use crate::core::spec::parse;
 
     const OWNER: Owner<'static> = Owner {
@@ -220,7 +207,7 @@ mod tests {
     }
 
     fn create(template: Value) -> Value {
-        let write = Write::CreateReplicaSet {
+        let new = NewReplicaSet {
             name: "web-h1".into(),
             hash: "h1".into(),
             revision: 3,
@@ -228,6 +215,7 @@ mod tests {
             min_ready_seconds: 5,
             template,
         };
+        let write = Write::CreateReplicaSet(Box::new(new));
         replica_set(OWNER, &spec(), &write).unwrap()
     }
 

@@ -76,7 +76,7 @@ impl Executor<'_> {
             let is_pod = matches!(write, Write::RelabelPod { .. });
             match (&error, code(&error)) {
                 (Error::Conflict { .. }, _) if is_pod => {}
-                _ if matches!(write, Write::CreateBaseline { .. }) => {
+                _ if matches!(write, Write::CreateBaseline(_)) => {
                     let why = error.chain();
                     tracing::warn!(write = %write, why, "again later");
                     came_to.no_baseline = Some(why);
@@ -111,12 +111,12 @@ impl Executor<'_> {
                 let body = json!({"metadata": {"annotations": {key: null}}});
                 self.patch(Kind::Rollout, self.name(), on, body).await
             }
-            Write::CreateReplicaSet { name, .. } => {
+            Write::CreateReplicaSet(new) => {
                 let body = bodies::replica_set(owner, self.spec()?, write).unwrap_or_default();
                 let created = self.create(Kind::ReplicaSet, body).await;
-                created.map_err(|error| refused_replica_set(error, name))
+                created.map_err(|error| refused_replica_set(error, &new.name))
             }
-            Write::CreateBaseline { .. } => {
+            Write::CreateBaseline(_) => {
                 let body = bodies::replica_set(owner, self.spec()?, write).unwrap_or_default();
                 self.create(Kind::ReplicaSet, body).await
             }

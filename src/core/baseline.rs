@@ -10,7 +10,7 @@ use super::draft::{Draft, of_replica_set};
 use super::lifecycle;
 use super::naming;
 use super::observed::ReplicaSetObserved;
-use super::plan::Write;
+use super::plan::{NewReplicaSet, Write};
 use super::scale::pods_coming;
 use super::targets::Targets;
 use super::traffic::{LiveTraffic, pods_for};
@@ -42,14 +42,15 @@ pub(super) fn proceed(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targe
             let Some(stable) = draft.replica_set(&targets.stable) else {
                 return;
             };
-            draft.afterwards.push(Write::CreateBaseline {
+            let new = NewReplicaSet {
                 name: naming::baseline(&o.rollout.name, &targets.stable),
                 hash: targets.stable.clone(),
                 revision: stable.revision,
                 replicas: wanted,
                 min_ready_seconds: draft.spec.min_ready_seconds,
                 template: stable.template.clone(),
-            });
+            };
+            draft.afterwards.push(Write::CreateBaseline(Box::new(new)));
         }
     }
 }

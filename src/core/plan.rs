@@ -69,6 +69,23 @@ pub struct RoleChange {
     pub given: Option<String>,
 }
 
+/// A ReplicaSet that is to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewReplicaSet {
+    /// Its name.
+    pub name: String,
+    /// Hash of the version.
+    pub hash: String,
+    /// Its revision.
+    pub revision: i64,
+    /// Pods to begin with.
+    pub replicas: i32,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: i32,
+    /// The user's template.
+    pub template: Value,
+}
+
 /// One write to one object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
@@ -87,35 +104,10 @@ pub enum Write {
         key: String,
     },
     /// A ReplicaSet for a version. Precondition: there is none of this name.
-    CreateReplicaSet {
-        /// Its name.
-        name: String,
-        /// Hash of the version.
-        hash: String,
-        /// Its revision.
-        revision: i64,
-        /// Pods to begin with.
-        replicas: i32,
-        /// `spec.minReadySeconds`.
-        min_ready_seconds: i32,
-        /// The user's template.
-        template: Value,
-    },
-    /// A ReplicaSet for the control group of a version. Precondition: there is none of this name.
-    CreateBaseline {
-        /// Its name.
-        name: String,
-        /// Hash of the version.
-        hash: String,
-        /// Its revision.
-        revision: i64,
-        /// Pods.
-        replicas: i32,
-        /// `spec.minReadySeconds`.
-        min_ready_seconds: i32,
-        /// The template of the version's own ReplicaSet.
-        template: Value,
-    },
+    CreateReplicaSet(Box<NewReplicaSet>),
+    /// One for the control group of a version, with the template of the version's own. Precondition:
+    /// there is none of this name.
+    CreateBaseline(Box<NewReplicaSet>),
     /// Another size for a ReplicaSet.
     ScaleReplicaSet {
         /// Its name.
@@ -290,19 +282,13 @@ impl std::fmt::Display for Write {
             Self::SetFinalizer { present: true, .. } => write!(f, "add the finalizer"),
             Self::SetFinalizer { present: false, .. } => write!(f, "remove the finalizer"),
             Self::RemoveAnnotation { key, .. } => write!(f, "remove annotation {key}"),
-            Self::CreateReplicaSet {
-                name,
-                replicas,
-                revision,
-                ..
-            } => {
-                write!(
-                    f,
-                    "create ReplicaSet {name} (revision {revision}) with {replicas} pods"
-                )
-            }
-            Self::CreateBaseline { name, replicas, .. } => {
-                write!(f, "create baseline {name} with {replicas} pods")
+            Self::CreateReplicaSet(new) => write!(
+                f,
+                "create ReplicaSet {} (revision {}) with {} pods",
+                new.name, new.revision, new.replicas
+            ),
+            Self::CreateBaseline(new) => {
+                write!(f, "create baseline {} with {} pods", new.name, new.replicas)
             }
             Self::ScaleReplicaSet { name, from, to, .. } => {
                 write!(f, "scale ReplicaSet {name} {from} -> {to}")

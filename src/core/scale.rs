@@ -10,7 +10,7 @@ use super::draft::{Draft, of_replica_set};
 use super::lifecycle;
 use super::naming;
 use super::observed::ReplicaSetObserved;
-use super::plan::Write;
+use super::plan::{NewReplicaSet, Write};
 use super::roles;
 use super::shift::is_recorded;
 use super::spec::Means;
@@ -236,7 +236,7 @@ fn up(draft: &mut Draft<'_>, hash: &str, replicas: i32, desired_hash: &str) {
         .map(|c| c.revision)
         .or(draft.status.stable.as_ref().map(|s| s.revision))
         .unwrap_or(1);
-    let write = Write::CreateReplicaSet {
+    let new = NewReplicaSet {
         name: naming::replica_set(&draft.o.rollout.name, hash),
         hash: hash.to_owned(),
         revision,
@@ -244,7 +244,7 @@ fn up(draft: &mut Draft<'_>, hash: &str, replicas: i32, desired_hash: &str) {
         min_ready_seconds: min_ready_seconds(draft),
         template: roles::at_birth(draft, hash, template(draft, hash)),
     };
-    draft.write(write);
+    draft.write(Write::CreateReplicaSet(Box::new(new)));
 }
 
 /// The spec's template, with what keeps a new version's pods off the stable one's nodes.

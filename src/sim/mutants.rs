@@ -242,8 +242,8 @@ impl Mutant {
             Bug::ComparesWithItself => {
                 let new = canary.map(|canary| canary.hash.clone());
                 for write in &mut plan.afterwards {
-                    if let (Write::CreateBaseline { hash, .. }, Some(new)) = (write, &new) {
-                        hash.clone_from(new);
+                    if let (Write::CreateBaseline(made), Some(new)) = (write, &new) {
+                        made.hash.clone_from(new);
                     }
                 }
             }
@@ -314,8 +314,8 @@ impl Mutant {
             }
             Bug::DefaultsInTemplate => {
                 for write in &mut plan.writes {
-                    if let Write::CreateReplicaSet { template, .. } = write {
-                        template["spec"]["restartPolicy"] = "Always".into();
+                    if let Write::CreateReplicaSet(new) = write {
+                        new.template["spec"]["restartPolicy"] = "Always".into();
                     }
                 }
             }

@@ -40,9 +40,7 @@ fn pods_that_are_ready_for_a_moment_get_no_traffic() {
         world.reconcile();
         let plan = world.reconcile();
         let made = plan.writes.iter().find_map(|write| match write {
-            Write::CreateReplicaSet {
-                min_ready_seconds, ..
-            } => Some(*min_ready_seconds),
+            Write::CreateReplicaSet(new) => Some(new.min_ready_seconds),
             _ => None,
         });
         made.unwrap_or_else(|| panic!("{:?}", plan.writes))

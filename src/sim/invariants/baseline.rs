@@ -8,16 +8,10 @@ use crate::sim::world::objects::Kind;
 
 /// It is made of the stable version's own ReplicaSet, and only while another version goes out.
 pub(super) fn is_more_of_stable(world: &World, written: &Written<'_>) -> Result<(), String> {
-    let Write::CreateBaseline {
-        name,
-        hash,
-        template,
-        replicas,
-        ..
-    } = written.write
-    else {
+    let Write::CreateBaseline(new) = written.write else {
         return Ok(());
     };
+    let (name, hash) = (&new.name, &new.hash);
     // It comes after the status of its plan, which may be the first that says so.
     let stored = world.store.get(Kind::Rollout, written.rollout());
     let Some(status) = stored.and_then(|stored| Some(&stored.rollout()?.status)) else {
@@ -33,12 +27,12 @@ pub(super) fn is_more_of_stable(world: &World, written: &Written<'_>) -> Result<
     let own = naming::replica_set(written.rollout(), hash);
     let own = world.store.get(Kind::ReplicaSet, &own);
     let own = own.and_then(|stored| stored.replica_set());
-    holds(own.is_some_and(|own| *own.template == *template), || {
+    holds(own.is_some_and(|own| *own.template == new.template), || {
         format!("{name} has another template than its version")
     })?;
     let asked = written.spec().map_or(0, |spec| spec.capacity.baseline);
-    holds(*replicas <= asked, || {
-        format!("{name} has {replicas} pods, {asked} were asked for")
+    holds(new.replicas <= asked, || {
+        format!("{name} has {} pods, {asked} were asked for", new.replicas)
     })
 }
 

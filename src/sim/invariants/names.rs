@@ -4,22 +4,22 @@ use serde_json::Value;
 
 use super::{Written, holds};
 use crate::core::naming::{self, NAME_MAX};
-use crate::core::plan::Write;
+use crate::core::plan::{NewReplicaSet, Write};
 use crate::core::roles::GIVEN;
 use crate::core::spec::Spec;
 use crate::sim::world::World;
 use crate::sim::world::objects::Kind;
 
 pub(super) fn versions_are_templates(world: &World, written: &Written<'_>) -> Result<(), String> {
-    let Write::CreateReplicaSet {
+    let Write::CreateReplicaSet(new) = written.write else {
+        return Ok(());
+    };
+    let NewReplicaSet {
         name,
         hash,
         template,
         ..
-    } = written.write
-    else {
-        return Ok(());
-    };
+    } = &**new;
     let Some(spec) = written.spec() else {
         return Err(format!(
             "{name} is made of a spec that cannot be carried out"
@@ -116,10 +116,8 @@ pub(super) fn own_objects_only(_: &World, written: &Written<'_>) -> Result<(), S
 
 pub(super) fn names_are_valid(_: &World, written: &Written<'_>) -> Result<(), String> {
     let name = match written.write {
-        Write::CreateReplicaSet { name, .. }
-        | Write::CreateBaseline { name, .. }
-        | Write::CreateAnalysisRun { name, .. }
-        | Write::CreateRevert { name, .. } => name,
+        Write::CreateReplicaSet(new) | Write::CreateBaseline(new) => &new.name,
+        Write::CreateAnalysisRun { name, .. } | Write::CreateRevert { name, .. } => name,
         _ => return Ok(()),
     };
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

@@ -202,8 +202,8 @@ pub(super) fn given_up_is_given_up(world: &World, written: &Written<'_>) -> Resu
                 format!("{name} goes from {from} to {to} pods after the abort")
             })
         }
-        Write::CreateReplicaSet { name, .. } => holds(*name != given_up, || {
-            format!("{name} is made after the abort")
+        Write::CreateReplicaSet(new) => holds(new.name != given_up, || {
+            format!("{} is made after the abort", new.name)
         }),
         _ => Ok(()),
     }

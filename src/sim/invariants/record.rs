@@ -33,8 +33,8 @@ fn version(write: &Write) -> Option<&str> {
         Write::SetWeight {
             resource_version, ..
         } => Some(resource_version),
-        Write::CreateReplicaSet { .. }
-        | Write::CreateBaseline { .. }
+        Write::CreateReplicaSet(_)
+        | Write::CreateBaseline(_)
         | Write::CreateRoute { .. }
         | Write::CreateAnalysisRun { .. }
         | Write::CreateRevert { .. }

@@ -74,9 +74,7 @@ fn target(call: &Call<'_>) -> (Verb, Option<Kind>) {
         Write::SetFinalizer { .. } | Write::RemoveAnnotation { .. } => {
             (Verb::Update, Kind::Rollout)
         }
-        Write::CreateReplicaSet { .. } | Write::CreateBaseline { .. } => {
-            (Verb::Create, Kind::ReplicaSet)
-        }
+        Write::CreateReplicaSet(_) | Write::CreateBaseline(_) => (Verb::Create, Kind::ReplicaSet),
         Write::ScaleReplicaSet { .. }
         | Write::RelabelReplicaSet { .. }
         | Write::NotePodsRelabelled { .. } => (Verb::Update, Kind::ReplicaSet),
@@ -175,11 +173,11 @@ impl World {
 
     /// What the API server has against what is to be created.
     fn refusal(&self, call: Call<'_>) -> Option<Refusal> {
-        let Call::Write(Write::CreateReplicaSet { name, .. }) = call else {
+        let Call::Write(Write::CreateReplicaSet(new)) = call else {
             return None;
         };
         let why = self.weather.refuses()?.to_owned();
-        let replica_set = name.clone();
+        let replica_set = new.name.clone();
         Some(Refusal { replica_set, why })
     }
 
@@ -245,8 +243,8 @@ impl World {
             Write::ReleaseRevert { name, .. } | Write::DeleteRevert { name, .. } => {
                 (Kind::Revert, name.clone())
             }
-            Write::CreateReplicaSet { .. }
-            | Write::CreateBaseline { .. }
+            Write::CreateReplicaSet(_)
+            | Write::CreateBaseline(_)
             | Write::CreateRoute { .. }
             | Write::CreateAnalysisRun { .. }
             | Write::CreateRevert { .. }
@@ -282,30 +280,17 @@ impl World {
                     }
                 })
             }
-            Write::CreateReplicaSet {
-                name,
-                hash,
-                revision,
-                replicas,
-                template,
-                min_ready_seconds,
-            }
-            | Write::CreateBaseline {
-                name,
-                hash,
-                revision,
-                replicas,
-                template,
-                min_ready_seconds,
-            } => {
+            Write::CreateReplicaSet(new) | Write::CreateBaseline(new) => {
+                let template = Arc::new(new.template.clone());
                 let body = Body::ReplicaSet(ReplicaSetBody {
-                    is_baseline: matches!(write, Write::CreateBaseline { .. }),
-                    revision: *revision,
-                    min_ready: SignedDuration::from_secs((*min_ready_seconds).into()),
-                    pods_given: roles::mark(template),
-                    ..ReplicaSetBody::new(hash.clone(), *replicas, Arc::new(template.clone()))
+                    is_baseline: matches!(write, Write::CreateBaseline(_)),
+                    revision: new.revision,
+                    min_ready: SignedDuration::from_secs(new.min_ready_seconds.into()),
+                    pods_given: roles::mark(&new.template),
+                    ..ReplicaSetBody::new(new.hash.clone(), new.replicas, template)
                 });
-                self.store.create(Kind::ReplicaSet, name, owner, body, now)
+                self.store
+                    .create(Kind::ReplicaSet, &new.name, owner, body, now)
             }
             Write::ScaleReplicaSet {
                 name,

@@ -21,46 +21,34 @@ impl World {
             Write::RemoveAnnotation { key, .. } => {
                 self.annotations.remove(&key);
             }
-            Write::CreateReplicaSet {
-                hash,
-                revision,
-                replicas,
-                template,
-                ..
-            } => {
-                assert!(!self.rs.contains_key(&hash));
+            Write::CreateReplicaSet(new) => {
+                assert!(!self.rs.contains_key(&new.hash));
                 let rs = Rs {
-                    pods_given: roles::mark(&template),
-                    hash: hash.clone(),
-                    revision,
-                    desired: replicas,
-                    scaled_by: None,
+                    pods_given: roles::mark(&new.template),
+                    hash: new.hash.clone(),
+                    revision: new.revision,
+                    desired: new.replicas,
                     available: 0,
                     created: now,
-                    template,
+                    template: new.template,
                     healthy: true,
                     rv,
+                    scaled_by: None,
                 };
-                self.rs.insert(hash, rs);
+                self.rs.insert(new.hash, rs);
             }
-            Write::CreateBaseline {
-                name,
-                hash,
-                revision,
-                replicas,
-                template,
-                ..
-            } => {
-                assert_eq!(template, self.rs[&hash].template, "it is more of the same");
-                let uid = name.strip_prefix("web-").unwrap().to_owned();
+            Write::CreateBaseline(new) => {
+                let own = &self.rs[&new.hash];
+                assert_eq!(new.template, own.template, "it is more of the same");
+                let uid = new.name.strip_prefix("web-").unwrap().to_owned();
                 let rs = Rs {
-                    revision,
-                    desired: replicas,
+                    revision: new.revision,
+                    desired: new.replicas,
                     available: 0,
                     created: now,
-                    template,
+                    template: new.template,
                     rv,
-                    ..self.rs[&hash].clone()
+                    ..own.clone()
                 };
                 assert!(self.baselines.insert(uid, rs).is_none());
             }
