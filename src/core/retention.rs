@@ -4,6 +4,7 @@
 use super::draft::{Draft, of_replica_set};
 use super::observed::RunPhase;
 use super::plan::{Precondition, Write};
+use crate::api::rollout_status::RolloutStatus;
 
 /// AnalysisRuns kept per Rollout: enough for the steps of one rollout and the last of the one before.
 const RUNS_KEPT: usize = 20;
@@ -13,11 +14,13 @@ const REVERTS_KEPT: usize = 10;
 /// Adds at most one deletion of each kind.
 pub(super) fn trim(draft: &mut Draft<'_>, desired: &str) {
     let o = draft.o;
-    let in_use = |hash: &str| {
-        hash == desired
-            || draft.status.stable.as_ref().is_some_and(|s| s.hash == hash)
-            || draft.status.canary.as_ref().is_some_and(|c| c.hash == hash)
+    let named = |status: &RolloutStatus, hash: &str| {
+        status.stable.as_ref().is_some_and(|s| s.hash == hash)
+            || status.canary.as_ref().is_some_and(|c| c.hash == hash)
     };
+    // First the record: what the status still names may be gone back to until it says otherwise.
+    let before = &o.rollout.status;
+    let in_use = |hash: &str| hash == desired || named(&draft.status, hash) || named(before, hash);
     let mut old: Vec<_> = o
         .replica_sets
         .iter()

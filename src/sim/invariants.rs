@@ -108,7 +108,7 @@ pub const ALL: &[Invariant] = &[
     row("I25", "A Rollout is let go only when its Deployment has its pods back, or after five minutes of trying.", OfWrite(workload::pods_come_back)),
     row("I26", "A version is on record as rejected once for each attempt, and taken out of Git once.", Event(rest::one_record_and_one_commit)),
     row("I27", "A weight that somebody else changed is put back at most every ten seconds.", OfWrite(commands::no_fights)),
-    row("I28", "At most a hundred writes a minute are made for a Rollout.", OfWrite(commands::writes_are_bounded)),
+    row("I28", "At most a hundred writes a minute are made for a Rollout, but for labels of its pods.", OfWrite(commands::writes_are_bounded)),
     row("I28", "At most a hundred statuses a minute are written for a Rollout.", Status(commands::statuses_are_bounded)),
     row("I29", "At the end every cache has what the API server has.", End(rest::caches_have_everything)),
     row("I30", "Whatever stands still says so: phase, condition and a sentence.", Status(record::halts_are_said)),

@@ -6,6 +6,8 @@ use super::world::World;
 use super::{Act, routed};
 use crate::api::analysis_status::RunPhase;
 use crate::api::rollout_status::Phase;
+use crate::core::decide::decide;
+use crate::core::plan::Write;
 use crate::core::traffic::pods_for;
 
 fn rollout(steps: Value, more: Value) -> World {
@@ -203,4 +205,29 @@ fn a_deletion_does_not_wait_for_what_is_kept() {
             .collect();
         assert!(left.is_empty(), "aborted: {aborted}\n{}", world.tail());
     }
+}
+
+/// What the status still calls stable is not deleted in the plan that calls another one so: whoever comes
+/// between the two could not go back.
+#[test]
+fn what_was_stable_is_kept_until_the_status_says_otherwise() {
+    let mut world = World::new(super::by_pods(json!([])));
+    world.spec["revisionHistoryLimit"] = json!(0);
+    world.run(10);
+    world.set_image("r/a:v2");
+    let old = world.hash_of("r/a:v1");
+    for _ in 0..600 {
+        let plan = decide(&world.observe(), world.now);
+        let named = world.status.stable.as_ref().is_some_and(|s| s.hash == old);
+        let deletes = |write: &Write| matches!(write, Write::DeleteReplicaSet { name, .. } if name.ends_with(&old));
+        assert!(
+            !(named && plan.writes.iter().any(deletes)),
+            "{}",
+            world.tail()
+        );
+        if world.reconcile().is_settled() {
+            world.tick();
+        }
+    }
+    assert!(!world.rs.contains_key(&old), "{}", world.tail());
 }

@@ -50,7 +50,10 @@ impl Watcher {
             self.putting_back
                 .insert((rollout.clone(), route.to_string()), put_back);
         }
-        self.note(&rollout, now);
+        // As many as there are pods, once for each change of roles.
+        if !matches!(written.write, Write::RelabelPod { .. }) {
+            self.note(&rollout, now);
+        }
     }
 
     /// A status was written that came of facts read then.
