@@ -1,6 +1,6 @@
 //! What every look at a Rollout needs, and what is remembered from look to look: how often it
-//! failed in a row, what was refused, and who works on it right now. All of it may be lost at any instant; the state
-//! of a rollout is in the cluster alone.
+//! failed in a row, what was refused, and who works on it right now. All of it may be lost at any
+//! instant; the state of a rollout is in the cluster alone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -31,8 +31,7 @@ pub(super) fn proceed(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targe
         }
     }
     // Nothing new comes while something is wrong or held.
-    let rests = !draft.problems.is_empty() || draft.spec.paused;
-    if wanted == 0 || rests || draft.status.held_since.is_some() {
+    if wanted == 0 || draft.stands_still() {
         return;
     }
     match o.baselines.iter().find(|rs| rs.hash == targets.stable) {

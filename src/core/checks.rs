@@ -1,6 +1,6 @@
 //! What is wrong outside the spec: Services, routes and templates that are missing or cannot be
-//! used, other Rollouts in the way, and a version that the API server refuses. While there is anything, nothing new begins and no weight
-//! rises; an abort and going back still work.
+//! used, other Rollouts in the way, and a version that the API server refuses. While there is anything,
+//! nothing new begins and no weight rises; an abort and going back still work.
 
 use super::draft::Draft;
 use super::judge;

@@ -180,7 +180,7 @@ fn in_progress(draft: &mut Draft<'_>, live: &LiveTraffic, desired: &str) -> (Sit
     // What stands still is still judged: a failed analysis aborts also what is held or blocked.
     let still = match draft.problems.first() {
         Some(problem) => Some(Standing::Blocked(problem.to_string())),
-        None if draft.spec.paused || draft.status.held_since.is_some() => Some(Standing::Held),
+        None if draft.is_held() => Some(Standing::Held),
         None => None,
     };
     let walk = match still {
@@ -264,7 +264,7 @@ fn targets(
                 usize::try_from(canary.step).ok()?
             };
             let mut targets = Targets::at_step(draft, &stable, desired, at);
-            if blocked || draft.spec.paused || draft.status.held_since.is_some() {
+            if draft.stands_still() {
                 targets.hold(draft, live);
             }
             targets.by_way_of_stable(draft, live);

@@ -77,6 +77,16 @@ impl<'a> Draft<'a> {
         (stable, canary)
     }
 
+    /// Whether it stands still by somebody's word, the spec's or a command's.
+    pub fn is_held(&self) -> bool {
+        self.spec.paused || self.status.held_since.is_some()
+    }
+
+    /// Whether nothing new may come: something is wrong, or it is held.
+    pub fn stands_still(&self) -> bool {
+        !self.problems.is_empty() || self.is_held()
+    }
+
     /// An AnalysisRun by name.
     pub fn run(&self, name: &str) -> Option<&'a RunObserved> {
         self.o.runs.iter().find(|run| run.name == name)

@@ -82,7 +82,7 @@ pub struct NewReplicaSet {
     pub replicas: i32,
     /// `spec.minReadySeconds`.
     pub min_ready_seconds: i32,
-    /// The user's template.
+    /// The user's template, or that of the version's own ReplicaSet.
     pub template: Value,
 }
 

@@ -80,7 +80,8 @@ fn shift_routes(
 }
 
 /// The stable Service may be pointed at the stable version when nothing flows through it, when it
-/// names no version yet and the whole of it is there, or when what it names serves nobody.
+/// names no version yet and enough of stable is there for its share (of the first version all of it), or
+/// when what it names serves nobody.
 fn may_switch_stable(
     draft: &mut Draft<'_>,
     live: &LiveTraffic,
@@ -137,9 +138,8 @@ fn shift_weights(
     };
     let o = draft.o;
     // A route that lags behind the others rises only if all of them might, and never on their way down.
-    let rests = !draft.problems.is_empty() || draft.spec.paused;
-    let held = rests || draft.status.held_since.is_some();
-    let may_follow = !held && to <= targets.weight && may_rise(draft, targets, named);
+    let may_follow =
+        !draft.stands_still() && to <= targets.weight && may_rise(draft, targets, named);
     let needed = |route: &&RouteObserved| {
         let lags = matches!(&route.state, RouteState::Live(was) if was.weight < to);
         needs(route, to, side_routes.as_deref()) && (may_follow || !lags)

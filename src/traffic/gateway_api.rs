@@ -2,8 +2,8 @@
 //!
 //! `rules` and `backendRefs` are atomic lists there, so that a weight alone cannot be owned by
 //! server-side apply: it is changed by a JSON patch that tests the resourceVersion, and the name of
-//! the backend beside each weight. Nothing else of the route is touched, and no rule is added or
-//! taken away but Tidegate's own ([`super::side_routes`]).
+//! the backend beside each weight. Nothing else of the route is touched, and no rule or filter is
+//! added or taken away but Tidegate's own ([`super::side_routes`]).
 //!
 //! Facts from the Gateway API reference (`gateway.networking.k8s.io/v1`): a missing weight is 1; a
 //! rule whose weights are all 0 answers 500; weights go from 0 to 1,000,000; a rule has at most 16
