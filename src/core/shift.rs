@@ -98,7 +98,8 @@ fn may_switch_stable(
                 || (available > 0 && draft.elapsed(targets.since, ABORT_CAPACITY_WAIT))
         }
         None => whole,
-        Some(hash) if draft.serves_nobody(hash) => available > 0,
+        // Scaled to nothing there are no pods to wait for, and the next one must be stable's.
+        Some(hash) if draft.serves_nobody(hash) => available > 0 || draft.spec.replicas == 0,
         Some(_) => live.weight == 100 && live.exact && live.is_confirmed() && whole,
     }
 }
@@ -372,7 +373,8 @@ fn shift_active(
             && live.weight == 100
             && available > 0
             && draft.elapsed(targets.since, ABORT_CAPACITY_WAIT);
-        if whole || (serves_nobody && !to_canary) || overdue {
+        let scaled_to_nothing = !to_canary && draft.spec.replicas == 0;
+        if whole || (serves_nobody && !to_canary) || overdue || scaled_to_nothing {
             switch(draft, active, want);
         }
     }
