@@ -227,13 +227,15 @@ fn a_comparison_after_the_switch_must_tell_the_versions_apart() {
 /// Nobody is served, and no pods come that could be waited for: the next ones must be stable's.
 #[test]
 fn scaled_to_nothing_an_abort_still_goes_back() {
-    let mut world = deployed(json!({}));
+    let analysis = json!({"templates": [{"name": "level"}]});
+    let mut world = deployed(json!({"postPromotionAnalysis": analysis}));
     world.set_image("r/a:v2");
-    world.run(10);
+    world.run(100);
     assert_eq!(world.services["active"].hash, Some(world.hash_of("r/a:v2")));
     world.set_replicas(0);
-    world.command("abort");
-    world.run(20);
+    world.run(10);
+    world.verdict(RunPhase::Failed);
+    world.run(60);
     assert_eq!(
         (world.services["active"].hash.clone(), world.phase()),
         (Some(world.hash_of("r/a:v1")), Phase::Aborted),
