@@ -1,6 +1,6 @@
-//! One ratio against a fixed level (statistics, section 2e): the e-process of a one-sided
-//! Bernoulli test, with bets that may start late. It serves as the absolute part of the tolerances:
-//! harm must exceed a level too, and a version is good enough whose ratio is below one.
+//! One ratio or rate against a fixed level (statistics, section 2e): the e-process of a one-sided
+//! test, with bets that may start late. It serves as the absolute part of the tolerances: harm must
+//! exceed a level too, and a version is good enough whose ratio is below one.
 
 use super::rho::Bets;
 use crate::api::analysis_status::Masses;
@@ -20,12 +20,46 @@ pub fn log_increment(n: f64, x: f64, p0: f64, delta: f64) -> f64 {
     x * (p / p0).ln() + (n - x) * ((-p).ln_1p() - (-p0).ln_1p())
 }
 
+/// The same for `x` events in an exposure of `n` that follow Poisson's law with the rate `p0`: any
+/// number of them may come, and the rate may be above 1.
+#[must_use]
+pub fn rate_log_increment(n: f64, x: f64, p0: f64, delta: f64) -> f64 {
+    if n <= 0.0 || p0 <= 0.0 {
+        return 0.0;
+    }
+    x * delta - n * p0 * delta.exp_m1()
+}
+
+/// How the counts come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Law {
+    /// Each request is bad or not.
+    Bernoulli,
+    /// Events in time, as many as there may be.
+    Poisson,
+}
+
+/// What a ratio or rate is held against.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Against {
+    /// The level.
+    pub level: f64,
+    /// Whose law the counts follow.
+    pub law: Law,
+    /// By how much the counts vary more than by that law (section 2f); 1: they do not.
+    pub phi: f64,
+}
+
 impl Bets<'_> {
     /// One window of the process: stakes `gamma`, multiplies each bet, returns the e-value.
-    pub fn step_level(&self, state: &mut Masses, gamma: f64, n: f64, x: f64, p0: f64) -> f64 {
+    pub fn step_level(&self, state: &mut Masses, gamma: f64, n: f64, x: f64, to: Against) -> f64 {
         self.stake(state, gamma);
         for (mass, delta) in state.bets.iter_mut().zip(self.deltas) {
-            *mass *= log_increment(n, x, p0, *delta).exp();
+            let log = match to.law {
+                Law::Bernoulli => log_increment(n, x, to.level, *delta),
+                Law::Poisson => rate_log_increment(n, x, to.level, *delta),
+            };
+            *mass *= (log / to.phi).exp();
         }
         let worth = self.worth(state);
         self.cut(state);
@@ -71,6 +105,29 @@ mod tests {
         }
         // The check can fail: against the alternative something is gained.
         assert!(expectation(40, 0.05, 0.01, 1.0) > 1.2);
+    }
+
+    #[test]
+    fn a_rate_at_its_level_gains_nothing() {
+        // The expected e-value of Poisson's law, summed until nothing is left.
+        let expected = |n: f64, rate: f64, p0: f64, delta: f64| {
+            let mut chance = (-n * rate).exp();
+            let mut sum = 0.0;
+            for x in 0..300_u32 {
+                sum += chance * rate_log_increment(n, f64::from(x), p0, delta).exp();
+                chance *= n * rate / f64::from(x + 1);
+            }
+            sum
+        };
+        for (n, p0) in [(1.0, 3.0), (40.0, 0.1), (3600.0, 0.001)] {
+            for delta in [0.2, 1.0, 2.0] {
+                assert!((expected(n, p0, p0, delta) - 1.0).abs() < 1e-6);
+                assert!((expected(n, p0, p0, -delta) - 1.0).abs() < 1e-6);
+                assert!(expected(n, 0.5 * p0, p0, delta) < 1.0);
+                assert!(expected(n, 2.0 * p0, p0, -delta) < 1.0);
+                assert!(expected(n, 2.0 * p0, p0, delta) > 1.0, "it can fail");
+            }
+        }
     }
 
     #[test]

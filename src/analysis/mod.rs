@@ -4,6 +4,7 @@
 //! The tests are in [`rho`] (two ratios), [`level`] (one against a level), [`interval`] (the effect);
 //! [`effects`] and [`schedule`] say what they look for and when they stake how much.
 
+pub mod comparison;
 pub mod condition;
 pub mod effects;
 pub mod interval;
@@ -12,10 +13,10 @@ pub mod percent;
 pub mod plan;
 pub mod problem;
 pub mod promql;
-pub mod ratio;
 pub mod rho;
 pub mod run;
 pub mod schedule;
+pub mod scrapes;
 pub mod series;
 pub mod template;
 pub mod threshold;

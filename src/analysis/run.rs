@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::comparison::{self, Finding, Looked};
 use super::plan::{Kind, Plan, PlannedMetric, Problem};
-use super::ratio::{self, Finding, Looked};
 use super::series::Answers;
 use super::threshold::{self, Point};
 use super::words;
 use crate::api::analysis::{OnInconclusive, RunMode};
 use crate::api::analysis_status::{
-    AnalysisRunStatus, MetricStatus, RatioStatus, RunPhase, ThresholdStatus, Trouble, Verdict,
+    AnalysisRunStatus, Comparison, MetricStatus, RunPhase, ThresholdStatus, Trouble, Verdict,
 };
 
 /// Longest message of a run or metric.
@@ -46,7 +46,7 @@ pub struct Question {
 /// What came back.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// For a ratio.
+    /// For a comparison.
     Samples(Answers),
     /// For a threshold.
     Points(Vec<Point>),
@@ -79,12 +79,12 @@ pub fn begin(plan: &Plan) -> AnalysisRunStatus {
 
 fn metric_status(metric: &PlannedMetric) -> MetricStatus {
     let queries: Vec<&String> = match &metric.kind {
-        Kind::Ratio(r) => vec![
-            &r.total.canary,
-            &r.total.stable,
-            &r.bad.canary,
-            &r.bad.stable,
-        ],
+        Kind::Comparison(compared) => {
+            let selectors = compared.measure.selectors().into_iter();
+            selectors
+                .flat_map(|(_, arms)| [&arms.canary, &arms.stable])
+                .collect()
+        }
         Kind::Threshold(t) => vec![&t.query],
     };
     MetricStatus {
@@ -98,7 +98,7 @@ fn metric_status(metric: &PlannedMetric) -> MetricStatus {
             .map(|q| words::cut(q, QUERY_MAX))
             .collect(),
         trouble: None,
-        ratio: matches!(metric.kind, Kind::Ratio(_)).then(RatioStatus::default),
+        comparison: matches!(metric.kind, Kind::Comparison(_)).then(Comparison::default),
         threshold: matches!(metric.kind, Kind::Threshold(_)).then(ThresholdStatus::default),
     }
 }
@@ -116,7 +116,7 @@ pub fn resume(plan: &Plan, status: Option<AnalysisRunStatus>) -> AnalysisRunStat
         .map(|m| (m.name.clone(), m))
         .collect();
     let fits = |known: &MetricStatus, fresh: &MetricStatus| {
-        known.ratio.is_some() == fresh.ratio.is_some()
+        known.comparison.is_some() == fresh.comparison.is_some()
             && known.threshold.is_some() == fresh.threshold.is_some()
     };
     let metrics = fresh
@@ -159,9 +159,9 @@ pub fn questions(plan: &Plan, status: &AnalysisRunStatus, pace: &Pace, now: i64)
     let metrics = plan.metrics.iter().zip(&status.metrics).enumerate();
     let due = metrics.filter(|(i, (metric, status))| due(plan, metric, status, pace, *i) <= now);
     due.map(
-        |(i, (metric, status))| match (&metric.kind, &status.ratio) {
-            (Kind::Ratio(_), Some(ratio)) => {
-                let (at, reach) = ratio::question(plan, ratio, now);
+        |(i, (metric, status))| match (&metric.kind, &status.comparison) {
+            (Kind::Comparison(_), Some(ratio)) => {
+                let (at, reach) = comparison::question(plan, ratio, now);
                 Question {
                     metric: i,
                     at,
@@ -188,9 +188,9 @@ fn due(
     if let Some(trouble) = &status.trouble {
         return trouble.retry_at.as_second();
     }
-    match (&metric.kind, &status.ratio, &status.threshold) {
-        (Kind::Ratio(_), Some(ratio), _) => {
-            ratio::next_question(plan, ratio, pace.0.get(&index).copied())
+    match (&metric.kind, &status.comparison, &status.threshold) {
+        (Kind::Comparison(_), Some(ratio), _) => {
+            comparison::next_question(plan, ratio, pace.0.get(&index).copied())
         }
         (Kind::Threshold(threshold), _, Some(status)) => {
             threshold::next_question(plan, threshold, status)
@@ -219,9 +219,9 @@ pub fn take(
         return false;
     };
     let taken = answer.and_then(|answer| match (&metric.kind, answer) {
-        (Kind::Ratio(plan_of), Answer::Samples(answers)) => {
-            let ratio = status.ratio.get_or_insert_default();
-            let looked = ratio::take(plan, plan_of, ratio, &answers)
+        (Kind::Comparison(plan_of), Answer::Samples(answers)) => {
+            let ratio = status.comparison.get_or_insert_default();
+            let looked = comparison::take(plan, plan_of, ratio, &answers)
                 .map_err(|e| fault(e.reason(), &e.to_string()))?;
             Ok(match looked {
                 Looked::Nothing => false,
@@ -314,10 +314,10 @@ const TIME_IS_OVER: &str = "TimeIsOver";
 
 fn conclude_metric(plan: &Plan, metric: &PlannedMetric, status: &mut MetricStatus, at: i64) {
     let mut asked = false;
-    let found = match (&metric.kind, &mut status.ratio, &status.threshold) {
-        (Kind::Ratio(plan_of), Some(ratio), _) => {
+    let found = match (&metric.kind, &mut status.comparison, &status.threshold) {
+        (Kind::Comparison(plan_of), Some(ratio), _) => {
             asked = ratio.sampler.is_some();
-            let (found, forecast) = ratio::find(plan, plan_of, ratio, at);
+            let (found, forecast) = comparison::find(plan, plan_of, ratio, at);
             ratio.forecast = forecast;
             found
         }
@@ -417,9 +417,9 @@ fn verdict(plan: &Plan, status: &AnalysisRunStatus, at: i64) -> Finding {
 /// section 2g).
 fn nearly_safe(plan: &Plan, status: &MetricStatus) -> bool {
     let planned = plan.metrics.iter().find(|m| m.name == status.name);
-    let effect = status.ratio.as_ref().and_then(|r| r.effect);
+    let effect = status.comparison.as_ref().and_then(|r| r.effect);
     match (planned.map(|m| &m.kind), effect) {
-        (Some(Kind::Ratio(ratio)), Some(effect)) => {
+        (Some(Kind::Comparison(ratio)), Some(effect)) => {
             effect.upper < 2.0 * ratio.required(plan.next_weight).times
         }
         _ => false,

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use super::plan::{self, Problem};
 use super::promql::{self, FillError};
 use crate::api::analysis::{
-    AnalysisRunSpec, AnalysisTemplateSpec, Arm, DEFAULT_ARM_LABEL, GrossTolerance, Metric, Promote,
-    Tolerance, Warmup,
+    AnalysisRunSpec, AnalysisTemplateSpec, Arm, DEFAULT_ARM_LABEL, GrossTolerance, Promote, Warmup,
 };
+use crate::api::metric::{Metric, Tolerance};
 
 /// Longest value of an arg after all that it names has been filled in: args may name args, and
 /// fifty of them doubling each other would fill the memory.
@@ -219,16 +219,22 @@ fn merge(
 }
 
 fn with_defaults(merged: AnalysisTemplateSpec) -> Frozen {
-    let has_ratio = merged.metrics.iter().any(|m| m.ratio.is_some());
+    let compares = merged.metrics.iter().any(Metric::compares);
     let warmup = merged.warmup.unwrap_or_default();
     let gross = warmup.tolerate.unwrap_or_default();
     let promote = merged.promote.unwrap_or_default();
     let arm = merged.arm.unwrap_or_default();
     let metric = |m: Metric| {
-        let tolerate = m.tolerate.unwrap_or_default();
-        let tolerate = m.ratio.is_some().then(|| Tolerance {
-            relative: tolerate.relative.or_else(|| Some(plan::RELATIVE.into())),
-            absolute: tolerate.absolute.or_else(|| Some(plan::ABSOLUTE.into())),
+        let compares = m.compares() && m.compare_to.is_none();
+        let (ratio, histogram) = (m.ratio.is_some(), m.histogram.is_some());
+        let said = m.tolerate.unwrap_or_default();
+        let default = |said: Option<String>, applies: bool, text: &str| {
+            said.or_else(|| applies.then(|| text.to_owned()))
+        };
+        let tolerate = compares.then(|| Tolerance {
+            relative: default(said.relative, !histogram, plan::RELATIVE),
+            absolute: default(said.absolute, ratio, plan::ABSOLUTE),
+            slower: default(said.slower, histogram, plan::SLOWER),
         });
         Metric { tolerate, ..m }
     };
@@ -256,7 +262,7 @@ fn with_defaults(merged: AnalysisTemplateSpec) -> Frozen {
         promote: Promote {
             min_bake: promote
                 .min_bake
-                .or_else(|| Some(if has_ratio { plan::MIN_BAKE } else { "0s" }.into())),
+                .or_else(|| Some(if compares { plan::MIN_BAKE } else { "0s" }.into())),
             max_duration: promote
                 .max_duration
                 .or_else(|| Some(plan::MAX_DURATION.into())),
@@ -362,16 +368,8 @@ impl Filler<'_> {
         }
         for metric in &mut filled.metrics {
             let at = format!("spec.metrics[{}]", metric.name);
-            if let Some(ratio) = &mut metric.ratio {
-                self.fill(&format!("{at}.ratio.bad"), &mut ratio.bad, values);
-                self.fill(&format!("{at}.ratio.total"), &mut ratio.total, values);
-            }
-            if let Some(threshold) = &mut metric.threshold {
-                self.fill(
-                    &format!("{at}.threshold.query"),
-                    &mut threshold.query,
-                    values,
-                );
+            for (field, query) in metric.queries_mut() {
+                self.fill(&format!("{at}.{field}"), query, values);
             }
         }
         filled

@@ -5,8 +5,8 @@
 
 use jiff::Timestamp;
 
+use super::comparison::Finding;
 use super::plan::{Plan, ThresholdPlan};
-use super::ratio::Finding;
 use super::words;
 use crate::api::analysis_status::{Measurement, Outcome, ThresholdStatus, Verdict};
 

@@ -10,7 +10,8 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::analysis_status::AnalysisRunStatus;
-use super::fields::{duration_schema, false_abort_rate_schema, percent_schema, relative_schema};
+use super::fields::{duration_schema, false_abort_rate_schema, percent_schema};
+use super::metric::Metric;
 
 /// The Prometheus form of the pod label that tells the versions of one Rollout apart.
 pub const DEFAULT_ARM_LABEL: &str = "rollouts_pod_template_hash";
@@ -127,7 +128,7 @@ pub struct ClusterAnalysisTemplateSpec(pub AnalysisTemplateSpec);
 #[x_kube(
     validation = Rule::new("!oldSelf.terminate || self.terminate").message("spec.terminate: false is not allowed after true; create a new AnalysisRun instead"),
     validation = Rule::new("has(self.rollout) == has(oldSelf.rollout) && has(self.provider) == has(oldSelf.provider) && has(self.step) == has(oldSelf.step) && has(self.startAt) == has(oldSelf.startAt) && has(self.plan) == has(oldSelf.plan)").message("spec: only terminate may change; create a new AnalysisRun instead"),
-    validation = Rule::new("!self.metrics.exists(m, has(m.ratio)) || (has(self.arm) && has(self.arm.canary)) || (self.canaryHash != '' && self.stableHash != '')").message("spec: a ratio compares two versions; give canaryHash and stableHash, or arm.canary and arm.stable"),
+    validation = Rule::new("!self.metrics.exists(m, !has(m.threshold) && !has(m.compareTo)) || (has(self.arm) && has(self.arm.canary)) || (self.canaryHash != '' && self.stableHash != '')").message("spec: a comparison is between two versions; give canaryHash and stableHash, or arm.canary and arm.stable"),
 )]
 pub struct AnalysisRunSpec {
     /// The Rollout that this run belongs to. Absent: a run of its own.
@@ -318,95 +319,6 @@ pub struct GrossTolerance {
     pub absolute: Option<String>,
 }
 
-/// One metric: exactly one of `ratio` and `threshold`.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("has(self.ratio) != has(self.threshold)").message("a metric has exactly one of ratio and threshold"),
-    validation = Rule::new("has(self.ratio) || !(has(self.tolerate) || has(self.neverAbortBelow) || has(self.weight))").message("tolerate, neverAbortBelow and weight apply only to a ratio; a threshold says it all in its conditions"),
-)]
-pub struct Metric {
-    /// Its name in status, messages and metrics.
-    #[schemars(schema_with = "metric_name_schema")]
-    pub name: String,
-    /// Bad ones out of all, compared between the two versions by evidence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ratio: Option<Ratio>,
-    /// A query whose result is held against fixed conditions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub threshold: Option<Threshold>,
-    /// How much worse than stable is still all right. Harm must exceed both bounds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tolerate: Option<Tolerance>,
-    /// A ratio below which nothing is ever aborted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "percent_schema")]
-    pub never_abort_below: Option<String>,
-    /// Share of the false-abort rate, relative to the other ratios'. Default 50.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100))]
-    pub weight: Option<i32>,
-    /// Measured and shown, but neither promotes nor aborts.
-    #[serde(default)]
-    pub dry_run: bool,
-}
-
-/// Counters of raw series, read as samples: no rate, no increase, no aggregation.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Ratio {
-    /// Selector of the bad ones: a part of `total`. Must contain `$(arm)`.
-    #[schemars(schema_with = "query_schema")]
-    pub bad: String,
-    /// Selector of all. Must contain `$(arm)`.
-    #[schemars(schema_with = "query_schema")]
-    pub total: String,
-}
-
-/// How much worse than stable is still all right.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Tolerance {
-    /// Relative to the stable version's ratio. Default 10%.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "relative_schema")]
-    pub relative: Option<String>,
-    /// In percentage points above the stable version's ratio. Default 0.05%.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "percent_schema")]
-    pub absolute: Option<String>,
-}
-
-/// The familiar kind, for what is not a comparison: a number and conditions on it.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.success) || has(self.failure)").message("threshold: at least one of success and failure, or every result would pass"))]
-pub struct Threshold {
-    /// Any PromQL that returns one number. `$(arm)` is the new version's matcher.
-    #[schemars(schema_with = "query_schema")]
-    pub query: String,
-    /// CEL over `result`: true is a success. Absent: what is no failure is a success.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
-    pub success: Option<String>,
-    /// CEL over `result`: true is a failure. Absent: what is no success is a failure.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
-    pub failure: Option<String>,
-    /// Time between measurements.
-    #[serde(default = "default_interval")]
-    #[schemars(schema_with = "interval_schema")]
-    pub interval: String,
-    /// So many successes pass the metric.
-    #[serde(default = "default_count")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub count: i32,
-    /// More failures than this fail the metric. They are counted over the whole run.
-    #[serde(default)]
-    #[schemars(range(min = 0, max = 1000))]
-    pub failure_limit: i32,
-}
-
 /// When the evidence suffices, and what happens when it does not come. Missing data and a source
 /// that does not answer always hold; their time is not part of `maxDuration`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
@@ -444,19 +356,9 @@ fn default_next_weight() -> i32 {
 fn default_false_abort_rate() -> String {
     "1%".into()
 }
-fn default_interval() -> String {
-    "30s".into()
-}
-fn default_count() -> i32 {
-    1
-}
 
 fn name_schema(_: &mut schemars::SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "minLength": 1, "maxLength": 253, "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"})
-}
-
-fn metric_name_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"})
 }
 
 fn arg_name_schema(_: &mut schemars::SchemaGenerator) -> Schema {
@@ -469,20 +371,4 @@ fn label_name_schema(_: &mut schemars::SchemaGenerator) -> Schema {
 
 fn hash_schema(_: &mut schemars::SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "maxLength": 63, "pattern": "^[A-Za-z0-9]*$"})
-}
-
-fn query_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "minLength": 1, "maxLength": 2048, "pattern": "\\S"})
-}
-
-/// 5s to 1h.
-fn interval_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "string", "minLength": 2, "maxLength": 12,
-        "pattern": "^([0-9]{1,4}(s|m|h))+$",
-        "x-kubernetes-validations": [{
-            "rule": "duration(self) >= duration('5s') && duration(self) <= duration('1h')",
-            "message": "interval: from 5s to 1h"
-        }]
-    })
 }

@@ -101,9 +101,9 @@ pub struct MetricStatus {
     /// The source's present trouble.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
-    /// For a ratio: counts, evidence, effect.
+    /// For a comparison of two versions: counts, evidence, effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ratio: Option<RatioStatus>,
+    pub comparison: Option<Comparison>,
     /// For a threshold: the measurements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<ThresholdStatus>,
@@ -131,7 +131,7 @@ pub struct Trouble {
 /// Counts, evidence and effect of a ratio.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-pub struct RatioStatus {
+pub struct Comparison {
     /// The new version after its warm-up.
     pub canary: Counts,
     /// The stable version in the same time.
@@ -254,6 +254,9 @@ pub struct Sampler {
     pub last_canary: i64,
     /// End of the last window with requests to the stable version.
     pub last_stable: i64,
+    /// Upper bounds of the buckets that a histogram is compared by; the infinite last one is left out.
+    #[schemars(length(max = 64))]
+    pub bounds: Vec<f64>,
     /// The effects that the test of harm looks for, with their weights.
     #[schemars(length(max = 16))]
     pub deltas: Vec<f64>,

@@ -5,6 +5,7 @@ pub mod analysis_status;
 pub mod conditions;
 mod fields;
 pub mod manifests;
+pub mod metric;
 pub mod metrics_provider;
 pub mod revert;
 pub mod rollout;

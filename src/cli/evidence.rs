@@ -7,7 +7,7 @@ use super::style::{Line, Tone};
 use super::words;
 use crate::api::analysis::AnalysisRun;
 use crate::api::analysis_status::{
-    Evidence, MetricStatus, RatioStatus, RunPhase, ThresholdStatus, Verdict,
+    Comparison, Evidence, MetricStatus, RunPhase, ThresholdStatus, Verdict,
 };
 
 /// Evidence of gross harm is worth a place on the line from here on (odds of 2 to 1): below it only
@@ -79,7 +79,7 @@ fn metric_lines(metric: &MetricStatus, names: usize, now: Timestamp, lines: &mut
     if let Some(threshold) = &metric.threshold {
         line.append(measurements(threshold));
     }
-    if let Some(effect) = metric.ratio.as_ref().and_then(|r| r.effect.as_ref()) {
+    if let Some(effect) = metric.comparison.as_ref().and_then(|r| r.effect.as_ref()) {
         let [times, lower, upper] = [effect.times, effect.lower, effect.upper].map(words::digits);
         line.push(
             Tone::Plain,
@@ -87,7 +87,7 @@ fn metric_lines(metric: &MetricStatus, names: usize, now: Timestamp, lines: &mut
         );
     }
     lines.push(line);
-    if let Some(ratio) = &metric.ratio {
+    if let Some(ratio) = &metric.comparison {
         let mut meters = Line::new().with(Tone::Plain, "  ");
         meters.append(odds(ratio));
         lines.push(meters);
@@ -108,7 +108,7 @@ fn metric_lines(metric: &MetricStatus, names: usize, now: Timestamp, lines: &mut
         // A ratio's sentence repeats its numbers; without numbers it is all there is to say.
         None if !metric.message.is_empty()
             && !metric
-                .ratio
+                .comparison
                 .as_ref()
                 .is_some_and(|r| r.canary.requests > 0.0) =>
         {
@@ -123,7 +123,7 @@ fn indented(tone: Tone, text: impl AsRef<str>) -> Line {
 }
 
 /// `harm 1.2 of 100 ▰▱▱▱▱▱▱▱▱▱  safe 8.0 of 20 ▰▰▰▰▰▱▱▱▱▱`
-fn odds(ratio: &RatioStatus) -> Line {
+fn odds(ratio: &Comparison) -> Line {
     let mut line = Line::new();
     let mut meter = |name: &str, evidence: &Evidence, full: Tone| {
         if evidence.limit <= 0.0 {
@@ -149,7 +149,7 @@ fn odds(ratio: &RatioStatus) -> Line {
 }
 
 /// `23 of 9,400 bad (0.24 %), stable 310 of 80,000 (0.39 %); about 1,900 more requests (2m)`
-fn counts(ratio: &RatioStatus) -> Option<String> {
+fn counts(ratio: &Comparison) -> Option<String> {
     let warm = ratio.canary.requests > 0.0;
     let (canary, beside) = if warm {
         (&ratio.canary, &ratio.stable)

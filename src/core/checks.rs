@@ -128,12 +128,12 @@ fn comparisons(spec: &Spec, request: &AnalysisRequest, run: &AnalysisRunSpec) ->
     let judged = run
         .metrics
         .iter()
-        .filter(|m| m.ratio.is_some() && !m.dry_run);
+        .filter(|m| !m.has_fixed_level() && !m.dry_run);
     judged
         .map(|metric| {
             Problem::new(
                 format!("{}.templates", request.field),
-                format!("metric {} is a ratio{value}", metric.name),
+                format!("metric {} is a {}{value}", metric.name, metric.kind()),
                 allowed,
             )
         })

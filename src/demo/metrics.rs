@@ -217,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_metrics_source_understands_it() {
-        use crate::analysis::plan::{Arms, Kind, RatioPlan, ThresholdPlan};
+        use crate::analysis::plan::{Arms, ComparisonPlan, Kind, Measure, ThresholdPlan};
         use crate::analysis::run::{Answer, Question};
         use crate::metrics_source::{Endpoint, Source};
 
@@ -255,25 +255,28 @@ mod tests {
             canary: format!("requests_total{{v=\"new\"{more}}}"),
             stable: format!("requests_total{{v=\"old\"{more}}}"),
         };
-        let ratio = Kind::Ratio(RatioPlan {
-            total: arms(""),
-            bad: arms(",code=~\"5..\""),
+        let ratio = Kind::Comparison(ComparisonPlan {
+            measure: Measure::Ratio {
+                total: arms(""),
+                bad: arms(",code=~\"5..\""),
+            },
             relative: 0.1,
             absolute: 0.0005,
             floor: 0.0,
+            level: None,
             alpha: 0.01,
         });
         let Ok(Answer::Samples(answers)) = source.ask(&ratio, &question(60)).await else {
             panic!("no samples");
         };
-        let stable: Vec<(i64, f64)> = answers.total.stable[0]
+        let stable: Vec<(i64, f64)> = answers.selected[0].stable[0]
             .samples
             .iter()
             .map(|s| (s.at_ms, s.value))
             .collect();
         assert_eq!(stable, [(1_000_000, 10.0), (1_001_000, 30.0)]);
-        assert_eq!(answers.bad.canary.len(), 1);
-        assert!(answers.bad.stable.is_empty());
+        assert_eq!(answers.selected[1].canary.len(), 1);
+        assert!(answers.selected[1].stable.is_empty());
 
         let threshold = |query: &str| {
             Kind::Threshold(ThresholdPlan {

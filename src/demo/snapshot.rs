@@ -204,7 +204,7 @@ fn analysis(runs: &[Value]) -> Option<AnalysisSeen> {
     let status: AnalysisRunStatus = part(newest, "/status").unwrap_or_default();
     let ratios = || {
         let judged = status.metrics.iter().filter(|m| !m.dry_run);
-        judged.filter_map(|metric| metric.ratio.as_ref())
+        judged.filter_map(|metric| metric.comparison.as_ref())
     };
     let share = |e: &Evidence| if e.limit > 0.0 { e.log / e.limit } else { 0.0 };
     let harm = ratios()

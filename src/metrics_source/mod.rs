@@ -101,7 +101,7 @@ impl Source {
     pub async fn ask(&self, kind: &Kind, question: &Question) -> Result<Answer, Fault> {
         let deadline = Instant::now() + self.inner.timeout;
         match kind {
-            Kind::Ratio(plan) => {
+            Kind::Comparison(plan) => {
                 let both = async |name, selectors: &Arms<String>| {
                     let one = |version| {
                         let selector = selectors.of(version).trim();
@@ -114,13 +114,14 @@ impl Source {
                 };
                 // In this order: a scrape that comes in between is then in `bad` alone, where it is
                 // noticed, and not in `total` alone, where it would look like a good one.
-                let total = both("total", &plan.total).await?;
-                let bad = both("bad", &plan.bad).await?;
+                let mut selected = Vec::new();
+                for (name, selectors) in plan.measure.selectors() {
+                    selected.push(both(name, selectors).await?);
+                }
                 Ok(Answer::Samples(Answers {
                     at: question.at,
                     reach: question.reach,
-                    total,
-                    bad,
+                    selected,
                 }))
             }
             Kind::Threshold(plan) => {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::analysis::plan::{RatioPlan, ThresholdPlan};
+use crate::analysis::plan::{ComparisonPlan, Measure, ThresholdPlan};
 use crate::analysis::series::Sample;
 
 /// What stands in every answer and must stand in no message.
@@ -166,12 +166,15 @@ fn ratio() -> Kind {
         canary: format!("{name}{{hash=\"new\"}}"),
         stable: format!("{name}{{hash=\"old\"}} "),
     };
-    Kind::Ratio(RatioPlan {
-        total: arms("total"),
-        bad: arms("bad"),
+    Kind::Comparison(ComparisonPlan {
+        measure: Measure::Ratio {
+            total: arms("total"),
+            bad: arms("bad"),
+        },
         relative: 0.1,
         absolute: 0.0005,
         floor: 0.0,
+        level: None,
         alpha: 0.01,
     })
 }
@@ -218,10 +221,10 @@ async fn a_ratio_is_four_range_selectors_at_the_time_of_the_question() {
     };
     assert_eq!((answers.at, answers.reach), (AT, 300));
     for (series, query) in [
-        (&answers.total.canary, "total{hash=\"new\"}[300s]"),
-        (&answers.total.stable, "total{hash=\"old\"}[300s]"),
-        (&answers.bad.canary, "bad{hash=\"new\"}[300s]"),
-        (&answers.bad.stable, "bad{hash=\"old\"}[300s]"),
+        (&answers.selected[0].canary, "total{hash=\"new\"}[300s]"),
+        (&answers.selected[0].stable, "total{hash=\"old\"}[300s]"),
+        (&answers.selected[1].canary, "bad{hash=\"new\"}[300s]"),
+        (&answers.selected[1].stable, "bad{hash=\"old\"}[300s]"),
     ] {
         let [series] = series.as_slice() else {
             panic!("{series:?}");
@@ -351,7 +354,7 @@ async fn a_ratio_takes_nothing_but_samples() {
         let Ok(Answer::Samples(answers)) = ask(&ratio(), move || good(&data)).await else {
             panic!("no answer");
         };
-        assert!(answers.total.canary.is_empty() && answers.bad.stable.is_empty());
+        assert!(answers.selected[0].canary.is_empty() && answers.selected[1].stable.is_empty());
     }
 }
 

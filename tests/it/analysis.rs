@@ -100,7 +100,7 @@ async fn a_good_version_is_promoted_on_evidence() {
         (&status["phase"], &status["verdict"]),
         (&json!("Successful"), &json!("Pass"))
     );
-    let ratio = &status["metrics"][0]["ratio"];
+    let ratio = &status["metrics"][0]["comparison"];
     assert!(
         ratio["safe"]["log"].as_f64() >= ratio["safe"]["limit"].as_f64(),
         "{ratio:#}"
@@ -194,7 +194,7 @@ async fn after_the_switch_the_hour_before_is_the_reference() {
         assert_eq!(status["verdict"], verdict, "{status:#}");
         let message = status["message"].as_str().unwrap_or_default();
         assert!(message.contains(says), "{message}");
-        let hour = status["metrics"][0]["ratio"]["baseline"]["requests"].as_f64();
+        let hour = status["metrics"][0]["comparison"]["baseline"]["requests"].as_f64();
         assert!(
             (hour.unwrap() - 800.0 * 3600.0).abs() < 800.0 * 30.0,
             "{hour:?}"
@@ -289,7 +289,7 @@ async fn a_restart_in_mid_analysis_loses_no_evidence() {
     let controller = world.controller_with(config());
     world.set_image("web", "r/app:v2").await;
     let requests = |w: &World| {
-        let requests = &run(w)["status"]["metrics"][0]["ratio"]["canary"]["requests"];
+        let requests = &run(w)["status"]["metrics"][0]["comparison"]["canary"]["requests"];
         requests.as_f64().unwrap_or_default()
     };
     world.until("evidence", |w| requests(w) > 0.0).await;
@@ -304,7 +304,7 @@ async fn a_restart_in_mid_analysis_loses_no_evidence() {
         .unwrap()
         .parse()
         .unwrap();
-    let cursor = &status["metrics"][0]["ratio"]["sampler"]["cursor"];
+    let cursor = &status["metrics"][0]["comparison"]["sampler"]["cursor"];
     let seconds = cursor.as_i64().unwrap() - since.as_second();
     assert!(
         requests(&world) <= 200.0 * (seconds + 1) as f64,

@@ -213,10 +213,15 @@ fn slo_process(i: &Value) -> BTreeMap<&'static str, Vec<f64>> {
     };
     let mut state = bets.begin();
     let p0 = number(&i["p0"]);
+    let against = level::Against {
+        level: p0,
+        law: level::Law::Bernoulli,
+        phi: 1.0,
+    };
     let windows = i["windows_n_x"].as_array().unwrap();
     let e = windows.iter().enumerate().map(|(k, w)| {
         let gamma = if k == 0 { 1.0 } else { 0.0 };
-        bets.step_level(&mut state, gamma, number(&w[0]), number(&w[1]), p0)
+        bets.step_level(&mut state, gamma, number(&w[0]), number(&w[1]), against)
     });
     assert!(level::log_increment(10.0, 1.0, p0, 0.5).is_finite());
     BTreeMap::from([("e", e.collect())])

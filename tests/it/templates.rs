@@ -101,12 +101,12 @@ fn queries(file: &str) -> BTreeMap<String, String> {
     for metric in plan.metrics {
         let at = |part: &str| format!("{}{part}", metric.name);
         match metric.kind {
-            Kind::Ratio(ratio) => {
+            Kind::Comparison(ratio) => {
                 assert!(!metric.dry_run, "{file}: {} must decide", metric.name);
-                found.insert(at(" canary bad"), ratio.bad.canary);
-                found.insert(at(" canary total"), ratio.total.canary);
-                found.insert(at(" stable bad"), ratio.bad.stable);
-                found.insert(at(" stable total"), ratio.total.stable);
+                for (name, arms) in ratio.measure.selectors() {
+                    found.insert(at(&format!(" canary {name}")), arms.canary.clone());
+                    found.insert(at(&format!(" stable {name}")), arms.stable.clone());
+                }
             }
             Kind::Threshold(threshold) => {
                 assert!(metric.dry_run, "{file}: {} only informs", metric.name);

@@ -18,7 +18,7 @@ pub(super) fn fit(status: &mut AnalysisRunStatus) {
         status
             .metrics
             .iter_mut()
-            .filter_map(|m| m.ratio.as_mut())
+            .filter_map(|m| m.comparison.as_mut())
             .for_each(|r| r.windows.clear());
     }
     if large(status) {

@@ -67,8 +67,7 @@ impl Store {
         Ok(Answer::Samples(Answers {
             at: question.at,
             reach: question.reach,
-            total: both(false),
-            bad: both(true),
+            selected: vec![both(false), both(true)],
         }))
     }
 }
@@ -376,7 +375,15 @@ fn a_run_waits_for_its_start_and_takes_up_older_data() {
         &mut Pace::default(),
         START + 3600,
     );
-    assert!(status.metrics[0].ratio.as_ref().unwrap().canary.requests > 130_000.0);
+    assert!(
+        status.metrics[0]
+            .comparison
+            .as_ref()
+            .unwrap()
+            .canary
+            .requests
+            > 130_000.0
+    );
     assert_eq!(
         (status.verdict, &*status.reason),
         (Some(Verdict::Inconclusive), "Baking")
@@ -404,7 +411,7 @@ fn the_hour_before_is_read_at_once() {
     ));
     let mut status = begin(&plan);
     look(&plan, &GOOD, &mut status, &mut Pace::default(), START + 1);
-    let baseline = status.metrics[0].ratio.as_ref().unwrap().baseline;
+    let baseline = status.metrics[0].comparison.as_ref().unwrap().baseline;
     assert!(
         (baseline.unwrap().requests - 144_000.0).abs() < 1000.0,
         "{baseline:?}"
@@ -450,7 +457,7 @@ fn the_hour_before_is_read_at_once() {
         status.message
     );
     look(&plan, &GOOD, &mut status, &mut Pace::default(), START + 9);
-    let again = status.metrics[0].ratio.as_ref().unwrap().baseline;
+    let again = status.metrics[0].comparison.as_ref().unwrap().baseline;
     assert_eq!(again, baseline);
 }
 
@@ -474,7 +481,7 @@ fn a_status_is_never_too_large() {
         status
             .metrics
             .iter()
-            .all(|m| m.ratio.as_ref().unwrap().canary.requests > 0.0)
+            .all(|m| m.comparison.as_ref().unwrap().canary.requests > 0.0)
     );
 }
 
@@ -507,5 +514,5 @@ fn a_status_of_another_plan_begins_anew() {
     ));
     let resumed = resume(&other, Some(status));
     assert_eq!(resumed.metrics[0].threshold.as_ref().unwrap().successes, 0);
-    assert!(resumed.metrics[1].ratio.is_some());
+    assert!(resumed.metrics[1].comparison.is_some());
 }

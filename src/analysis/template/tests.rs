@@ -1,5 +1,6 @@
 use super::*;
-use crate::api::analysis::{Ratio, TemplateArg, Threshold};
+use crate::api::analysis::TemplateArg;
+use crate::api::metric::{Ratio, Threshold};
 
 fn spec(yaml: &str) -> AnalysisTemplateSpec {
     serde_saphyr::from_str(yaml).unwrap()
@@ -101,11 +102,11 @@ fn a_template_is_frozen() {
         ..frozen.into_spec()
     };
     let plan = plan::parse(&spec, Timestamp::UNIX_EPOCH).unwrap();
-    let plan::Kind::Ratio(ratio) = &plan.metrics[0].kind else {
+    let plan::Kind::Comparison(ratio) = &plan.metrics[0].kind else {
         panic!("a ratio")
     };
     assert_eq!(
-        ratio.total.stable,
+        ratio.measure.selectors()[0].1.stable,
         r#"http_requests_total{service="che\"ckout", rollouts_pod_template_hash="b"}"#
     );
     assert!(

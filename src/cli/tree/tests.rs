@@ -101,7 +101,7 @@ fn run(phase: &str, verdict: &str, metrics: Value) -> AnalysisRun {
 fn ratio(verdict: &str, harm: f64, safe: f64) -> Value {
     let log = |odds: f64| json!({"log": odds.ln(), "limit": 100f64.ln()});
     json!({"name": "error-ratio", "verdict": verdict, "reason": "R", "message": "M",
-    "ratio": {
+    "comparison": {
         "canary": {"requests": 9400, "bad": 23}, "stable": {"requests": 80000, "bad": 310},
         "canaryAll": {"requests": 9900, "bad": 25}, "stableAll": {"requests": 90000, "bad": 350},
         "harm": log(harm), "safe": log(safe), "gross": log(1.0),

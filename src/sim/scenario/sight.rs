@@ -209,12 +209,8 @@ impl<'w> Sight<'w> {
         let metrics = of_it
             .filter_map(|stored| stored.run())
             .flat_map(|run| &run.spec.metrics);
-        let questions = metrics.flat_map(|metric| {
-            let ratio = metric.ratio.iter().flat_map(|of| [&of.bad, &of.total]);
-            let threshold = metric.threshold.iter().map(|of| &of.query);
-            ratio.chain(threshold)
-        });
-        questions.cloned().collect()
+        let questions = metrics.flat_map(|metric| metric.queries());
+        questions.map(|(_, query)| query.clone()).collect()
     }
 
     pub fn reverts(&self, rollout: &str) -> i64 {

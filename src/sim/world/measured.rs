@@ -132,7 +132,7 @@ impl World {
             });
         }
         let metric = plan.metrics.get(question.metric);
-        if !metric.is_some_and(|metric| matches!(metric.kind, MetricKind::Ratio(_))) {
+        if !metric.is_some_and(|metric| matches!(metric.kind, MetricKind::Comparison(_))) {
             // Nobody said what else there is to be measured.
             return Ok(Answer::Points(Vec::new()));
         }
@@ -143,8 +143,7 @@ impl World {
         Ok(Answer::Samples(Answers {
             at: question.at,
             reach: question.reach,
-            total: both(false),
-            bad: both(true),
+            selected: vec![both(false), both(true)],
         }))
     }
 

@@ -37,7 +37,7 @@ pub async fn promoted(bench: Bench) {
     shop.has_pods(&[("app:2.0", 4)]).await;
     let run = shop.run_is(RunPhase::Successful).await.status.unwrap();
     assert_eq!(run.verdict, Some(Verdict::Pass));
-    let ratio = run.metrics[0].ratio.as_ref().unwrap();
+    let ratio = run.metrics[0].comparison.as_ref().unwrap();
     assert!(
         ratio.safe.log >= ratio.safe.limit && ratio.canary.requests > 1000.0,
         "{ratio:?}"

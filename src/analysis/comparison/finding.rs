@@ -1,10 +1,10 @@
 //! What the state of a ratio means now, in a verdict and a sentence with numbers.
 
 use super::{Judge, Required, decides};
-use crate::analysis::plan::{Plan, RatioPlan};
-use crate::analysis::series::{Needs, PATIENCE_S};
+use crate::analysis::plan::{ComparisonPlan, Plan};
+use crate::analysis::scrapes::{Needs, PATIENCE_S};
 use crate::analysis::words;
-use crate::api::analysis_status::{Counts, Forecast, RatioStatus, Sampler, Verdict};
+use crate::api::analysis_status::{Comparison, Counts, Forecast, Sampler, Verdict};
 
 /// So long after the beginning there is nothing wrong with having no samples yet.
 const GRACE_S: i64 = 60;
@@ -46,15 +46,15 @@ impl Finding {
 #[must_use]
 pub fn find(
     plan: &Plan,
-    ratio: &RatioPlan,
-    status: &RatioStatus,
+    compared: &ComparisonPlan,
+    status: &Comparison,
     now: i64,
 ) -> (Finding, Option<Forecast>) {
     let s = status.sampler.clone().unwrap_or_default();
-    let judge = super::judge(plan, ratio, &s);
+    let judge = super::judge(plan, compared, &s);
     let judge = judge.as_ref();
     if status.harm_shown_at.is_some() {
-        return (harm(plan, ratio, judge, status), None);
+        return (harm(plan, compared, judge, status), None);
     }
     if let Some(missing) = missing(plan, judge, status, &s, now) {
         return (missing, None);
@@ -69,7 +69,7 @@ pub fn find(
             None,
         );
     };
-    if s.harm_level.windows == 0 {
+    if s.harm.windows.max(s.harm_level.windows) == 0 {
         let left = s.first + s.window_seconds - s.cursor;
         let message = format!(
             "{}; nothing gross, and the pods are young for another {}",
@@ -78,7 +78,7 @@ pub fn find(
         );
         return (Finding::new(Verdict::Inconclusive, "WarmUp", message), None);
     }
-    let required = ratio.required(plan.next_weight);
+    let required = compared.required(plan.next_weight);
     let sofar = sofar(judge, &status.canary, &judge.counts(status, false));
     if decides(&status.safe) {
         let shown = format!("{sofar}; {}", good_enough(plan, status, &required));
@@ -120,7 +120,7 @@ fn sofar(judge: &dyn Judge, canary: &Counts, stable: &Counts) -> String {
     )
 }
 
-fn good_enough(plan: &Plan, status: &RatioStatus, required: &Required) -> String {
+fn good_enough(plan: &Plan, status: &Comparison, required: &Required) -> String {
     let at_most = status.effect.map_or_else(String::new, |e| {
         format!(
             ", at most {} times stable's with 95 %",
@@ -135,7 +135,7 @@ fn good_enough(plan: &Plan, status: &RatioStatus, required: &Required) -> String
     )
 }
 
-fn harm(plan: &Plan, ratio: &RatioPlan, judge: &dyn Judge, status: &RatioStatus) -> Finding {
+fn harm(plan: &Plan, compared: &ComparisonPlan, judge: &dyn Judge, status: &Comparison) -> Finding {
     let said = |canary: &Counts, young: bool| {
         let stable = judge.counts(status, young);
         format!(
@@ -152,7 +152,7 @@ fn harm(plan: &Plan, ratio: &RatioPlan, judge: &dyn Judge, status: &RatioStatus)
             "{}: more than {} times as many and more than {}",
             said(&status.canary_all, true),
             words::times(plan.gross_times),
-            words::percent(plan.gross_level.max(ratio.floor)),
+            words::percent(plan.gross_level.max(compared.floor)),
         );
         return Finding::new(Verdict::Fail, "GrossHarm", message);
     }
@@ -163,8 +163,8 @@ fn harm(plan: &Plan, ratio: &RatioPlan, judge: &dyn Judge, status: &RatioStatus)
     let message = format!(
         "{}{interval}: more than the tolerated {} times and {} points",
         said(&status.canary, false),
-        words::times(1.0 + ratio.relative),
-        words::percent(ratio.absolute).replace(" %", ""),
+        words::times(1.0 + compared.relative),
+        words::percent(compared.absolute).replace(" %", ""),
     );
     Finding::new(Verdict::Fail, "Harm", message)
 }
@@ -173,7 +173,7 @@ fn harm(plan: &Plan, ratio: &RatioPlan, judge: &dyn Judge, status: &RatioStatus)
 fn missing(
     plan: &Plan,
     judge: &dyn Judge,
-    status: &RatioStatus,
+    status: &Comparison,
     s: &Sampler,
     now: i64,
 ) -> Option<Finding> {
@@ -232,7 +232,7 @@ pub(super) fn gap(plan: &Plan, s: &Sampler, last: i64, requests: f64) -> Option<
 }
 
 /// About how many more requests decide, and how long they take, at the present rates.
-fn forecast(judge: &dyn Judge, status: &RatioStatus, s: &Sampler) -> Option<Forecast> {
+fn forecast(judge: &dyn Judge, status: &Comparison, s: &Sampler) -> Option<Forecast> {
     let requests = judge.still_needed(status, s);
     let rate = status.canary.requests / (s.cursor - s.first).max(1) as f64;
     let seconds = requests / rate;

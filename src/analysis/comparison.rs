@@ -1,30 +1,36 @@
-//! One ratio: samples in, windows through the tests, a verdict out.
+//! One comparison: samples in, windows through the tests, a verdict out.
 //!
-//! How the windows are judged is one of two files: `concurrent` while both versions have traffic,
-//! `history` where the stable version has none any more.
+//! How the windows are judged is one of the [`Judge`]s: `concurrent` counts while both versions have
+//! traffic, `history` where the stable version has none any more, `fixed` against a level that was
+//! asked for.
 //!
 //! The state is in the status; the same samples lead to the same state, in however many answers
 //! they come.
 
 mod concurrent;
 mod finding;
+mod fixed;
 mod history;
+mod levels;
 mod stable;
 
 pub use finding::{Finding, find};
 pub use stable::StableRatio;
 
 use concurrent::Concurrent;
+use fixed::Fixed;
 use history::History;
 
 use super::effects::Grid;
-use super::plan::{Plan, RatioPlan};
+use super::level::Law;
+use super::plan::{ComparisonPlan, Measure, Plan};
 use super::rho::{Bets, Window};
 use super::schedule::Schedule;
-use super::series::{Age, Answers, DataError, Needs, Scrapes};
+use super::scrapes::{Age, Needs, Observed, Scrapes, common_bounds};
+use super::series::{Answers, DataError};
 use crate::api::analysis::{Reference, RunMode};
 use crate::api::analysis_status::{
-    Counts, Effect, Evidence, Masses, RatioStatus, Sampler, WindowRecord,
+    Comparison, Counts, Effect, Evidence, Masses, Sampler, WindowRecord,
 };
 
 /// A judged window is at least this long: shorter ones cost more in the sums than they gain.
@@ -63,7 +69,7 @@ pub struct Required {
     pub level: f64,
 }
 
-impl RatioPlan {
+impl ComparisonPlan {
     /// What must be shown before a promotion to `next_weight`.
     #[must_use]
     pub fn required(&self, next_weight: i32) -> Required {
@@ -83,6 +89,36 @@ impl RatioPlan {
         self.alpha * (1.0 - GROSS_SHARE)
     }
 
+    /// 1 where more of it is harm, -1 where less is.
+    fn worse(&self) -> f64 {
+        if self.measure.fewer_is_harm() {
+            -1.0
+        } else {
+            1.0
+        }
+    }
+
+    /// A multiple of the stable version's on the bad side of it: `times` at least 1.
+    fn worse_by(&self, times: f64) -> f64 {
+        if self.measure.fewer_is_harm() {
+            1.0 / times
+        } else {
+            times
+        }
+    }
+
+    /// What is still tolerated, as a multiple of the stable version's.
+    fn tolerated(&self) -> f64 {
+        1.0 + self.worse() * self.relative
+    }
+
+    fn law(&self) -> Law {
+        match self.measure {
+            Measure::Ratio { .. } => Law::Bernoulli,
+            _ => Law::Poisson,
+        }
+    }
+
     fn alpha_gross(&self) -> f64 {
         self.alpha * GROSS_SHARE
     }
@@ -90,7 +126,7 @@ impl RatioPlan {
 
 /// What to ask next: the time and how far back, in Unix seconds and seconds.
 #[must_use]
-pub fn question(plan: &Plan, status: &RatioStatus, now: i64) -> (i64, i64) {
+pub fn question(plan: &Plan, status: &Comparison, now: i64) -> (i64, i64) {
     let sampler = status.sampler.as_ref().filter(|s| s.scrape_seconds > 0);
     let Some(s) = sampler else {
         let since = (now - plan.start).clamp(0, CHUNK_S);
@@ -104,7 +140,7 @@ pub fn question(plan: &Plan, status: &RatioStatus, now: i64) -> (i64, i64) {
 /// When it is worth asking again, in Unix seconds: when the next short window is over, or a little
 /// after the last time, `polled`.
 #[must_use]
-pub fn next_question(plan: &Plan, status: &RatioStatus, polled: Option<i64>) -> i64 {
+pub fn next_question(plan: &Plan, status: &Comparison, polled: Option<i64>) -> i64 {
     let s = status.sampler.as_ref().filter(|s| s.scrape_seconds > 0);
     let (over, pause) = match s {
         Some(s) => (
@@ -134,34 +170,53 @@ pub enum Looked {
 /// [`DataError`] where the samples cannot be what a ratio is made of; then nothing has changed.
 pub fn take(
     plan: &Plan,
-    ratio: &RatioPlan,
-    status: &mut RatioStatus,
+    compared: &ComparisonPlan,
+    status: &mut Comparison,
     answers: &Answers,
 ) -> Result<Looked, DataError> {
     let mut s = status.sampler.take().unwrap_or_default();
-    let looked = look(plan, ratio, status, &mut s, answers);
+    let looked = look(plan, compared, status, &mut s, answers);
     status.sampler = Some(s);
     looked
 }
 
 fn look(
     plan: &Plan,
-    ratio: &RatioPlan,
-    status: &mut RatioStatus,
+    compared: &ComparisonPlan,
+    status: &mut Comparison,
     s: &mut Sampler,
     answers: &Answers,
 ) -> Result<Looked, DataError> {
-    let scrapes = Scrapes::new(answers, s.scrape_seconds.max(1))?;
+    if matches!(compared.measure, Measure::Histogram { .. }) && s.bounds.is_empty() {
+        let needs = judge(plan, compared, s).needs();
+        let Some(bounds) = common_bounds(answers, needs)? else {
+            s.canary_seen |= answers.selected.iter().any(|arms| !arms.canary.is_empty());
+            s.stable_seen |= answers.selected.iter().any(|arms| !arms.stable.is_empty());
+            return Ok(Looked::Nothing);
+        };
+        s.bounds = bounds;
+        s.bounds.pop();
+    }
+    let mut bounds = s.bounds.clone();
+    bounds.push(f64::INFINITY);
+    let names: Vec<&'static str> = compared
+        .measure
+        .selectors()
+        .into_iter()
+        .map(|n| n.0)
+        .collect();
+    let reading = compared.measure.reading(&bounds);
+    let scrapes = Scrapes::new(answers, reading, &names, s.scrape_seconds.max(1))?;
     let present = scrapes.present();
     s.canary_seen |= present.canary;
     s.stable_seen |= present.stable;
-    let mut judge = judge(plan, ratio, s);
+    let mut judge = judge(plan, compared, s);
     if s.scrape_seconds == 0 {
         let Some(seconds) = scrapes.interval(judge.needs()) else {
             return Ok(Looked::Nothing);
         };
         grid(plan, s, seconds);
-        judge = self::judge(plan, ratio, s);
+        judge = self::judge(plan, compared, s);
         judge.begin(status, s);
     }
     let base = s.cursor.min(s.gross_cursor);
@@ -214,16 +269,16 @@ trait Judge {
     fn needs(&self) -> Needs;
 
     /// Before the first window, when the grid is known.
-    fn begin(&self, status: &mut RatioStatus, s: &mut Sampler);
+    fn begin(&self, status: &mut Comparison, s: &mut Sampler);
 
     /// A short window of the gross test: all pods, young or not.
-    fn short(&mut self, status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64);
+    fn short(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64);
 
     /// A window of the grid on which versions are judged, or one before the first of them.
-    fn long(&mut self, status: &mut RatioStatus, s: &mut Sampler, scrapes: &Scrapes, to: i64);
+    fn long(&mut self, status: &mut Comparison, s: &mut Sampler, scrapes: &Scrapes, to: i64);
 
     /// How many times the reference's ratio, with its interval.
-    fn effect(&self, _: &RatioStatus, _: &Sampler) -> Option<Effect> {
+    fn effect(&self, _: &Comparison, _: &Sampler) -> Option<Effect> {
         None
     }
 
@@ -233,23 +288,24 @@ trait Judge {
     }
 
     /// What is missing on the side of the reference.
-    fn missing(&self, plan: &Plan, status: &RatioStatus, s: &Sampler) -> Option<Finding>;
+    fn missing(&self, plan: &Plan, status: &Comparison, s: &Sampler) -> Option<Finding>;
 
     /// The reference's counts, beside the canary's with its `young` pods or without.
-    fn counts(&self, status: &RatioStatus, young: bool) -> Counts;
+    fn counts(&self, status: &Comparison, young: bool) -> Counts;
 
     /// When that was, as it follows "stable" in a sentence.
     fn when(&self) -> &'static str;
 
     /// About how many more requests decide; not finite where they do not.
-    fn still_needed(&self, status: &RatioStatus, s: &Sampler) -> f64;
+    fn still_needed(&self, status: &Comparison, s: &Sampler) -> f64;
 }
 
 /// The one place where one reference is told from the other.
-fn judge<'a>(plan: &'a Plan, ratio: &'a RatioPlan, s: &Sampler) -> Box<dyn Judge + 'a> {
-    match plan.reference {
-        Reference::Stable => Box::new(Concurrent::new(plan, ratio, s)),
-        Reference::StableHistory => Box::new(History::new(plan, ratio, s)),
+fn judge<'a>(plan: &'a Plan, compared: &'a ComparisonPlan, s: &Sampler) -> Box<dyn Judge + 'a> {
+    match (compared.level, plan.reference) {
+        (Some(level), _) => Box::new(Fixed::new(plan, compared, level, s)),
+        (None, Reference::Stable) => Box::new(Concurrent::new(plan, compared, s)),
+        (None, Reference::StableHistory) => Box::new(History::new(plan, compared, s)),
     }
 }
 
@@ -264,8 +320,9 @@ fn stakes(plan: &Plan, window: i64) -> Schedule {
 }
 
 /// What every short window adds to the record.
-fn note_short(status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64) {
+fn note_short(status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64) {
     s.gross_cursor = to;
+    let w = w.counts();
     add(&mut status.canary_all, w.nc, w.xc);
     if w.nc > 0.0 {
         s.last_canary = to;
@@ -273,7 +330,7 @@ fn note_short(status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64) {
 }
 
 /// Keeps a judged window for the reader, and says when it shows harm.
-fn note_window(status: &mut RatioStatus, w: &Window, to: i64, before: f64) {
+fn note_window(status: &mut Comparison, w: &Window, to: i64, before: f64) {
     status.windows.push(WindowRecord {
         end: to,
         canary: Counts {
@@ -291,6 +348,14 @@ fn note_window(status: &mut RatioStatus, w: &Window, to: i64, before: f64) {
     if decides(&status.harm) {
         status.harm_shown_at = Some(to);
     }
+}
+
+/// How often each test may be wrong.
+#[derive(Debug, Clone, Copy)]
+struct Alphas {
+    main: f64,
+    gross: f64,
+    safe: f64,
 }
 
 /// Where a test of this level decides, as a logarithm.

@@ -1,6 +1,6 @@
 use super::*;
-use crate::analysis::ratio::tests::{Counters, Random, START, follow, plan, ratio_of};
-use crate::analysis::ratio::{Looked, find, grid, note_short, question, take};
+use crate::analysis::comparison::tests::{Counters, Random, START, follow, plan, ratio_of};
+use crate::analysis::comparison::{Looked, decides, find, grid, note_short, question, take};
 
 /// A switch at the start: stable has all of the traffic before, the new version afterwards.
 #[derive(Clone, Copy)]
@@ -188,7 +188,7 @@ fn what_it_did_in_the_hour_before_is_what_it_is_held_against() {
         for (what, switch, verdict, reason, says) in rows {
             let plan = after("");
             let counters = scraped(&switch, 3, every, START + 1800);
-            let mut status = RatioStatus::default();
+            let mut status = Comparison::default();
             let stops = [Pass, Fail];
             let found = follow(&plan, &mut status, &counters, START + 1800, 1, &stops);
             let now = START + found.map_or(1800, |(seconds, _)| seconds);
@@ -224,7 +224,7 @@ fn a_gap_is_a_gap() {
     let plan = after("");
     let hour = |switch: Switch| {
         let counters = scraped(&switch, 1, 15, START + 300);
-        let mut status = RatioStatus::default();
+        let mut status = Comparison::default();
         follow(&plan, &mut status, &counters, START + 300, 15, &[]);
         status.baseline.unwrap()
     };
@@ -263,7 +263,7 @@ fn the_same_samples_lead_to_the_same_state() {
         };
         let counters = scraped(&switch, 9, every, until + 300);
         let state = |pauses: &[i64]| {
-            let mut status = RatioStatus::default();
+            let mut status = Comparison::default();
             let mut now = START + 20;
             for pause in pauses.iter().cycle() {
                 let (at, reach) = question(&plan, &status, now.min(until));
@@ -290,7 +290,7 @@ fn the_same_samples_lead_to_the_same_state() {
 /// Straight into the tests: an hour of so many requests, then windows. When harm and when safety is
 /// shown.
 fn simulate(plan: &Plan, random: &mut Random, hour: f64, bad: [f64; 2]) -> (bool, bool) {
-    let (mut status, mut s) = (RatioStatus::default(), Sampler::default());
+    let (mut status, mut s) = (Comparison::default(), Sampler::default());
     grid(plan, &mut s, 15);
     let mut judge = History::new(plan, ratio_of(plan), &s);
     judge.begin(&mut status, &mut s);
@@ -308,8 +308,8 @@ fn simulate(plan: &Plan, random: &mut Random, hour: f64, bad: [f64; 2]) -> (bool
             ..Window::default()
         };
         let to = START + 15 * (k + 1);
-        note_short(&mut status, &mut s, &w, to);
-        judge.short(&mut status, &mut s, &w, to);
+        note_short(&mut status, &mut s, &w.into(), to);
+        judge.short(&mut status, &mut s, &w.into(), to);
         if k >= 4 {
             judge.window(&mut status, &mut s, &w, to);
         }
@@ -383,8 +383,8 @@ fn the_bounds_hold() {
                     bad: f64::from(x),
                 };
                 let (upper, lower) = (
-                    bound(&counts, risk, Side::Upper),
-                    bound(&counts, risk, Side::Lower),
+                    bound(Law::Bernoulli, &counts, risk, Side::Upper),
+                    bound(Law::Bernoulli, &counts, risk, Side::Lower),
                 );
                 let ratio = counts.bad / counts.requests;
                 assert!((0.0..=ratio).contains(&lower) && (ratio..=1.0).contains(&upper));
@@ -408,6 +408,6 @@ fn the_bounds_hold() {
         bad: 0.0,
     };
     let exact = 1.0 - 0.01_f64.powf(1e-3);
-    assert!((bound(&none, 0.01, Side::Upper) - exact).abs() < 1e-9);
-    assert!(bound(&none, 0.01, Side::Lower).abs() < 1e-12);
+    assert!((bound(Law::Bernoulli, &none, 0.01, Side::Upper) - exact).abs() < 1e-9);
+    assert!(bound(Law::Bernoulli, &none, 0.01, Side::Lower).abs() < 1e-12);
 }

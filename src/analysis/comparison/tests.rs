@@ -51,9 +51,9 @@ pub(super) fn plan(more: &str) -> Plan {
 
 pub(super) const START: i64 = 1_000_000;
 
-pub(super) fn ratio_of(plan: &Plan) -> &RatioPlan {
+pub(super) fn ratio_of(plan: &Plan) -> &ComparisonPlan {
     match &plan.metrics[0].kind {
-        Kind::Ratio(ratio) => ratio,
+        Kind::Comparison(ratio) => ratio,
         Kind::Threshold(_) => unreachable!("a ratio"),
     }
 }
@@ -115,8 +115,7 @@ impl Counters {
         Answers {
             at,
             reach,
-            total: both(false),
-            bad: both(true),
+            selected: vec![both(false), both(true)],
         }
     }
 }
@@ -125,7 +124,7 @@ impl Counters {
 /// `stops` names. Returns the time after the start, or nothing.
 pub(super) fn follow(
     plan: &Plan,
-    status: &mut RatioStatus,
+    status: &mut Comparison,
     counters: &Counters,
     until: i64,
     pause: i64,
@@ -170,8 +169,8 @@ fn service(seed: u64, rates: [f64; 2], bad: fn(i64) -> [f64; 2]) -> Service {
 }
 
 /// Windows straight into the tests: what `look` does, without the samples.
-fn simulate(plan: &Plan, service: &mut Service, windows: i64) -> (RatioStatus, Option<i64>) {
-    let mut status = RatioStatus::default();
+fn simulate(plan: &Plan, service: &mut Service, windows: i64) -> (Comparison, Option<i64>) {
+    let mut status = Comparison::default();
     let mut s = Sampler::default();
     grid(plan, &mut s, 15);
     let mut judge = Concurrent::new(plan, ratio_of(plan), &s);
@@ -187,8 +186,8 @@ fn simulate(plan: &Plan, service: &mut Service, windows: i64) -> (RatioStatus, O
             xs: x[1],
         };
         let (to, grown) = (START + 15 * (k + 1), k >= plan.warmup / 15);
-        note_short(&mut status, &mut s, &w, to);
-        judge.short(&mut status, &mut s, &w, to);
+        note_short(&mut status, &mut s, &w.into(), to);
+        judge.short(&mut status, &mut s, &w.into(), to);
         if grown && status.harm_shown_at.is_none() {
             judge.window(&mut status, &mut s, &w, to);
         } else {
@@ -320,7 +319,7 @@ fn gross_harm_is_shown_by_the_first_scrapes() {
         let half = |_| [0.5, 0.001];
         let mut service = service(3, [40.0, 160.0], half);
         let counters = Counters::scraped(&mut service, every, START + 120);
-        let mut status = RatioStatus::default();
+        let mut status = Comparison::default();
         let found = follow(
             &plan,
             &mut status,
@@ -351,7 +350,7 @@ fn a_version_without_any_bad_one_passes_as_soon_as_there_were_enough() {
     let plan = plan("nextWeight: 25");
     let mut service = service(1, [20.0, 80.0], same_everywhere(0.0, 1.0));
     let counters = Counters::scraped(&mut service, 5, START + 900);
-    let mut status = RatioStatus::default();
+    let mut status = Comparison::default();
     let stops = [Verdict::Pass, Verdict::Fail, Verdict::NoData];
     let found = follow(&plan, &mut status, &counters, START + 900, 1, &stops);
     let (seconds, verdict) = found.expect("a verdict");
@@ -369,7 +368,7 @@ fn a_good_version_passes_and_a_forecast_says_when() {
     let plan = plan("nextWeight: 50");
     let mut service = service(5, [100.0, 400.0], same_everywhere(0.01, 1.0));
     let counters = Counters::scraped(&mut service, 15, START + 3600);
-    let mut status = RatioStatus::default();
+    let mut status = Comparison::default();
     assert_eq!(
         follow(
             &plan,
@@ -417,7 +416,7 @@ fn the_same_samples_lead_to_the_same_state() {
     ] {
         let counters = Counters::scraped(&mut service(9, [30.0, 70.0], bad), every, until + 300);
         let state = |pauses: &[i64]| {
-            let mut status = RatioStatus::default();
+            let mut status = Comparison::default();
             let mut now = START;
             for pause in pauses.iter().cycle() {
                 let (at, reach) = question(&plan, &status, now.min(until));
@@ -448,12 +447,12 @@ fn the_same_samples_lead_to_the_same_state() {
 #[test]
 fn missing_data_are_no_verdict() {
     let plan = plan("");
-    let ratio = ratio_of(&plan);
-    let verdict = |status: &RatioStatus, now: i64| {
-        let finding = find(&plan, ratio, status, now).0;
+    let compared = ratio_of(&plan);
+    let verdict = |status: &Comparison, now: i64| {
+        let finding = find(&plan, compared, status, now).0;
         (finding.verdict, finding.reason)
     };
-    let mut status = RatioStatus::default();
+    let mut status = Comparison::default();
     assert_eq!(
         verdict(&status, START + 5),
         (Verdict::Inconclusive, "Collecting")
@@ -464,10 +463,12 @@ fn missing_data_are_no_verdict() {
     let mut service = service(2, [10.0, 100.0], same_everywhere(0.01, 1.0));
     let counters = Counters::scraped(&mut service, 15, START + 300);
     let mut lonely = counters.answers(START + 100, 200);
-    lonely.total.canary.clear();
-    lonely.bad.canary.clear();
-    take(&plan, ratio, &mut status, &lonely).unwrap();
-    let finding = find(&plan, ratio, &status, START + 100).0;
+    lonely
+        .selected
+        .iter_mut()
+        .for_each(|arms| arms.canary.clear());
+    take(&plan, compared, &mut status, &lonely).unwrap();
+    let finding = find(&plan, compared, &status, START + 100).0;
     assert!(
         finding.message.contains("no series of the new version"),
         "{}",
@@ -475,7 +476,7 @@ fn missing_data_are_no_verdict() {
     );
 
     // Good data, then none: it passes nothing and fails nothing.
-    let mut status = RatioStatus::default();
+    let mut status = Comparison::default();
     follow(&plan, &mut status, &counters, START + 300, 1, &[]);
     assert_eq!(verdict(&status, START + 300).0, Verdict::Inconclusive);
     assert_eq!(
@@ -493,7 +494,7 @@ fn missing_data_are_no_verdict() {
     for sample in still.samples[0].iter_mut().filter(|s| s.0 >= START + 150) {
         (sample.1, sample.2) = (last.1, last.2);
     }
-    let mut status = RatioStatus::default();
+    let mut status = Comparison::default();
     let stops = [Verdict::Pass, Verdict::Fail, Verdict::NoData];
     let found = follow(&plan, &mut status, &still, START + 300, 1, &stops);
     let (seconds, _) = found.expect("it is noticed");
@@ -520,16 +521,16 @@ fn below_the_floor_nothing_is_aborted() {
 #[test]
 fn more_traffic_needs_more_evidence() {
     let plan = plan("");
-    let ratio = ratio_of(&plan);
+    let compared = ratio_of(&plan);
     let times: Vec<f64> = [1, 5, 6, 25, 50, 51, 100]
-        .map(|w| ratio.required(w).times)
+        .map(|w| compared.required(w).times)
         .into();
     assert_eq!(times, [10.0, 10.0, 3.0, 3.0, 2.0, 1.5, 1.5]);
-    let tolerant = RatioPlan {
+    let tolerant = ComparisonPlan {
         relative: 1.0,
         absolute: 0.02,
         floor: 0.05,
-        ..ratio.clone()
+        ..compared.clone()
     };
     assert_eq!(
         tolerant.required(100),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::analysis::series::Sample;
 use proptest::prelude::*;
 
 /// A series of `pod`, scraped at `(second, value)`.
@@ -25,13 +26,21 @@ fn answers(at: i64, total: [Vec<Series>; 2], bad: [Vec<Series>; 2]) -> Answers {
     Answers {
         at,
         reach: 300,
-        total: arms(total),
-        bad: arms(bad),
+        selected: vec![arms(total), arms(bad)],
     }
 }
 
+fn read(a: &Answers, seconds: i64) -> Result<Scrapes, DataError> {
+    Scrapes::new(a, Reading::Part, &["total", "bad"], seconds)
+}
+
 fn scrapes(a: &Answers) -> Scrapes {
-    Scrapes::new(a, 15).unwrap()
+    read(a, 15).unwrap()
+}
+
+/// What both versions counted in `(from, to]`.
+fn counted(s: &Scrapes, from: i64, to: i64, age: Age) -> Window {
+    s.window(from, to, age).counts()
 }
 
 /// A counter that grows by `step` at every scrape from `from` on, every 15 s, until `to`.
@@ -63,13 +72,16 @@ fn windows_tile_time_once() {
     let s = scrapes(&a);
     assert_eq!(s.interval(Needs::Both), Some(15));
     let parts: Vec<Window> = (0..10)
-        .map(|k| s.window(420 + 15 * k, 435 + 15 * k, Age::Any))
+        .map(|k| counted(&s, 420 + 15 * k, 435 + 15 * k, Age::Any))
         .collect();
     assert!(
         parts.iter().all(|w| *w == window(10.0, 0.0, 40.0, 0.0)),
         "{parts:?}"
     );
-    assert_eq!(s.window(420, 570, Age::Any), window(100.0, 0.0, 400.0, 0.0));
+    assert_eq!(
+        counted(&s, 420, 570, Age::Any),
+        window(100.0, 0.0, 400.0, 0.0)
+    );
 }
 
 #[test]
@@ -98,11 +110,11 @@ fn restarts_and_newborn_series() {
     );
     let s = scrapes(&a);
     // The target's first scrape has no history; the errors' first one has.
-    assert_eq!(s.window(300, 405, Age::Any), Window::default());
-    assert_eq!(s.window(405, 420, Age::Any), window(8.0, 1.0, 3.0, 0.0));
+    assert_eq!(counted(&s, 300, 405, Age::Any), Window::default());
+    assert_eq!(counted(&s, 405, 420, Age::Any), window(8.0, 1.0, 3.0, 0.0));
     // A restart: what there is since. A missing scrape: its increase comes with the next.
     assert_eq!(
-        s.window(420, 450, Age::Any),
+        counted(&s, 420, 450, Age::Any),
         window(2.0 + 3.0 + 2.0, 2.0, 7.0, 0.0)
     );
 }
@@ -119,8 +131,11 @@ fn a_routers_target_has_both_versions() {
         [vec![series("r", "c5", &[(430, 2.0)])], vec![]],
     );
     let s = scrapes(&a);
-    assert_eq!(s.window(405, 420, Age::Any).nc.to_bits(), 3.0_f64.to_bits());
-    assert_eq!(s.window(420, 435, Age::Any), window(6.0, 2.0, 40.0, 0.0));
+    assert_eq!(
+        counted(&s, 405, 420, Age::Any).nc.to_bits(),
+        3.0_f64.to_bits()
+    );
+    assert_eq!(counted(&s, 420, 435, Age::Any), window(6.0, 2.0, 40.0, 0.0));
 }
 
 #[test]
@@ -135,12 +150,12 @@ fn numerator_and_denominator_come_from_one_scrape() {
     let bad = |ats: &[(i64, f64)]| [vec![series("c", "500", ats)], vec![]];
     let later = answers(600, total(), bad(&[(544, 1.0), (559, 2.0), (574, 9.0)]));
     assert_eq!(
-        scrapes(&later).window(540, 600, Age::Any).xc.to_bits(),
+        counted(&scrapes(&later), 540, 600, Age::Any).xc.to_bits(),
         2.0_f64.to_bits()
     );
     let other = answers(600, total(), bad(&[(544, 1.0), (551, 2.0)]));
     assert!(
-        matches!(Scrapes::new(&other, 15), Err(DataError::ScrapesDiffer(t)) if t == "shop/c//")
+        matches!(read(&other, 15), Err(DataError::ScrapesDiffer("bad", "total", t)) if t == "shop/c//")
     );
 }
 
@@ -162,13 +177,13 @@ fn young_targets_do_not_count_as_grown() {
         [vec![], vec![]],
     );
     let s = scrapes(&a);
-    let all = s.window(540, 600, Age::Any);
-    let grown = s.window(540, 600, Age::Grown(60));
+    let all = counted(&s, 540, 600, Age::Any);
+    let grown = counted(&s, 540, 600, Age::Grown(60));
     assert_eq!((all.nc, all.ns), (44.0, 1.0));
     // The young pod counts from its 60th second on, the restarted stable one as well.
     assert_eq!((grown.nc, grown.ns), (43.0, 1.0));
     assert_eq!(
-        s.window(495, 540, Age::Grown(60)).ns.to_bits(),
+        counted(&s, 495, 540, Age::Grown(60)).ns.to_bits(),
         0.0_f64.to_bits()
     );
 }
@@ -214,7 +229,7 @@ fn a_window_waits_for_the_last_scrape_in_it() {
 fn what_is_no_counter_is_refused() {
     let with = |value: f64| {
         let odd = series("c", "200", &[(400, 1.0), (415, value)]);
-        Scrapes::new(&answers(600, [vec![odd], vec![]], [vec![], vec![]]), 15)
+        read(&answers(600, [vec![odd], vec![]], [vec![], vec![]]), 15)
     };
     for value in [f64::INFINITY, f64::NEG_INFINITY, -1.0] {
         assert!(
@@ -229,7 +244,7 @@ fn what_is_no_counter_is_refused() {
         [vec![steady("c", "500", 304, 600, 1.0)], vec![]],
         [vec![steady("c", "200", 304, 600, 10.0)], vec![]],
     );
-    let error = Scrapes::new(&swapped, 15).unwrap_err();
+    let error = read(&swapped, 15).unwrap_err();
     assert!(
         error
             .to_string()
@@ -273,10 +288,10 @@ proptest! {
             (at, value)
         }).collect();
         let a = answers(900, [vec![series("c", "200", &samples)], vec![]], [vec![], vec![]]);
-        let s = Scrapes::new(&a, 5).unwrap();
-        let whole = s.window(300, 1200, Age::Any);
+        let s = read(&a, 5).unwrap();
+        let whole = counted(&s, 300, 1200, Age::Any);
         let edges: Vec<i64> = [300].into_iter().chain(cuts).chain([1200]).collect();
-        let parts: f64 = edges.windows(2).map(|e| s.window(e[0], e[1], Age::Any).nc).sum();
+        let parts: f64 = edges.windows(2).map(|e| counted(&s, e[0], e[1], Age::Any).nc).sum();
         prop_assert!(parts >= 0.0 && whole.nc.to_bits() == parts.to_bits());
     }
 }

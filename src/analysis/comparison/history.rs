@@ -6,17 +6,14 @@
 //! windows go through one-sample tests against them. What has changed for both versions since then
 //! counts for or against the new one; nothing can tell it apart any more.
 
-use super::{
-    Finding, Judge, Required, UNSAFE_RATE, add, begun, bets, decides, limit, log, note_window,
-    stakes, up,
-};
-use crate::analysis::effects::{self, Grid};
-use crate::analysis::plan::{Plan, RatioPlan};
+use super::levels::{LevelTests, Levels, entropy};
+use super::{Alphas, Finding, Judge, Required, UNSAFE_RATE, add, limit, up};
+use crate::analysis::level::Law;
+use crate::analysis::plan::{ComparisonPlan, Plan};
 use crate::analysis::rho::Window;
-use crate::analysis::schedule::{Schedule, at_once};
-use crate::analysis::series::{Age, Needs, Scrapes};
+use crate::analysis::scrapes::{Age, Needs, Observed, Scrapes};
 use crate::analysis::words;
-use crate::api::analysis_status::{Counts, RatioStatus, Sampler, Verdict};
+use crate::api::analysis_status::{Comparison, Counts, Sampler, Verdict};
 
 /// So far back the stable version is looked at: long enough for a bound that says something, short
 /// enough that the time of day is about the same.
@@ -33,25 +30,11 @@ const HALVINGS: usize = 60;
 /// The tests with what they need for this metric.
 pub(super) struct History<'a> {
     plan: &'a Plan,
-    ratio: &'a RatioPlan,
+    compared: &'a ComparisonPlan,
     required: Required,
-    stakes: Schedule,
-    gross_stakes: Schedule,
-    level: Grid,
-    level_safe: Grid,
+    tests: LevelTests,
     /// Made of the hour when the first window of the new version is judged.
     levels: Option<Option<Levels>>,
-}
-
-/// The levels that the new version is held against.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Levels {
-    /// More than this is harm.
-    pub harm: f64,
-    /// More than this is gross harm.
-    pub gross: f64,
-    /// Less than this is good enough.
-    pub safe: f64,
 }
 
 impl Levels {
@@ -60,19 +43,37 @@ impl Levels {
     /// Each test may be wrong in two ways: the bound of the stable ratio is, which has
     /// [`BOUND_SHARE`] of its risk, or the test against the level is, which has the rest. By the
     /// union bound both together stay below the risk, whatever the stable ratio is.
-    pub fn of(plan: &Plan, ratio: &RatioPlan, required: &Required, hour: &Counts) -> Option<Self> {
+    pub fn of(
+        plan: &Plan,
+        compared: &ComparisonPlan,
+        required: &Required,
+        hour: &Counts,
+    ) -> Option<Self> {
         if hour.requests < REQUESTS_MIN {
             return None;
         }
-        let upper = |alpha: f64| bound(hour, alpha * BOUND_SHARE, Side::Upper);
-        let lower = bound(hour, UNSAFE_RATE * BOUND_SHARE, Side::Lower);
-        let stable = upper(ratio.alpha_main());
-        let harm = ((1.0 + ratio.relative) * stable).max(stable + ratio.absolute);
-        let gross = (plan.gross_times * upper(ratio.alpha_gross())).max(plan.gross_level);
-        let safe = (required.times * lower).max(lower + required.points);
+        let law = compared.law();
+        let (beyond, before) = if compared.worse() > 0.0 {
+            (Side::Upper, Side::Lower)
+        } else {
+            (Side::Lower, Side::Upper)
+        };
+        let beyond = |alpha: f64| bound(law, hour, alpha * BOUND_SHARE, beyond);
+        let before = bound(law, hour, UNSAFE_RATE * BOUND_SHARE, before);
+        let stable = beyond(compared.alpha_main());
+        let levels = Self {
+            harm: compared.tolerated() * stable,
+            gross: compared.worse_by(plan.gross_times) * beyond(compared.alpha_gross()),
+            safe: compared.worse_by(required.times) * before,
+        };
+        if law == Law::Poisson {
+            return Some(levels);
+        }
+        let harm = levels.harm.max(stable + compared.absolute);
+        let safe = levels.safe.max(before + required.points);
         Some(Self {
-            harm: harm.max(ratio.floor),
-            gross: gross.max(ratio.floor),
+            harm: harm.max(compared.floor),
+            gross: levels.gross.max(plan.gross_level).max(compared.floor),
             safe: safe.max(required.level),
         })
     }
@@ -87,21 +88,24 @@ pub(super) enum Side {
     Lower,
 }
 
-/// The bound of a ratio that is wrong in at most `risk` of the cases: Chernoff's, by the relative
+/// The bound of a ratio or rate that is wrong in at most `risk` of the cases: Chernoff's, by the relative
 /// entropy. It holds for any counts without a table or a series that must converge, also where the
 /// ratio changes within the hour; it is about a fifth wider than the one by Clopper and Pearson.
-pub(super) fn bound(counts: &Counts, risk: f64, side: Side) -> f64 {
-    let (n, ratio) = (
-        counts.requests,
-        (counts.bad / counts.requests).clamp(0.0, 1.0),
-    );
+pub(super) fn bound(law: Law, counts: &Counts, risk: f64, side: Side) -> f64 {
+    let n = counts.requests;
+    let top = match law {
+        Law::Bernoulli => 1.0,
+        // No rate beyond this has so few events.
+        Law::Poisson => 2.0 * (counts.bad + 2.0 * limit(risk)) / n,
+    };
+    let ratio = (counts.bad / n).clamp(0.0, top);
     let (mut inside, mut outside) = match side {
-        Side::Upper => (ratio, 1.0),
+        Side::Upper => (ratio, top),
         Side::Lower => (ratio, 0.0),
     };
     for _ in 0..HALVINGS {
         let middle = f64::midpoint(inside, outside);
-        if n * entropy(ratio, middle) <= limit(risk) {
+        if n * entropy(law, ratio, middle) <= limit(risk) {
             inside = middle;
         } else {
             outside = middle;
@@ -110,38 +114,34 @@ pub(super) fn bound(counts: &Counts, risk: f64, side: Side) -> f64 {
     outside
 }
 
-/// The relative entropy of a chance of `q` to one of `p`.
-fn entropy(q: f64, p: f64) -> f64 {
-    let part = |q: f64, p: f64| if q > 0.0 { q * (q / p).ln() } else { 0.0 };
-    part(q, p) + part(1.0 - q, 1.0 - p)
-}
-
 /// What is left of a risk for the test itself.
 fn tested(risk: f64) -> f64 {
     risk * (1.0 - BOUND_SHARE)
 }
 
 impl<'a> History<'a> {
-    pub fn new(plan: &'a Plan, ratio: &'a RatioPlan, s: &Sampler) -> Self {
+    pub fn new(plan: &'a Plan, compared: &'a ComparisonPlan, s: &Sampler) -> Self {
+        let alphas = Alphas {
+            main: tested(compared.alpha_main()),
+            gross: tested(compared.alpha_gross()),
+            safe: tested(UNSAFE_RATE),
+        };
         Self {
             plan,
-            ratio,
-            required: ratio.required(plan.next_weight),
-            stakes: stakes(plan, s.window_seconds),
-            gross_stakes: stakes(plan, s.scrape_seconds),
-            level: Grid::uniform(&effects::LEVEL),
-            level_safe: Grid::uniform(&effects::LEVEL_SAFE),
+            compared,
+            required: compared.required(plan.next_weight),
+            tests: LevelTests::new(plan, compared, s, alphas),
             levels: None,
         }
     }
 
-    fn levels(&self, status: &RatioStatus) -> Option<Levels> {
+    fn levels(&self, status: &Comparison) -> Option<Levels> {
         let hour = status.baseline.unwrap_or_default();
-        Levels::of(self.plan, self.ratio, &self.required, &hour)
+        Levels::of(self.plan, self.compared, &self.required, &hour)
     }
 
     /// The same for a window of the new version: by then the hour is whole.
-    fn frozen(&mut self, status: &RatioStatus) -> Option<Levels> {
+    fn frozen(&mut self, status: &Comparison) -> Option<Levels> {
         if self.levels.is_none() {
             self.levels = Some(self.levels(status));
         }
@@ -149,24 +149,12 @@ impl<'a> History<'a> {
     }
 
     /// A judged window: the pods that are no longer young.
-    pub fn window(&mut self, status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64) {
+    pub fn window(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Window, to: i64) {
         add(&mut status.canary, w.nc, w.xc);
         let Some(levels) = self.frozen(status) else {
             return;
         };
-        let before = status.harm.log;
-        let test = bets(&self.level, tested(self.ratio.alpha_main()));
-        begun(&mut s.harm_level, &test);
-        let stake = self.stakes.gamma(s.harm_level.windows);
-        let e = test.step_level(&mut s.harm_level, stake, w.nc, w.xc, levels.harm);
-        status.harm.log = log(e);
-
-        let test = bets(&self.level_safe, tested(UNSAFE_RATE));
-        begun(&mut s.safe_level, &test);
-        let stake = at_once(s.safe_level.windows);
-        let e = test.step_level(&mut s.safe_level, stake, w.nc, w.xc, levels.safe);
-        status.safe.log = log(e);
-        note_window(status, w, to, before);
+        self.tests.long(status, s, w, to, &levels);
     }
 }
 
@@ -176,30 +164,23 @@ impl Judge for History<'_> {
     }
 
     /// The long windows begin with the hour before, the short ones with the new version.
-    fn begin(&self, status: &mut RatioStatus, s: &mut Sampler) {
+    fn begin(&self, status: &mut Comparison, s: &mut Sampler) {
         s.cursor = up(self.plan.start - LOOKBACK_S, s.window_seconds);
         status.baseline = Some(Counts::default());
-        status.gross.limit = limit(tested(self.ratio.alpha_gross()));
-        status.harm.limit = limit(tested(self.ratio.alpha_main()));
-        status.safe.limit = limit(tested(UNSAFE_RATE));
+        self.tests.begin(status);
     }
 
-    fn short(&mut self, status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64) {
+    fn short(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64) {
         let Some(levels) = self.frozen(status) else {
             return;
         };
-        let test = bets(&self.level, tested(self.ratio.alpha_gross()));
-        begun(&mut s.gross_level, &test);
-        let stake = self.gross_stakes.gamma(s.gross_level.windows);
-        let e = test.step_level(&mut s.gross_level, stake, w.nc, w.xc, levels.gross);
-        status.gross.log = log(e);
-        if decides(&status.gross) {
-            status.harm_shown_at = Some(to);
-        }
+        self.tests.short(status, s, &w.counts(), to, &levels);
     }
 
-    fn long(&mut self, status: &mut RatioStatus, s: &mut Sampler, scrapes: &Scrapes, to: i64) {
-        let grown = scrapes.window(s.cursor, to, Age::Grown(self.plan.warmup));
+    fn long(&mut self, status: &mut Comparison, s: &mut Sampler, scrapes: &Scrapes, to: i64) {
+        let grown = scrapes
+            .window(s.cursor, to, Age::Grown(self.plan.warmup))
+            .counts();
         if to <= self.plan.start {
             let hour = status.baseline.get_or_insert_default();
             add(hour, grown.ns, grown.xs);
@@ -222,7 +203,7 @@ impl Judge for History<'_> {
         })
     }
 
-    fn missing(&self, _: &Plan, status: &RatioStatus, _: &Sampler) -> Option<Finding> {
+    fn missing(&self, _: &Plan, status: &Comparison, _: &Sampler) -> Option<Finding> {
         if self.levels(status).is_some() {
             return None;
         }
@@ -237,7 +218,7 @@ impl Judge for History<'_> {
         Some(Finding::new(Verdict::NoData, "NoStableHistory", message))
     }
 
-    fn counts(&self, status: &RatioStatus, _: bool) -> Counts {
+    fn counts(&self, status: &Comparison, _: bool) -> Counts {
         status.baseline.unwrap_or_default()
     }
 
@@ -245,17 +226,11 @@ impl Judge for History<'_> {
         " in the hour before"
     }
 
-    fn still_needed(&self, status: &RatioStatus, _: &Sampler) -> f64 {
+    fn still_needed(&self, status: &Comparison, _: &Sampler) -> f64 {
         let Some(levels) = self.levels(status) else {
             return f64::INFINITY;
         };
-        let own = (status.canary.bad + 0.5) / (status.canary.requests + 1.0);
-        let (evidence, level) = match own {
-            own if own > levels.harm => (status.harm, levels.harm),
-            own if own < levels.safe => (status.safe, levels.safe),
-            _ => return f64::INFINITY,
-        };
-        (evidence.limit - evidence.log) / entropy(own, level)
+        self.tests.still_needed(status, &levels)
     }
 }
 

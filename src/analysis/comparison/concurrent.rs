@@ -7,21 +7,21 @@
 //! ones. Safety is shown one way or the other; the two ways share the risk of being wrong.
 
 use super::finding::gap;
+use super::levels::entropy;
 use super::{
     Finding, Judge, Required, StableRatio, UNSAFE_RATE, add, begun, bets, decides, evidence, limit,
     log, note_window, stable, stakes, up,
 };
 use crate::analysis::effects::{self, Grid};
 use crate::analysis::interval;
-use crate::analysis::plan::{Plan, RatioPlan};
+use crate::analysis::level::{Against, Law};
+use crate::analysis::plan::{ComparisonPlan, Plan};
 use crate::analysis::rho::{Boost, Window};
 use crate::analysis::schedule::{Schedule, at_once};
-use crate::analysis::series::{Age, Needs, Scrapes};
+use crate::analysis::scrapes::{Age, Needs, Observed, Scrapes};
 use crate::analysis::words;
 use crate::api::analysis::RunMode;
-use crate::api::analysis_status::{
-    Counts, Effect, Evidence, Masses, RatioStatus, Sampler, Verdict,
-};
+use crate::api::analysis_status::{Comparison, Counts, Effect, Evidence, Masses, Sampler, Verdict};
 
 /// The part of the risk of a wrong promotion that goes to the comparison with stable; the rest goes
 /// to the level.
@@ -34,7 +34,7 @@ const BOOST_RATIO_MAX: f64 = 0.1;
 /// The tests with what they need for this metric.
 pub(super) struct Concurrent<'a> {
     plan: &'a Plan,
-    ratio: &'a RatioPlan,
+    compared: &'a ComparisonPlan,
     required: Required,
     stakes: Schedule,
     gross_stakes: Schedule,
@@ -45,22 +45,56 @@ pub(super) struct Concurrent<'a> {
 }
 
 impl<'a> Concurrent<'a> {
-    pub fn new(plan: &'a Plan, ratio: &'a RatioPlan, s: &Sampler) -> Self {
+    pub fn new(plan: &'a Plan, compared: &'a ComparisonPlan, s: &Sampler) -> Self {
+        let worse = compared.worse();
         Self {
             plan,
-            ratio,
-            required: ratio.required(plan.next_weight),
+            compared,
+            required: compared.required(plan.next_weight),
             stakes: stakes(plan, s.window_seconds),
             gross_stakes: stakes(plan, s.scrape_seconds),
-            unknown: Grid::uniform(&effects::UNKNOWN_PLAN),
-            safe: Grid::uniform(&effects::SAFE),
+            unknown: Grid::uniform(&effects::UNKNOWN_PLAN.map(|delta| worse * delta)),
+            safe: Grid::uniform(&effects::SAFE.map(|delta| worse * delta)),
             level: Grid::uniform(&effects::LEVEL),
             level_safe: Grid::uniform(&effects::LEVEL_SAFE),
         }
     }
 
+    /// Whether there are levels beside the comparison: events have none.
+    fn has_levels(&self) -> bool {
+        self.compared.law() == Law::Bernoulli
+    }
+
+    /// How the risk of a wrong promotion is shared between the comparison and the level.
+    fn unsafe_rates(&self) -> (f64, f64) {
+        if self.has_levels() {
+            let comparison = UNSAFE_RATE * SAFE_COMPARISON_SHARE;
+            (comparison, UNSAFE_RATE - comparison)
+        } else {
+            (UNSAFE_RATE, 0.0)
+        }
+    }
+
+    /// What the new version must be shown to be better than.
+    fn safe_ratio(&self, stable: &StableRatio) -> f64 {
+        let times = self.required.times;
+        if self.has_levels() {
+            times.max(1.0 + self.required.points / stable.upper)
+        } else {
+            self.compared.worse_by(times)
+        }
+    }
+
+    fn level(level: f64) -> Against {
+        Against {
+            level,
+            law: Law::Bernoulli,
+            phi: 1.0,
+        }
+    }
+
     /// A judged window: the pods that are no longer young.
-    pub fn window(&self, status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64) {
+    pub fn window(&self, status: &mut Comparison, s: &mut Sampler, w: &Window, to: i64) {
         add(&mut status.canary, w.nc, w.xc);
         add(&mut status.stable, w.ns, w.xs);
         if s.deltas.is_empty() {
@@ -69,50 +103,58 @@ impl<'a> Concurrent<'a> {
             s.weights = grid.weights;
         }
         let stable = StableRatio::of(&s.history, to - s.window_seconds);
-        let boost = if stable.estimate <= BOOST_RATIO_MAX {
+        let boost = if !self.has_levels() || stable.estimate <= BOOST_RATIO_MAX {
             Boost::On
         } else {
             Boost::Off
         };
 
         let before = status.harm.log;
+        status.harm.log = log(self.harm(s, w, &stable, boost));
+        status.safe = self.safe(s, w, &stable, boost);
+        interval::add(&mut s.likelihood, w, 1.0);
+        note_window(status, w, to, before);
+    }
+
+    /// The e-value of harm after this window.
+    fn harm(&self, s: &mut Sampler, w: &Window, stable: &StableRatio, boost: Boost) -> f64 {
         let grid = Grid {
             deltas: s.deltas.clone(),
             weights: s.weights.clone(),
         };
-        let comparison = bets(&grid, self.ratio.alpha_main());
-        let level = bets(&self.level, self.ratio.alpha_main());
+        let comparison = bets(&grid, self.compared.alpha_main());
         begun(&mut s.harm, &comparison);
-        begun(&mut s.harm_level, &level);
         let stake = self.stakes.gamma(s.harm.windows);
-        let r0 = 1.0 + self.ratio.relative;
+        let r0 = self.compared.tolerated();
         let against_stable = comparison.step(&mut s.harm, stake, w, r0, 1.0, boost);
-        let p0 = (stable.upper + self.ratio.absolute).max(self.ratio.floor);
-        let against_level = level.step_level(&mut s.harm_level, stake, w.nc, w.xc, p0);
-        status.harm.log = log(against_stable.min(against_level));
+        if !self.has_levels() {
+            return against_stable;
+        }
+        let level = bets(&self.level, self.compared.alpha_main());
+        begun(&mut s.harm_level, &level);
+        let p0 = (stable.upper + self.compared.absolute).max(self.compared.floor);
+        let against = Self::level(p0);
+        let against_level = level.step_level(&mut s.harm_level, stake, w.nc, w.xc, against);
+        against_stable.min(against_level)
+    }
 
-        let comparison = bets(&self.safe, UNSAFE_RATE * SAFE_COMPARISON_SHARE);
-        let level = bets(
-            &self.level_safe,
-            UNSAFE_RATE * (1.0 - SAFE_COMPARISON_SHARE),
-        );
+    /// The evidence of safety after this window.
+    fn safe(&self, s: &mut Sampler, w: &Window, stable: &StableRatio, boost: Boost) -> Evidence {
+        let (risk, level_risk) = self.unsafe_rates();
+        let comparison = bets(&self.safe, risk);
         begun(&mut s.safe, &comparison);
-        begun(&mut s.safe_level, &level);
         let stake = at_once(s.safe.windows);
-        let r0 = self
-            .required
-            .times
-            .max(1.0 + self.required.points / stable.upper);
+        let r0 = self.safe_ratio(stable);
         let against_stable = comparison.step(&mut s.safe, stake, w, r0, 1.0, boost);
-        let against_level =
-            level.step_level(&mut s.safe_level, stake, w.nc, w.xc, self.required.level);
-        status.safe = further(
-            evidence(against_stable, comparison.alpha),
-            evidence(against_level, level.alpha),
-        );
-
-        interval::add(&mut s.likelihood, w, 1.0);
-        note_window(status, w, to, before);
+        let against_stable = evidence(against_stable, risk);
+        if !self.has_levels() {
+            return against_stable;
+        }
+        let level = bets(&self.level_safe, level_risk);
+        begun(&mut s.safe_level, &level);
+        let against = Self::level(self.required.level);
+        let against_level = level.step_level(&mut s.safe_level, stake, w.nc, w.xc, against);
+        further(against_stable, evidence(against_level, level_risk))
     }
 
     /// What the test of harm looks for, from what came before the first judged window.
@@ -146,11 +188,11 @@ impl<'a> Concurrent<'a> {
                     .collect()
             }
         };
-        if plan.iter().all(|(n, _)| *n <= 0.0) {
+        if plan.iter().all(|(n, _)| *n <= 0.0) || self.compared.worse() < 0.0 {
             return self.unknown.clone();
         }
         let p = StableRatio::of(&s.history, s.first).estimate;
-        effects::grid_for(&plan, p, self.ratio.alpha_main())
+        effects::grid_for(&plan, p, self.compared.alpha_main())
     }
 }
 
@@ -159,44 +201,43 @@ impl Judge for Concurrent<'_> {
         Needs::Both
     }
 
-    fn begin(&self, status: &mut RatioStatus, _: &mut Sampler) {
-        status.gross.limit = limit(self.ratio.alpha_gross());
-        status.harm.limit = limit(self.ratio.alpha_main());
-        status.safe.limit = limit(UNSAFE_RATE * SAFE_COMPARISON_SHARE);
+    fn begin(&self, status: &mut Comparison, _: &mut Sampler) {
+        status.gross.limit = limit(self.compared.alpha_gross());
+        status.harm.limit = limit(self.compared.alpha_main());
+        status.safe.limit = limit(self.unsafe_rates().0);
     }
 
-    fn short(&mut self, status: &mut RatioStatus, s: &mut Sampler, w: &Window, to: i64) {
+    fn short(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64) {
+        let w = &w.counts();
         add(&mut status.stable_all, w.ns, w.xs);
         if w.ns > 0.0 {
             s.last_stable = to;
         }
-        let alpha = self.ratio.alpha_gross();
+        let alpha = self.compared.alpha_gross();
         let comparison = bets(&self.unknown, alpha);
-        let level = bets(&self.level, alpha);
         begun(&mut s.gross, &comparison);
-        begun(&mut s.gross_level, &level);
         let stake = self.gross_stakes.gamma(s.gross.windows);
-        let against_stable = comparison.step(
-            &mut s.gross,
-            stake,
-            w,
-            self.plan.gross_times,
-            1.0,
-            Boost::Off,
-        );
-        let p0 = self.plan.gross_level.max(self.ratio.floor);
-        let against_level = level.step_level(&mut s.gross_level, stake, w.nc, w.xc, p0);
-        status.gross.log = log(against_stable.min(against_level));
+        let r0 = self.compared.worse_by(self.plan.gross_times);
+        let mut e = comparison.step(&mut s.gross, stake, w, r0, 1.0, Boost::Off);
+        if self.has_levels() {
+            let level = bets(&self.level, alpha);
+            begun(&mut s.gross_level, &level);
+            let against = Self::level(self.plan.gross_level.max(self.compared.floor));
+            e = e.min(level.step_level(&mut s.gross_level, stake, w.nc, w.xc, against));
+        }
+        status.gross.log = log(e);
         if decides(&status.gross) {
             status.harm_shown_at = Some(to);
         }
     }
 
-    fn long(&mut self, status: &mut RatioStatus, s: &mut Sampler, scrapes: &Scrapes, to: i64) {
+    fn long(&mut self, status: &mut Comparison, s: &mut Sampler, scrapes: &Scrapes, to: i64) {
         let from = s.cursor;
-        let grown = scrapes.window(from, to, Age::Grown(self.plan.warmup));
+        let grown = scrapes
+            .window(from, to, Age::Grown(self.plan.warmup))
+            .counts();
         if from < s.first {
-            let all = scrapes.window(from, to, Age::Any);
+            let all = scrapes.window(from, to, Age::Any).counts();
             s.lead_canary += all.nc;
             s.lead_stable += all.ns;
         } else {
@@ -205,11 +246,11 @@ impl Judge for Concurrent<'_> {
         stable::remember(&mut s.history, to, grown.ns, grown.xs);
     }
 
-    fn effect(&self, status: &RatioStatus, s: &Sampler) -> Option<Effect> {
+    fn effect(&self, status: &Comparison, s: &Sampler) -> Option<Effect> {
         effect(&s.likelihood, &status.stable)
     }
 
-    fn missing(&self, plan: &Plan, status: &RatioStatus, s: &Sampler) -> Option<Finding> {
+    fn missing(&self, plan: &Plan, status: &Comparison, s: &Sampler) -> Option<Finding> {
         let quiet = gap(plan, s, s.last_stable, status.stable_all.requests)?;
         let message = format!(
             "no requests to the stable version to compare with for {}",
@@ -218,7 +259,7 @@ impl Judge for Concurrent<'_> {
         Some(Finding::new(Verdict::NoData, "NoStableTraffic", message))
     }
 
-    fn counts(&self, status: &RatioStatus, young: bool) -> Counts {
+    fn counts(&self, status: &Comparison, young: bool) -> Counts {
         if young {
             status.stable_all
         } else {
@@ -230,7 +271,7 @@ impl Judge for Concurrent<'_> {
         ""
     }
 
-    fn still_needed(&self, status: &RatioStatus, s: &Sampler) -> f64 {
+    fn still_needed(&self, status: &Comparison, s: &Sampler) -> f64 {
         let (c, b) = (status.canary, status.stable);
         let w = Window {
             nc: c.requests,
@@ -242,39 +283,31 @@ impl Judge for Concurrent<'_> {
             return f64::INFINITY;
         }
         let (p, kappa) = (effects::pooled(&w), w.ns / w.nc);
-        let harmful = status
-            .effect
-            .filter(|e| e.lower > 1.0 + self.ratio.relative);
-        if let Some(effect) = harmful {
-            let growth = effects::growth(
-                p,
-                kappa,
-                effect.times,
-                effect.times,
-                1.0 + self.ratio.relative,
-            );
-            (status.harm.limit - status.harm.log) / growth
-        } else {
-            let worth = |grid: &Grid, state: &Masses| log(bets(grid, 1.0).worth(state));
-            let limit = |share: f64| limit(UNSAFE_RATE * share);
-            let stable = StableRatio::of(&s.history, s.cursor);
-            let r0 = self
-                .required
-                .times
-                .max(1.0 + self.required.points / stable.upper);
-            let compared = limit(SAFE_COMPARISON_SHARE) - worth(&self.safe, &s.safe);
-            let compared = compared / effects::growth(p, kappa, 1.0, 1.0, r0);
-            let own = (w.xc + 0.5) / (w.nc + 1.0);
-            let level = if own < self.required.level {
-                let growth = own * (own / self.required.level).ln()
-                    + (1.0 - own) * ((-own).ln_1p() - (-self.required.level).ln_1p());
-                let left = limit(1.0 - SAFE_COMPARISON_SHARE);
-                (left - worth(&self.level_safe, &s.safe_level)) / growth
+        let tolerated = self.compared.tolerated();
+        let harmful = status.effect.filter(|e| {
+            if tolerated > 1.0 {
+                e.lower > tolerated
             } else {
-                f64::INFINITY
-            };
-            compared.min(level)
+                e.upper < tolerated
+            }
+        });
+        if let Some(effect) = harmful {
+            let growth = effects::growth(p, kappa, effect.times, effect.times, tolerated);
+            return (status.harm.limit - status.harm.log) / growth;
         }
+        let worth = |grid: &Grid, state: &Masses| log(bets(grid, 1.0).worth(state));
+        let (risk, level_risk) = self.unsafe_rates();
+        let stable = StableRatio::of(&s.history, s.cursor);
+        let r0 = self.safe_ratio(&stable);
+        let compared = limit(risk) - worth(&self.safe, &s.safe);
+        let compared = compared / effects::growth(p, kappa, 1.0, 1.0, r0);
+        let own = (w.xc + 0.5) / (w.nc + 1.0);
+        if !self.has_levels() || own >= self.required.level {
+            return compared;
+        }
+        let growth = entropy(Law::Bernoulli, own, self.required.level);
+        let left = limit(level_risk) - worth(&self.level_safe, &s.safe_level);
+        compared.min(left / growth)
     }
 }
 

@@ -1,0 +1,104 @@
+//! Which buckets two versions' histograms have in common (statistics, sections 1 and 2c).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{BOTH, Needs};
+use crate::analysis::plan::Version;
+use crate::analysis::series::{Answers, DataError, Series, target_of};
+
+/// Most buckets that are compared; of more, every second one is merged into its neighbour.
+const BUCKETS_MAX: usize = 48;
+
+/// The upper bound of a bucket.
+pub(super) fn of(series: &Series) -> Result<f64, DataError> {
+    let le = series.labels.get("le").ok_or(DataError::NoBuckets)?;
+    let bound = if le == "+Inf" {
+        Some(f64::INFINITY)
+    } else {
+        le.parse::<f64>().ok()
+    };
+    bound.filter(|b| !b.is_nan()).ok_or(DataError::NoBuckets)
+}
+
+/// The bounds of each target's buckets, ascending. A router's target has both versions.
+fn bounds_by_target(answers: &Answers) -> Result<BTreeMap<String, BTreeSet<Bound>>, DataError> {
+    let mut found: BTreeMap<String, BTreeSet<Bound>> = BTreeMap::new();
+    let arms = answers
+        .selected
+        .iter()
+        .flat_map(|arms| BOTH.map(|v| (v, arms.of(v))));
+    for (version, all) in arms {
+        for series in all {
+            let arm = if version == Version::Canary {
+                "c/"
+            } else {
+                "s/"
+            };
+            let of_target = found
+                .entry(format!("{arm}{}", target_of(series)))
+                .or_default();
+            of_target.insert(Bound(of(series)?));
+        }
+    }
+    Ok(found)
+}
+
+/// A bound that can be sorted; it is never NaN.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Bound(f64);
+
+impl Eq for Bound {}
+
+impl PartialOrd for Bound {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Bound {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+/// The bucket bounds that all targets of both versions have, ascending, the last infinite, at most
+/// [`BUCKETS_MAX`]. `None`: there are no series of one version yet.
+///
+/// # Errors
+/// [`DataError`] where there is nothing to compare bucket by bucket.
+pub fn common_bounds(answers: &Answers, needs: Needs) -> Result<Option<Vec<f64>>, DataError> {
+    let by_target = bounds_by_target(answers)?;
+    let has = |arm: &str| by_target.keys().any(|key| key.starts_with(arm));
+    if !has("c/") || needs == Needs::Both && !has("s/") {
+        return Ok(None);
+    }
+    let mut all = by_target.into_values();
+    let first = all.next().unwrap_or_default();
+    let common = all.fold(first, |common, of| {
+        common.intersection(&of).copied().collect()
+    });
+    let mut bounds: Vec<f64> = common.into_iter().map(|b| b.0).collect();
+    if bounds.len() < 2 || bounds.last() != Some(&f64::INFINITY) {
+        return Err(DataError::NoCommonBuckets(bounds.len()));
+    }
+    while bounds.len() > BUCKETS_MAX {
+        let last = bounds.len() - 1;
+        let mut index = 0;
+        bounds.retain(|_| {
+            index += 1;
+            index % 2 == 0 || index - 1 == last
+        });
+    }
+    Ok(Some(bounds))
+}
+
+/// Every target must still have the buckets that are compared.
+pub(super) fn check(answers: &Answers, bounds: &[f64]) -> Result<(), DataError> {
+    for (target, of_target) in bounds_by_target(answers)? {
+        if let Some(missing) = bounds.iter().find(|b| !of_target.contains(&Bound(**b))) {
+            let target = target.get(2..).unwrap_or_default().to_owned();
+            return Err(DataError::BucketsChanged(target, *missing));
+        }
+    }
+    Ok(())
+}
