@@ -4,9 +4,13 @@
 //! The tests are in [`rho`] (two ratios), [`level`] (one against a level), [`interval`] (the effect);
 //! [`effects`] and [`schedule`] say what they look for and when they stake how much.
 
+pub mod buckets;
 pub mod comparison;
 pub mod condition;
+pub mod dictionary;
+pub mod dispersion;
 pub mod effects;
+pub mod gauss;
 pub mod interval;
 pub mod level;
 pub mod percent;
