@@ -7,23 +7,31 @@
 //! The state is in the status; the same samples lead to the same state, in however many answers
 //! they come.
 
+mod calibration;
 mod concurrent;
 mod finding;
 mod fixed;
+mod gauge;
+mod guard;
 mod history;
+mod latency;
 mod levels;
 mod stable;
 
+pub use calibration::{Past, calibrate, wanted, without};
 pub use finding::{Finding, find};
 pub use stable::StableRatio;
 
 use concurrent::Concurrent;
 use fixed::Fixed;
+use gauge::Gauge;
 use history::History;
+use latency::Latency;
 
 use super::effects::Grid;
+use super::interval;
 use super::level::Law;
-use super::plan::{ComparisonPlan, Measure, Plan};
+use super::plan::{ComparisonPlan, Measure, Plan, Version};
 use super::rho::{Bets, Window};
 use super::schedule::Schedule;
 use super::scrapes::{Age, Needs, Observed, Scrapes, common_bounds};
@@ -216,8 +224,14 @@ fn look(
             return Ok(Looked::Nothing);
         };
         grid(plan, s, seconds);
+        let targets = scrapes.targets(Version::Stable, i64::MIN / 2000, answers.at, Age::Any);
+        s.stable_targets = i64::try_from(targets).unwrap_or(i64::MAX);
         judge = self::judge(plan, compared, s);
         judge.begin(status, s);
+        if wanted(plan, compared, s).is_some() {
+            // What the stable version did before comes first.
+            return Ok(Looked::TooShort);
+        }
     }
     let base = s.cursor.min(s.gross_cursor);
     if answers.at - answers.reach + 2 * s.scrape_seconds > base {
@@ -237,7 +251,8 @@ fn look(
         }
         if short <= long {
             let window = scrapes.window(s.gross_cursor, short, Age::Any);
-            note_short(status, s, &window, short);
+            let counted = judge.counted(s, &window);
+            note_short(status, s, &counted, short);
             judge.short(status, s, &window, short);
         } else {
             judge.long(status, s, &scrapes, long);
@@ -268,6 +283,16 @@ trait Judge {
     /// Which versions' scrapes are waited for.
     fn needs(&self) -> Needs;
 
+    /// What is counted of a window, for people: requests, and those that count against the version.
+    fn counted(&self, _: &Sampler, w: &Observed) -> Window {
+        w.counts()
+    }
+
+    /// The latency in seconds above which requests are counted, where that is what is counted.
+    fn bound(&self, _: &Sampler) -> Option<f64> {
+        None
+    }
+
     /// Before the first window, when the grid is known.
     fn begin(&self, status: &mut Comparison, s: &mut Sampler);
 
@@ -294,7 +319,9 @@ trait Judge {
     fn counts(&self, status: &Comparison, young: bool) -> Counts;
 
     /// When that was, as it follows "stable" in a sentence.
-    fn when(&self) -> &'static str;
+    fn when(&self) -> &'static str {
+        ""
+    }
 
     /// About how many more requests decide; not finite where they do not.
     fn still_needed(&self, status: &Comparison, s: &Sampler) -> f64;
@@ -304,8 +331,14 @@ trait Judge {
 fn judge<'a>(plan: &'a Plan, compared: &'a ComparisonPlan, s: &Sampler) -> Box<dyn Judge + 'a> {
     match (compared.level, plan.reference) {
         (Some(level), _) => Box::new(Fixed::new(plan, compared, level, s)),
-        (None, Reference::Stable) => Box::new(Concurrent::new(plan, compared, s)),
         (None, Reference::StableHistory) => Box::new(History::new(plan, compared, s)),
+        (None, Reference::Stable) => match compared.measure {
+            Measure::Ratio { .. } | Measure::Events { .. } => {
+                Box::new(Concurrent::new(plan, compared, s))
+            }
+            Measure::Histogram { .. } => Box::new(Latency::new(plan, compared, s)),
+            Measure::Gauge { .. } => Box::new(Gauge::new(plan, compared, s)),
+        },
     }
 }
 
@@ -320,9 +353,8 @@ fn stakes(plan: &Plan, window: i64) -> Schedule {
 }
 
 /// What every short window adds to the record.
-fn note_short(status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64) {
+fn note_short(status: &mut Comparison, s: &mut Sampler, w: &Window, to: i64) {
     s.gross_cursor = to;
-    let w = w.counts();
     add(&mut status.canary_all, w.nc, w.xc);
     if w.nc > 0.0 {
         s.last_canary = to;
@@ -392,6 +424,18 @@ fn evidence(e: f64, alpha: f64) -> Evidence {
         log: log(e),
         limit: limit(alpha),
     }
+}
+
+/// The effect from its likelihood, wrong in `rate` of the cases.
+fn effect(likelihood: &[f64], stable: &Counts, rate: f64) -> Option<Effect> {
+    let found = interval::interval(likelihood, rate)?;
+    let ratio = stable.bad / stable.requests.max(1.0);
+    Some(Effect {
+        times: found.most_likely,
+        lower: found.lower,
+        upper: found.upper,
+        points: (found.most_likely - 1.0) * ratio * 100.0,
+    })
 }
 
 /// Whether evidence has reached its limit.

@@ -100,7 +100,10 @@ pub(super) fn before_begin(draft: &mut Draft<'_>) {
     }
     for request in spec.analyses() {
         match run_spec::build(draft, request, None, RunMode::Step) {
-            Ok(run) => draft.problems.extend(comparisons(spec, request, &run)),
+            Ok(run) => {
+                draft.problems.extend(comparisons(spec, request, &run));
+                draft.problems.extend(gauges(spec, request, &run));
+            }
             Err(problems) => draft.problems.extend(problems),
         }
     }
@@ -140,6 +143,31 @@ fn comparisons(spec: &Spec, request: &AnalysisRequest, run: &AnalysisRunSpec) ->
         .collect()
 }
 
+/// Gauges where all of the traffic is on the new version: an hour ago is another load.
+fn gauges(spec: &Spec, request: &AnalysisRequest, run: &AnalysisRunSpec) -> Vec<Problem> {
+    let judged = run.metrics.iter().filter(|m| m.gauge.is_some());
+    judged
+        .filter(|m| !m.dry_run && looks_after_the_switch(spec, request))
+        .map(|metric| {
+            Problem::new(
+                format!("{}.templates", request.field),
+                format!("metric {} is a gauge", metric.name),
+                "a gauge is compared with the stable version in the same minutes, and there is none \
+                 beside the new one here: give a threshold, or the gauge to an analysis before",
+            )
+        })
+        .collect()
+}
+
+/// Whether an analysis looks when all of the traffic is on the new version.
+fn looks_after_the_switch(spec: &Spec, request: &AnalysisRequest) -> bool {
+    let mut steps = spec.steps.iter().enumerate();
+    steps.any(|(at, step)| {
+        matches!(step, Step::Analysis(own) if own == request)
+            && authorised_weight(&spec.steps, at) == 100
+    })
+}
+
 /// Whether the background goes on to a wait at which the stable version has no traffic any more, or
 /// never sees it have any beside the new one.
 fn looks_on_without_stable(spec: &Spec, request: &AnalysisRequest) -> bool {
@@ -161,11 +189,7 @@ fn mixes_versions<'r>(
     request: &AnalysisRequest,
     run: &'r AnalysisRunSpec,
 ) -> Option<&'r str> {
-    let mut steps = spec.steps.iter().enumerate();
-    let after_the_switch = steps.any(|(at, step)| {
-        matches!(step, Step::Analysis(own) if own == request)
-            && authorised_weight(&spec.steps, at) == 100
-    });
+    let after_the_switch = looks_after_the_switch(spec, request);
     let Arm { canary, stable, .. } = run.arm.as_ref()?;
     let named = |matchers: &str, hash: &str| !hash.is_empty() && matchers.contains(hash);
     let (canary, stable) = (canary.as_deref()?, stable.as_deref()?);

@@ -9,13 +9,13 @@
 use super::finding::gap;
 use super::levels::entropy;
 use super::{
-    Finding, Judge, Required, StableRatio, UNSAFE_RATE, add, begun, bets, decides, evidence, limit,
-    log, note_window, stable, stakes, up,
+    Finding, Judge, Required, StableRatio, UNSAFE_RATE, add, begun, bets, decides, effect,
+    evidence, guard, limit, log, note_window, stable, stakes, up,
 };
 use crate::analysis::effects::{self, Grid};
 use crate::analysis::interval;
 use crate::analysis::level::{Against, Law};
-use crate::analysis::plan::{ComparisonPlan, Plan};
+use crate::analysis::plan::{ComparisonPlan, Plan, Version};
 use crate::analysis::rho::{Boost, Window};
 use crate::analysis::schedule::{Schedule, at_once};
 use crate::analysis::scrapes::{Age, Needs, Observed, Scrapes};
@@ -85,11 +85,11 @@ impl<'a> Concurrent<'a> {
         }
     }
 
-    fn level(level: f64) -> Against {
+    fn level(level: f64, phi: f64) -> Against {
         Against {
             level,
             law: Law::Bernoulli,
-            phi: 1.0,
+            phi,
         }
     }
 
@@ -103,21 +103,31 @@ impl<'a> Concurrent<'a> {
             s.weights = grid.weights;
         }
         let stable = StableRatio::of(&s.history, to - s.window_seconds);
-        let boost = if !self.has_levels() || stable.estimate <= BOOST_RATIO_MAX {
+        let noise = Noise::known(s, &stable);
+        let integers = !self.has_levels() || stable.estimate <= BOOST_RATIO_MAX;
+        let boost = if integers && noise.phi <= 1.0 {
             Boost::On
         } else {
             Boost::Off
         };
 
         let before = status.harm.log;
-        status.harm.log = log(self.harm(s, w, &stable, boost));
-        status.safe = self.safe(s, w, &stable, boost);
-        interval::add(&mut s.likelihood, w, 1.0);
+        status.harm.log = log(self.harm(s, w, &stable, &noise, boost));
+        status.safe = self.safe(s, w, &stable, &noise, boost);
+        interval::add(&mut s.likelihood, w, noise.phi);
         note_window(status, w, to, before);
+        guard::note(&mut s.guard, w.ns, w.xs);
     }
 
     /// The e-value of harm after this window.
-    fn harm(&self, s: &mut Sampler, w: &Window, stable: &StableRatio, boost: Boost) -> f64 {
+    fn harm(
+        &self,
+        s: &mut Sampler,
+        w: &Window,
+        stable: &StableRatio,
+        noise: &Noise,
+        boost: Boost,
+    ) -> f64 {
         let grid = Grid {
             deltas: s.deltas.clone(),
             weights: s.weights.clone(),
@@ -125,34 +135,46 @@ impl<'a> Concurrent<'a> {
         let comparison = bets(&grid, self.compared.alpha_main());
         begun(&mut s.harm, &comparison);
         let stake = self.stakes.gamma(s.harm.windows);
-        let r0 = self.compared.tolerated();
-        let against_stable = comparison.step(&mut s.harm, stake, w, r0, 1.0, boost);
+        let margin = if self.compared.worse() > 0.0 {
+            noise.margin
+        } else {
+            1.0 / noise.margin
+        };
+        let r0 = self.compared.tolerated() * margin;
+        let against_stable = comparison.step(&mut s.harm, stake, w, r0, noise.phi, boost);
         if !self.has_levels() {
             return against_stable;
         }
         let level = bets(&self.level, self.compared.alpha_main());
         begun(&mut s.harm_level, &level);
         let p0 = (stable.upper + self.compared.absolute).max(self.compared.floor);
-        let against = Self::level(p0);
+        let against = Self::level(p0 * noise.margin, noise.phi);
         let against_level = level.step_level(&mut s.harm_level, stake, w.nc, w.xc, against);
         against_stable.min(against_level)
     }
 
     /// The evidence of safety after this window.
-    fn safe(&self, s: &mut Sampler, w: &Window, stable: &StableRatio, boost: Boost) -> Evidence {
+    fn safe(
+        &self,
+        s: &mut Sampler,
+        w: &Window,
+        stable: &StableRatio,
+        noise: &Noise,
+        boost: Boost,
+    ) -> Evidence {
         let (risk, level_risk) = self.unsafe_rates();
         let comparison = bets(&self.safe, risk);
         begun(&mut s.safe, &comparison);
         let stake = at_once(s.safe.windows);
         let r0 = self.safe_ratio(stable);
-        let against_stable = comparison.step(&mut s.safe, stake, w, r0, 1.0, boost);
+        let against_stable = comparison.step(&mut s.safe, stake, w, r0, noise.phi, boost);
         let against_stable = evidence(against_stable, risk);
         if !self.has_levels() {
             return against_stable;
         }
         let level = bets(&self.level_safe, level_risk);
         begun(&mut s.safe_level, &level);
-        let against = Self::level(self.required.level);
+        let against = Self::level(self.required.level, noise.phi);
         let against_level = level.step_level(&mut s.safe_level, stake, w.nc, w.xc, against);
         further(against_stable, evidence(against_level, level_risk))
     }
@@ -218,11 +240,12 @@ impl Judge for Concurrent<'_> {
         begun(&mut s.gross, &comparison);
         let stake = self.gross_stakes.gamma(s.gross.windows);
         let r0 = self.compared.worse_by(self.plan.gross_times);
-        let mut e = comparison.step(&mut s.gross, stake, w, r0, 1.0, Boost::Off);
+        let noise = Noise::known(s, &StableRatio::of(&s.history, to));
+        let mut e = comparison.step(&mut s.gross, stake, w, r0, noise.phi, Boost::Off);
         if self.has_levels() {
             let level = bets(&self.level, alpha);
             begun(&mut s.gross_level, &level);
-            let against = Self::level(self.plan.gross_level.max(self.compared.floor));
+            let against = Self::level(self.plan.gross_level.max(self.compared.floor), noise.phi);
             e = e.min(level.step_level(&mut s.gross_level, stake, w.nc, w.xc, against));
         }
         status.gross.log = log(e);
@@ -244,10 +267,17 @@ impl Judge for Concurrent<'_> {
             self.window(status, s, &grown, to);
         }
         stable::remember(&mut s.history, to, grown.ns, grown.xs);
+        s.last_requests = grown.nc;
+        let count = |version| {
+            let targets = scrapes.targets(version, from, to, Age::Grown(self.plan.warmup));
+            i64::try_from(targets).unwrap_or(i64::MAX)
+        };
+        s.canary_targets = count(Version::Canary);
+        s.stable_targets = count(Version::Stable).max(1);
     }
 
     fn effect(&self, status: &Comparison, s: &Sampler) -> Option<Effect> {
-        effect(&s.likelihood, &status.stable)
+        effect(&s.likelihood, &status.stable, INTERVAL_RATE)
     }
 
     fn missing(&self, plan: &Plan, status: &Comparison, s: &Sampler) -> Option<Finding> {
@@ -265,10 +295,6 @@ impl Judge for Concurrent<'_> {
         } else {
             status.stable
         }
-    }
-
-    fn when(&self) -> &'static str {
-        ""
     }
 
     fn still_needed(&self, status: &Comparison, s: &Sampler) -> f64 {
@@ -311,6 +337,33 @@ impl Judge for Concurrent<'_> {
     }
 }
 
+/// What the versions' pods may differ by though nothing changed (section 2f), as it was known before
+/// the window that is judged with it.
+struct Noise {
+    /// By how much the counts vary more than by chance.
+    phi: f64,
+    /// What pods persistently differ by, as a factor.
+    margin: f64,
+}
+
+impl Noise {
+    fn known(s: &Sampler, stable: &StableRatio) -> Self {
+        let seen = guard::phi(&s.guard);
+        let Some(calibration) = &s.calibration else {
+            return Self {
+                phi: seen,
+                margin: 1.0,
+            };
+        };
+        let expected = stable.estimate * s.last_requests / s.canary_targets.max(1) as f64;
+        let count = |n: i64| usize::try_from(n).unwrap_or(0);
+        Self {
+            phi: calibration.phi(expected).max(seen),
+            margin: calibration.margin(count(s.canary_targets), count(s.stable_targets)),
+        }
+    }
+}
+
 /// The one that is nearer to its limit.
 fn further(a: Evidence, b: Evidence) -> Evidence {
     if b.log - b.limit > a.log - a.limit {
@@ -318,15 +371,4 @@ fn further(a: Evidence, b: Evidence) -> Evidence {
     } else {
         a
     }
-}
-
-fn effect(likelihood: &[f64], stable: &Counts) -> Option<Effect> {
-    let found = interval::interval(likelihood, INTERVAL_RATE)?;
-    let ratio = stable.bad / stable.requests.max(1.0);
-    Some(Effect {
-        times: found.most_likely,
-        lower: found.lower,
-        upper: found.upper,
-        points: (found.most_likely - 1.0) * ratio * 100.0,
-    })
 }

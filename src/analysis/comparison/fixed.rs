@@ -76,10 +76,6 @@ impl Judge for Fixed<'_> {
         }
     }
 
-    fn when(&self) -> &'static str {
-        ""
-    }
-
     fn still_needed(&self, status: &Comparison, _: &Sampler) -> f64 {
         self.tests.still_needed(status, &self.levels)
     }

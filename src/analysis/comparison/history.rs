@@ -7,9 +7,9 @@
 //! counts for or against the new one; nothing can tell it apart any more.
 
 use super::levels::{LevelTests, Levels, entropy};
-use super::{Alphas, Finding, Judge, Required, UNSAFE_RATE, add, limit, up};
+use super::{Alphas, Finding, Judge, UNSAFE_RATE, add, latency, limit, up};
 use crate::analysis::level::Law;
-use crate::analysis::plan::{ComparisonPlan, Plan};
+use crate::analysis::plan::{ComparisonPlan, Measure, Plan, Version};
 use crate::analysis::rho::Window;
 use crate::analysis::scrapes::{Age, Needs, Observed, Scrapes};
 use crate::analysis::words;
@@ -31,10 +31,38 @@ const HALVINGS: usize = 60;
 pub(super) struct History<'a> {
     plan: &'a Plan,
     compared: &'a ComparisonPlan,
-    required: Required,
     tests: LevelTests,
     /// Made of the hour when the first window of the new version is judged.
     levels: Option<Option<Levels>>,
+}
+
+/// Multiples of the stable version's ratio.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Times {
+    tolerated: f64,
+    gross: f64,
+    safe: f64,
+}
+
+impl Times {
+    /// `bound` is the bucket bound above which requests count, where buckets are compared.
+    pub fn of(plan: &Plan, compared: &ComparisonPlan, s: &Sampler, bound: Option<usize>) -> Self {
+        if let Some(bound) = bound {
+            let stable = latency::Stable::of(&s.reference, &s.bounds);
+            let tolerated = 1.0 + compared.relative;
+            let limit = latency::ruled_out(plan.next_weight, tolerated);
+            return Self {
+                tolerated: stable.times(bound, tolerated),
+                gross: stable.times(bound, latency::GROSS_SLOWER),
+                safe: stable.times(bound, limit),
+            };
+        }
+        Self {
+            tolerated: compared.tolerated(),
+            gross: compared.worse_by(plan.gross_times),
+            safe: compared.worse_by(compared.required(plan.next_weight).times),
+        }
+    }
 }
 
 impl Levels {
@@ -44,9 +72,9 @@ impl Levels {
     /// [`BOUND_SHARE`] of its risk, or the test against the level is, which has the rest. By the
     /// union bound both together stay below the risk, whatever the stable ratio is.
     pub fn of(
-        plan: &Plan,
         compared: &ComparisonPlan,
-        required: &Required,
+        times: &Times,
+        plan: &Plan,
         hour: &Counts,
     ) -> Option<Self> {
         if hour.requests < REQUESTS_MIN {
@@ -62,13 +90,14 @@ impl Levels {
         let before = bound(law, hour, UNSAFE_RATE * BOUND_SHARE, before);
         let stable = beyond(compared.alpha_main());
         let levels = Self {
-            harm: compared.tolerated() * stable,
-            gross: compared.worse_by(plan.gross_times) * beyond(compared.alpha_gross()),
-            safe: compared.worse_by(required.times) * before,
+            harm: times.tolerated * stable,
+            gross: times.gross * beyond(compared.alpha_gross()),
+            safe: times.safe * before,
         };
-        if law == Law::Poisson {
+        if !matches!(compared.measure, Measure::Ratio { .. }) {
             return Some(levels);
         }
+        let required = compared.required(plan.next_weight);
         let harm = levels.harm.max(stable + compared.absolute);
         let safe = levels.safe.max(before + required.points);
         Some(Self {
@@ -129,21 +158,29 @@ impl<'a> History<'a> {
         Self {
             plan,
             compared,
-            required: compared.required(plan.next_weight),
             tests: LevelTests::new(plan, compared, s, alphas),
             levels: None,
         }
     }
 
-    fn levels(&self, status: &Comparison) -> Option<Levels> {
+    fn levels(&self, status: &Comparison, s: &Sampler) -> Option<Levels> {
         let hour = status.baseline.unwrap_or_default();
-        Levels::of(self.plan, self.compared, &self.required, &hour)
+        let times = Times::of(self.plan, self.compared, s, self.watched(s));
+        Levels::of(self.compared, &times, self.plan, &hour)
+    }
+
+    /// The bucket bound above which requests count, where buckets are compared.
+    fn watched(&self, s: &Sampler) -> Option<usize> {
+        let Measure::Histogram { objective, .. } = &self.compared.measure else {
+            return None;
+        };
+        latency::Stable::of(&s.reference, &s.bounds).watched(*objective)
     }
 
     /// The same for a window of the new version: by then the hour is whole.
-    fn frozen(&mut self, status: &Comparison) -> Option<Levels> {
+    fn frozen(&mut self, status: &Comparison, s: &Sampler) -> Option<Levels> {
         if self.levels.is_none() {
-            self.levels = Some(self.levels(status));
+            self.levels = Some(self.levels(status, s));
         }
         self.levels.flatten()
     }
@@ -151,7 +188,7 @@ impl<'a> History<'a> {
     /// A judged window: the pods that are no longer young.
     pub fn window(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Window, to: i64) {
         add(&mut status.canary, w.nc, w.xc);
-        let Some(levels) = self.frozen(status) else {
+        let Some(levels) = self.frozen(status, s) else {
             return;
         };
         self.tests.long(status, s, w, to, &levels);
@@ -163,6 +200,17 @@ impl Judge for History<'_> {
         Needs::Canary
     }
 
+    fn counted(&self, s: &Sampler, w: &Observed) -> Window {
+        match (&self.compared.measure, self.watched(s)) {
+            (Measure::Histogram { .. }, bound) => latency::slower(w, bound.unwrap_or(usize::MAX)),
+            _ => w.counts(),
+        }
+    }
+
+    fn bound(&self, s: &Sampler) -> Option<f64> {
+        s.bounds.get(self.watched(s)?).copied()
+    }
+
     /// The long windows begin with the hour before, the short ones with the new version.
     fn begin(&self, status: &mut Comparison, s: &mut Sampler) {
         s.cursor = up(self.plan.start - LOOKBACK_S, s.window_seconds);
@@ -171,16 +219,27 @@ impl Judge for History<'_> {
     }
 
     fn short(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64) {
-        let Some(levels) = self.frozen(status) else {
+        let Some(levels) = self.frozen(status, s) else {
             return;
         };
-        self.tests.short(status, s, &w.counts(), to, &levels);
+        let w = self.counted(s, w);
+        self.tests.short(status, s, &w, to, &levels);
     }
 
     fn long(&mut self, status: &mut Comparison, s: &mut Sampler, scrapes: &Scrapes, to: i64) {
-        let grown = scrapes
-            .window(s.cursor, to, Age::Grown(self.plan.warmup))
-            .counts();
+        let grown = scrapes.window(s.cursor, to, Age::Grown(self.plan.warmup));
+        if to <= self.plan.start && matches!(self.compared.measure, Measure::Histogram { .. }) {
+            latency::sum(&mut s.reference, &latency::buckets(&grown, Version::Stable));
+            let requests = s.reference.iter().sum();
+            let stable = latency::Stable::of(&s.reference, &s.bounds);
+            let slow = self.watched(s).map_or(0.0, |bound| stable.above(bound));
+            status.baseline = Some(Counts {
+                requests,
+                bad: slow * requests,
+            });
+            return;
+        }
+        let grown = self.counted(s, &grown);
         if to <= self.plan.start {
             let hour = status.baseline.get_or_insert_default();
             add(hour, grown.ns, grown.xs);
@@ -203,8 +262,8 @@ impl Judge for History<'_> {
         })
     }
 
-    fn missing(&self, _: &Plan, status: &Comparison, _: &Sampler) -> Option<Finding> {
-        if self.levels(status).is_some() {
+    fn missing(&self, _: &Plan, status: &Comparison, s: &Sampler) -> Option<Finding> {
+        if self.levels(status, s).is_some() {
             return None;
         }
         let hour = status.baseline.unwrap_or_default();
@@ -226,8 +285,8 @@ impl Judge for History<'_> {
         " in the hour before"
     }
 
-    fn still_needed(&self, status: &Comparison, _: &Sampler) -> f64 {
-        let Some(levels) = self.levels(status) else {
+    fn still_needed(&self, status: &Comparison, s: &Sampler) -> f64 {
+        let Some(levels) = self.levels(status, s) else {
             return f64::INFINITY;
         };
         self.tests.still_needed(status, &levels)
