@@ -11,6 +11,7 @@ use reqwest::Url;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::address::{self, Guarded, Lookup};
+use super::ca::CaBundle;
 
 /// How long an answer may take in all, where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,6 +46,8 @@ pub struct Endpoint {
     pub headers: Vec<(String, String)>,
     /// How to log in. None: without.
     pub login: Option<Login>,
+    /// Who must have signed the certificate of an `https` endpoint. None: whom the system trusts.
+    pub ca: Option<CaBundle>,
     /// How long a question may take in all.
     pub timeout: Duration,
     /// How many queries may be under way at once.
@@ -57,6 +60,7 @@ impl Default for Endpoint {
             url: String::new(),
             headers: Vec::new(),
             login: None,
+            ca: None,
             timeout: TIMEOUT,
             concurrency: CONCURRENCY,
         }
@@ -123,7 +127,13 @@ pub(super) fn client(
     if endpoint.concurrency == 0 {
         return Err(EndpointError::Limit("maxConcurrentQueries"));
     }
-    let http = reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder();
+    if let Some(ca) = &endpoint.ca {
+        let certificates = ca.certificates().map_err(|_| EndpointError::Client)?;
+        // These and no others: whoever names an authority does not want hundreds of others beside it.
+        builder = builder.tls_certs_only(certificates);
+    }
+    let http = builder
         .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers(&endpoint.headers)?)
         .connect_timeout(CONNECT_TIMEOUT)

@@ -229,7 +229,7 @@ fn known(error: &(dyn StdError + 'static)) -> Option<AskError> {
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     Some(AskError::Unreachable(match (tls, error.kind()) {
         (Some(rustls::Error::InvalidCertificate(_)), _) => {
-            "the certificate is not valid for this host, or not by a known authority"
+            "the certificate is not valid for this host, or not by an authority that is known here (prometheus.ca names others)"
         }
         (Some(_), _) => "TLS is not understood on the other side",
         (_, io::ErrorKind::ConnectionRefused) => "the connection is refused",

@@ -14,6 +14,7 @@
 
 mod address;
 mod answer;
+mod ca;
 mod endpoint;
 mod fault;
 
@@ -32,6 +33,7 @@ use crate::analysis::run::{Answer, Fault, Question};
 use crate::analysis::series::{Answers, Series};
 use crate::analysis::threshold::Point;
 
+pub use ca::{CaBundle, CaError};
 pub use endpoint::{Endpoint, EndpointError, Login};
 pub use fault::REASONS;
 
@@ -79,6 +81,12 @@ impl Source {
     )]
     pub fn new(endpoint: Endpoint) -> Result<Self, EndpointError> {
         Self::with_lookup(&endpoint, address::of_the_system())
+    }
+
+    /// Whether it is the same source, and not another one at the same place.
+    #[cfg(test)]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     fn with_lookup(endpoint: &Endpoint, lookup: Lookup) -> Result<Self, EndpointError> {

@@ -4,6 +4,7 @@ mod answers;
 mod endpoint;
 mod limits;
 mod refusals;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -67,6 +68,18 @@ impl Server {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        Self::start_on(listener, address, answer)
+    }
+
+    fn start_on<L>(
+        listener: L,
+        address: SocketAddr,
+        answer: impl Fn(&Seen) -> Option<Response<Body>> + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        L: axum::serve::Listener,
+        L::Addr: std::fmt::Debug,
+    {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let record = seen.clone();
         let app = Router::new().fallback(
