@@ -108,11 +108,14 @@ pub enum EndpointError {
     /// A limit.
     #[error("{0}: must be more than 0")]
     Limit(&'static str),
-    /// The system's certificates, or the process itself.
+    /// The system has no authorities.
     #[error(
-        "no HTTPS client can be made: are there CA certificates (SSL_CERT_FILE, SSL_CERT_DIR)?"
+        "prometheus.url {0:?}: nobody's certificate can be believed, because the controller's system has no CA certificates; name the endpoint's authority in prometheus.ca, or the system's with SSL_CERT_FILE or SSL_CERT_DIR"
     )]
-    Client,
+    NoAuthorities(String),
+    /// The process itself.
+    #[error("prometheus.url {0:?}: this process can make no HTTP client")]
+    Client(String),
 }
 
 /// The client for an endpoint, and its `Authorization`.
@@ -127,11 +130,18 @@ pub(super) fn client(
     if endpoint.concurrency == 0 {
         return Err(EndpointError::Limit("maxConcurrentQueries"));
     }
+    let no_client = || match url.scheme() {
+        "https" if endpoint.ca.is_none() => EndpointError::NoAuthorities(shown(&endpoint.url)),
+        _ => EndpointError::Client(shown(&endpoint.url)),
+    };
     let mut builder = reqwest::Client::builder();
     if let Some(ca) = &endpoint.ca {
-        let certificates = ca.certificates().map_err(|_| EndpointError::Client)?;
+        let certificates = ca.certificates().map_err(|_| no_client())?;
         // These and no others: whoever names an authority does not want hundreds of others beside it.
         builder = builder.tls_certs_only(certificates);
+    } else if url.scheme() == "http" {
+        // No certificate is looked at, and an image may have no authorities.
+        builder = builder.tls_certs_only([]);
     }
     let http = builder
         .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
@@ -144,7 +154,7 @@ pub(super) fn client(
         .no_proxy()
         .dns_resolver(Guarded::new(lookup))
         .build()
-        .map_err(|_| EndpointError::Client)?;
+        .map_err(|_| no_client())?;
     let authorization = match &endpoint.login {
         None => None,
         Some(login) => Some(authorization(&http, &url, login)?),

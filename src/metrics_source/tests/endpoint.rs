@@ -310,12 +310,8 @@ async fn the_environments_proxy_is_not_asked() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let nobody = format!("http://{}", socket.local_addr().unwrap());
-    let mut again = tokio::process::Command::new(std::env::current_exe().unwrap());
+    let mut again = again("endpoint::the_environments_proxy_is_not_asked");
     again
-        .args([
-            "--exact",
-            "metrics_source::tests::endpoint::the_environments_proxy_is_not_asked",
-        ])
         .env(WITH_PROXY, "1")
         .env_remove("NO_PROXY")
         .env_remove("no_proxy");
@@ -329,10 +325,5 @@ async fn the_environments_proxy_is_not_asked() {
     ] {
         again.env(name, &nobody);
     }
-    let output = again.output().await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}"
-    );
+    passes(again).await;
 }

@@ -213,6 +213,24 @@ async fn points(data: Value) -> Result<Vec<(i64, f64)>, String> {
     }
 }
 
+/// The same test once more, in a process of its own: the environment belongs to a whole process.
+fn again(test: &str) -> tokio::process::Command {
+    let mut again = tokio::process::Command::new(std::env::current_exe().unwrap());
+    again
+        .arg("--exact")
+        .arg(format!("metrics_source::tests::{test}"));
+    again
+}
+
+async fn passes(mut test: tokio::process::Command) {
+    let output = test.output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
 fn check_fault(fault: &Fault, reason: &str, words: &[&str]) {
     assert_eq!(fault.reason, reason, "{fault:?}");
     assert!(REASONS.contains(&reason), "{reason}");

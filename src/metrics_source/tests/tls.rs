@@ -18,10 +18,13 @@ struct Authority {
 
 impl Authority {
     fn new(name: &str) -> Self {
+        Self::with_key(name, KeyPair::generate().unwrap())
+    }
+
+    fn with_key(name: &str, key: KeyPair) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         Self {
             issuer: Issuer::new(params, key),
@@ -118,4 +121,63 @@ async fn a_certificate_of_the_named_authority_is_believed_and_no_other() {
         check_fault(&fault, "Unreachable", &words);
         assert_eq!(server.seen().len(), before, "nothing is said to a stranger");
     }
+}
+
+/// Set in a process whose system knows no authorities, or only that of this file.
+const WITH_SYSTEM: &str = "TIDEGATE_TEST_WITH_SYSTEM";
+
+#[tokio::test]
+async fn only_what_needs_the_systems_authorities_misses_them() {
+    match std::env::var(WITH_SYSTEM).as_deref() {
+        Ok("none") => return without_authorities().await,
+        Ok(pem) => return beside_authorities(pem).await,
+        Err(_) => {}
+    }
+    let test = "tls::only_what_needs_the_systems_authorities_misses_them";
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let mut none = again(test);
+    none.env(WITH_SYSTEM, "none")
+        .env("SSL_CERT_DIR", &empty)
+        .env("SSL_CERT_FILE", empty.join("nothing.pem"));
+    passes(none).await;
+
+    // Its key goes along, so that it can sign there.
+    let system = Authority::new("system");
+    let file = folder.path().join("system.pem");
+    std::fs::write(&file, &system.pem).unwrap();
+    let mut one = again(test);
+    one.env(WITH_SYSTEM, system.issuer.key().serialize_pem())
+        .env("SSL_CERT_DIR", &empty)
+        .env("SSL_CERT_FILE", &file);
+    passes(one).await;
+}
+
+async fn without_authorities() {
+    let one = json!({"resultType": "vector", "result": [{"metric": {}, "value": [AT, "1"]}]});
+    let plain = Server::start(move |_| Some(good(&one))).await;
+    assert_eq!(source(&plain.url()).check().await, Ok(()));
+    let ours = Authority::new("ours");
+    let server = ours.serves("127.0.0.1", 2999).await;
+    assert_eq!(check(&server, Some(ours.bundle())).await, Ok(()));
+    let error = Source::new(endpoint("https://prometheus.test:9090")).unwrap_err();
+    let said = error.to_string();
+    for word in [
+        "\"https://prometheus.test:9090\"",
+        "has no CA certificates",
+        "prometheus.ca",
+        "SSL_CERT_FILE",
+    ] {
+        assert!(said.contains(word), "{word:?} not in {said}");
+    }
+}
+
+async fn beside_authorities(key: &str) {
+    let system = Authority::with_key("system", KeyPair::from_pem(key).unwrap());
+    let server = system.serves("127.0.0.1", 2999).await;
+    assert_eq!(check(&server, None).await, Ok(()));
+    // Who names an authority trusts no other, and be it the system's.
+    let fault = check(&server, Some(Authority::new("ours").bundle())).await;
+    check_fault(&fault.unwrap_err(), "Unreachable", &["certificate"]);
 }
