@@ -49,9 +49,9 @@ pub struct MetricsProviderSpec {
     #[serde(default = "default_timeout_seconds")]
     #[schemars(range(min = 1, max = 60))]
     pub timeout_seconds: i32,
-    /// How many queries may be under way at once.
+    /// How many queries may be under way at once. One host gets 16 at most, from all providers together.
     #[serde(default = "default_max_concurrent_queries")]
-    #[schemars(range(min = 1, max = 100))]
+    #[schemars(range(min = 1, max = 16))]
     pub max_concurrent_queries: i32,
 }
 

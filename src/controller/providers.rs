@@ -19,7 +19,7 @@ use super::object::{Kind, Object};
 use super::reader::Labels;
 use crate::analysis::run::Fault;
 use crate::api::metrics_provider::{AllowedNamespaces, MetricsProviderSpec};
-use crate::metrics_source::{Endpoint, Source};
+use crate::metrics_source::{Endpoint, Hosts, Source};
 use references::References;
 
 /// The MetricsProvider that is asked when none is named.
@@ -38,6 +38,8 @@ pub struct Providers {
     fallback: Option<Source>,
     /// Whether MetricsProviders can be read.
     cluster_wide: bool,
+    /// Several providers may name the same host.
+    hosts: Hosts,
     known: Mutex<BTreeMap<String, Known>>,
     labels: Mutex<BTreeMap<String, (Instant, Labels)>>,
 }
@@ -63,6 +65,7 @@ impl Providers {
         Self {
             caches,
             references: References::new(calls),
+            hosts: fallback.as_ref().map(Source::hosts).unwrap_or_default(),
             fallback,
             cluster_wide,
             known: Mutex::default(),
@@ -176,7 +179,7 @@ impl Providers {
             (Ok(endpoint), Some(known)) if known.endpoint.as_ref() == Some(endpoint) => {
                 known.source
             }
-            (Ok(endpoint), _) => Source::new(endpoint.clone())
+            (Ok(endpoint), _) => Source::among(endpoint.clone(), &self.hosts)
                 .map_err(|error| fault("InvalidProvider", error.to_string())),
             (Err(fault), _) => Err(fault.clone()),
         };

@@ -118,11 +118,16 @@ pub enum EndpointError {
     Client(String),
 }
 
-/// The client for an endpoint, and its `Authorization`.
-pub(super) fn client(
-    endpoint: &Endpoint,
-    lookup: Lookup,
-) -> Result<(Client, Option<HeaderValue>), EndpointError> {
+/// What it takes to ask an endpoint.
+pub(super) struct Way {
+    pub(super) client: Client,
+    pub(super) authorization: Option<HeaderValue>,
+    /// The host's name, as the URL has it.
+    pub(super) host: String,
+}
+
+/// The way to an endpoint.
+pub(super) fn way(endpoint: &Endpoint, lookup: Lookup) -> Result<Way, EndpointError> {
     let url = base_url(&endpoint.url)?;
     if endpoint.timeout.is_zero() {
         return Err(EndpointError::Limit("timeoutSeconds"));
@@ -162,7 +167,11 @@ pub(super) fn client(
     let text = url.as_str().trim_end_matches('/');
     let client = Client::from(http, text)
         .map_err(|_| EndpointError::Url(shown(&endpoint.url), "is not a URL"))?;
-    Ok((client, authorization))
+    Ok(Way {
+        client,
+        authorization,
+        host: url.host_str().unwrap_or_default().to_owned(),
+    })
 }
 
 fn base_url(text: &str) -> Result<Url, EndpointError> {

@@ -56,7 +56,12 @@ impl Bench {
         caches.apply(Kind::MetricsProvider, Event::Apply(stored));
         let bucket = Arc::new(Bucket::new(1000.0, 1000));
         let calls = Calls::new(server.client("default"), bucket, Arc::default());
-        let providers = Providers::new(caches, calls, None, true);
+        let fallback = Endpoint {
+            url: "http://prometheus.test:9090".to_owned(),
+            ..Endpoint::default()
+        };
+        let fallback = Source::new(fallback).unwrap();
+        let providers = Providers::new(caches, calls, Some(fallback), true);
         Self { server, providers }
     }
 
@@ -223,4 +228,14 @@ async fn other_authorities_are_seen_as_another_password_is() {
     bench.a_minute_passes();
     let other = bench.source().await.unwrap();
     assert!(!first.is(&other), "the new authorities are not asked with");
+}
+
+#[tokio::test]
+async fn who_asks_the_same_host_counts_with_the_others() {
+    let bench = Bench::new(&in_config_map());
+    let holder = config_map("ca.crt", &authority());
+    bench.server.add(holder).unwrap();
+    let named = bench.source().await.unwrap();
+    let fallback = bench.providers.source(None, "shop").await.unwrap();
+    assert!(!named.is(&fallback) && named.counts_with(&fallback));
 }

@@ -18,7 +18,9 @@ async fn who_is_not_there_is_unreachable() {
     let nowhere: Lookup = Arc::new(|_| async { Err(io::Error::other(CANARY)) }.boxed());
     let empty: Lookup = Arc::new(|_| async { Ok(vec![]) }.boxed());
     for lookup in [nowhere, empty] {
-        let source = Source::with_lookup(&endpoint("http://nowhere.test"), lookup).unwrap();
+        let source =
+            Source::with_lookup(&endpoint("http://nowhere.test"), &Hosts::default(), lookup)
+                .unwrap();
         let fault = source.check().await.unwrap_err();
         check_fault(&fault, "Unreachable", &["name cannot be resolved"]);
     }
@@ -57,7 +59,11 @@ async fn a_name_leads_to_no_address_that_is_never_asked() {
             let all = all.clone();
             async move { Ok(all) }.boxed()
         });
-        let source = Source::with_lookup(&endpoint(&format!("http://metrics.test:{port}")), lookup);
+        let source = Source::with_lookup(
+            &endpoint(&format!("http://metrics.test:{port}")),
+            &Hosts::default(),
+            lookup,
+        );
         async move { source.unwrap().check().await }
     };
     for addresses in [

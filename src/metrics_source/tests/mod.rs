@@ -4,6 +4,7 @@ mod answers;
 mod endpoint;
 mod limits;
 mod refusals;
+mod sharing;
 mod tls;
 
 use std::collections::BTreeMap;
