@@ -119,3 +119,77 @@ async fn so_many_queries_at_once_and_no_more() {
         check_fault(&fault, "Timeout", &[]);
     }
 }
+
+/// A body of `count` times `item`, never whole in memory on the side of the test.
+fn list(kind: &'static str, item: &'static str, count: usize) -> Response<Body> {
+    const AT_ONCE: usize = 10_000;
+    let head =
+        format!("{{\"status\":\"success\",\"data\":{{\"resultType\":\"{kind}\",\"result\":[");
+    let many = Bytes::from(format!("{item},").repeat(AT_ONCE));
+    let chunks = std::iter::once(Bytes::from(head))
+        .chain(std::iter::repeat_n(many, count / AT_ONCE))
+        .chain(std::iter::once(Bytes::from(format!("{item}]}}}}"))));
+    let body = Body::from_stream(stream::iter(chunks.map(Ok::<_, io::Error>)));
+    respond(200, "application/json", body)
+}
+
+#[tokio::test]
+async fn a_million_series_are_no_answer() {
+    const MILLION: usize = 1_000_000;
+    // As small as a series can be, so that all of them are within the bytes that are read.
+    let answer = || list("vector", "{\"metric\":{}}", MILLION);
+    let fault = ask(&threshold("x"), answer).await.unwrap_err();
+    check_fault(&fault, "TooManySeries", &["10000 series"]);
+    let answer = || list("matrix", "{\"metric\":{}}", MILLION);
+    let fault = ask(&ratio(), answer).await.unwrap_err();
+    check_fault(&fault, "TooManySeries", &["10000 series"]);
+    // As they really are they are more than is read, 100 MB among them.
+    let item = "{\"metric\":{\"pod\":\"web-6b5f9c7d-abcde\",\"code\":\"200\"},\"value\":[1800000000,\"17\"]}";
+    let answer = move || list("vector", item, MILLION + 500_000);
+    let fault = ask(&threshold("x"), answer).await.unwrap_err();
+    check_fault(&fault, "TooLarge", &["16384 KiB"]);
+}
+
+#[tokio::test]
+async fn one_byte_after_another_is_not_waited_for_for_ever() {
+    // Spaces before the answer: it could still become one.
+    let drip = || {
+        let bytes = stream::unfold((), |()| async {
+            tokio::task::yield_now().await;
+            Some((Ok::<_, io::Error>(Bytes::from_static(b" ")), ()))
+        });
+        respond(200, "application/json", Body::from_stream(bytes))
+    };
+    let server = Server::start(move |_| Some(drip())).await;
+    let fault = impatient(&server.url())
+        .ask(&threshold("x"), &QUESTION)
+        .await;
+    check_fault(&fault.unwrap_err(), "Timeout", &["no whole answer"]);
+    let fault = impatient(&server.url()).ask(&ratio(), &QUESTION).await;
+    check_fault(&fault.unwrap_err(), "Timeout", &["no whole answer"]);
+    // Its place is free again.
+    let source = impatient(&server.url());
+    source.check().await.unwrap_err();
+    let free = source.inner.places.available_permits();
+    assert_eq!(free, source.inner.concurrency);
+    let free = source.inner.places_at_host.available_permits();
+    assert_eq!(free, AT_ONE_HOST);
+}
+
+#[tokio::test]
+async fn an_answer_as_deep_as_it_is_long_is_none() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let deep = format!("{}1{}", open.repeat(1_000_000), close.repeat(1_000_000));
+        for body in [
+            deep.clone(),
+            format!("{{\"status\":\"success\",\"data\":{deep}}}"),
+            format!(
+                "{{\"status\":\"success\",\"data\":{{\"resultType\":\"vector\",\"result\":{deep}}}}}"
+            ),
+        ] {
+            let answer = move || respond(200, "application/json", body.clone());
+            let fault = ask(&threshold("x"), answer).await.unwrap_err();
+            check_fault(&fault, "NotPrometheus", &["base of a Prometheus HTTP API"]);
+        }
+    }
+}

@@ -173,3 +173,37 @@ fn the_documentation_has_every_reason() {
         assert!(page.contains(&format!("\n| `{reason}` |")), "{reason}");
     }
 }
+
+/// As the sources themselves write it: with a result that looks whole.
+#[tokio::test]
+async fn a_part_of_the_data_is_not_taken_for_all_of_it() {
+    let vector = json!({"resultType": "vector", "result": [{"metric": {}, "value": [AT, "0"]}]});
+    for body in [
+        // VictoriaMetrics, with a storage node that is down.
+        json!({"status": "success", "isPartial": true, "data": vector,
+            "stats": {"seriesFetched": "1", "executionTimeMsec": 3}}),
+        // Thanos, with a store that is down.
+        json!({"status": "success", "data": vector, "warnings": [
+            "No StoreAPIs matched for this query", "receive series from Addr: 10.0.0.1:10901: rpc error"]}),
+        // Prometheus, with a remote read that fails, beside a remark on the query.
+        json!({"status": "success", "data": vector, "warnings": [
+            "PromQL warning: x", "remote_read: remote server http://10.0.0.1 returned http status 500"]}),
+        // Mimir says it in words of its own.
+        json!({"status": "success", "data": vector, "warnings": ["partial results: max estimated memory"],
+            "infos": ["PromQL info: x"]}),
+    ] {
+        let text = body.to_string();
+        let answer = move || respond(200, "application/json", text.clone());
+        let fault = ask(&threshold("x"), answer.clone()).await.unwrap_err();
+        check_fault(&fault, "PartialAnswer", &["not complete"]);
+        let fault = ask(&ratio(), answer).await.unwrap_err();
+        check_fault(&fault, "PartialAnswer", &["not complete"]);
+    }
+    // What cannot be read is not taken for a no.
+    for odd in [json!("true"), json!(1), json!(null)] {
+        let body = json!({"status": "success", "isPartial": odd, "data": vector}).to_string();
+        let answer = move || respond(200, "application/json", body.clone());
+        let fault = ask(&threshold("x"), answer).await.unwrap_err();
+        check_fault(&fault, "NotPrometheus", &["not that of a Prometheus"]);
+    }
+}
