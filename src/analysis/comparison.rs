@@ -17,6 +17,7 @@ mod history;
 mod latency;
 mod levels;
 mod stable;
+mod wording;
 
 pub use calibration::{Past, calibrate, wanted, without};
 pub use finding::{Finding, find};

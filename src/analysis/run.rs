@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::comparison::{self, Finding, Looked};
+use super::comparison::{self, Finding, Looked, Past};
 use super::plan::{Kind, Plan, PlannedMetric, Problem};
-use super::series::Answers;
+use super::series::{Answers, Series};
 use super::threshold::{self, Point};
 use super::words;
 use crate::api::analysis::{OnInconclusive, RunMode};
@@ -25,6 +25,8 @@ const MESSAGE_MAX: usize = 1000;
 const QUERY_MAX: usize = 1024;
 /// A single failed question is asked again before it is called an error.
 const TROUBLE_MIN: i32 = 2;
+/// So many times the stable version's past is asked for in vain before it goes on without.
+const PAST_TRIES: i32 = 4;
 /// Longest wait after a failed question, unless the source asks for more ...
 const RETRY_MAX_S: i64 = 30;
 /// ... and the most that it may ask for.
@@ -41,6 +43,8 @@ pub struct Question {
     pub at: i64,
     /// How far back, in seconds; 0: an instant query.
     pub reach: i64,
+    /// What the stable version did before is asked for, not what both do now.
+    pub past: Option<Past>,
 }
 
 /// What came back.
@@ -48,6 +52,8 @@ pub struct Question {
 pub enum Answer {
     /// For a comparison.
     Samples(Answers),
+    /// For the same: the stable version's past, for each selector in the measure's order.
+    Past(Vec<Vec<Series>>),
     /// For a threshold.
     Points(Vec<Point>),
 }
@@ -161,17 +167,26 @@ pub fn questions(plan: &Plan, status: &AnalysisRunStatus, pace: &Pace, now: i64)
     due.map(
         |(i, (metric, status))| match (&metric.kind, &status.comparison) {
             (Kind::Comparison(_), Some(ratio)) => {
-                let (at, reach) = comparison::question(plan, ratio, now);
+                let past = match (&metric.kind, &ratio.sampler) {
+                    (Kind::Comparison(compared), Some(s)) => comparison::wanted(plan, compared, s),
+                    _ => None,
+                };
+                let (at, reach) = match &past {
+                    Some(past) => (past.until, past.reach),
+                    None => comparison::question(plan, ratio, now),
+                };
                 Question {
                     metric: i,
                     at,
                     reach,
+                    past,
                 }
             }
             _ => Question {
                 metric: i,
                 at: now,
                 reach: 0,
+                past: None,
             },
         },
     )
@@ -229,6 +244,14 @@ pub fn take(
                 Looked::TooShort => true,
             })
         }
+        (Kind::Comparison(plan_of), Answer::Past(selected)) => {
+            let comparison = status.comparison.get_or_insert_default();
+            if let Some((s, past)) = comparison.sampler.as_mut().zip(question.past) {
+                comparison::calibrate(plan_of, s, &past, &selected);
+            }
+            // What is to be judged with it is asked for at once.
+            Ok(true)
+        }
         (Kind::Threshold(plan_of), Answer::Points(points)) => {
             let threshold = status.threshold.get_or_insert_default();
             let asked = Timestamp::from_second(question.at).unwrap_or(now);
@@ -245,7 +268,20 @@ pub fn take(
         }
         Err(fault) => {
             let before = status.trouble.take();
-            status.trouble = Some(trouble(before, &fault, now));
+            let failed = trouble(before, &fault, now);
+            if question.past.is_some()
+                && failed.count >= PAST_TRIES
+                && let Some(s) = status.comparison.as_mut().and_then(|c| c.sampler.as_mut())
+            {
+                // The past is worth waiting for, but not for ever: the present may still answer.
+                let why = format!(
+                    "the stable version's past could not be read: {}",
+                    fault.message
+                );
+                comparison::without(s, &words::cut(&why, QUERY_MAX / 2));
+                return true;
+            }
+            status.trouble = Some(failed);
             false
         }
     }

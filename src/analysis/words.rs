@@ -49,6 +49,16 @@ pub fn seconds(n: i64) -> String {
     }
 }
 
+/// A latency in seconds: `250 ms`, `1.5 s`.
+#[must_use]
+pub fn latency(seconds: f64) -> String {
+    if seconds < 1.0 {
+        format!("{} ms", number(seconds * 1000.0))
+    } else {
+        format!("{} s", number(seconds))
+    }
+}
+
 /// A measured value with at most five digits that say something.
 #[must_use]
 pub fn number(n: f64) -> String {

@@ -49,15 +49,16 @@ pub struct MetricsProviderSpec {
     #[serde(default = "default_timeout_seconds")]
     #[schemars(range(min = 1, max = 60))]
     pub timeout_seconds: i32,
-    /// How many queries may be under way at once.
+    /// How many queries may be under way at once. One host gets 16 at most, from all providers together.
     #[serde(default = "default_max_concurrent_queries")]
-    #[schemars(range(min = 1, max = 100))]
+    #[schemars(range(min = 1, max = 16))]
     pub max_concurrent_queries: i32,
 }
 
 /// A Prometheus HTTP API.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.ca) || self.url.startsWith('https://')").message("prometheus.ca: only for an https url; plain http has no certificate to check"))]
 pub struct Prometheus {
     /// Its base URL, to which `/api/v1/query` is added: http or https, no user name, no query.
     #[schemars(schema_with = "url_schema")]
@@ -65,6 +66,10 @@ pub struct Prometheus {
     /// How to log in. Absent: without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Who must have signed the certificate of an https endpoint. Absent: whom the controller's
+    /// system trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<Ca>,
     /// More request headers, such as the tenant of a Mimir or Thanos.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -101,6 +106,19 @@ pub struct Basic {
     pub secret_ref: SecretRef,
 }
 
+/// Where a PEM bundle of authorities is, which are trusted and no others: exactly one place.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.secretRef) != has(self.configMapRef)").message("ca: exactly one of secretRef and configMapRef"))]
+pub struct Ca {
+    /// A key of a Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyRef>,
+    /// A key of a ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<ConfigMapKeyRef>,
+}
+
 /// A Secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -117,6 +135,21 @@ pub struct SecretRef {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
+    /// Its namespace.
+    #[schemars(schema_with = "namespace_schema")]
+    pub namespace: String,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key in it.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// A key of a ConfigMap.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKeyRef {
     /// Its namespace.
     #[schemars(schema_with = "namespace_schema")]
     pub namespace: String,

@@ -1,6 +1,7 @@
 //! The custom resources of `tidegate.io/v1alpha1`: serde and schema, no logic.
 
 pub mod analysis;
+mod analysis_state;
 pub mod analysis_status;
 pub mod conditions;
 mod fields;

@@ -6,6 +6,7 @@
 //! again is `analysis::run`.
 
 mod carrier;
+mod pacing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -47,6 +47,8 @@ pub enum Kind {
     Pod,
     /// `v1` Secret: read one by one, only those that a MetricsProvider names.
     Secret,
+    /// `v1` ConfigMap: read one by one, only those that a MetricsProvider names.
+    ConfigMap,
     /// `v1` Namespace: read one by one, for its labels.
     Namespace,
     /// `networking.k8s.io/v1` IngressClass.
@@ -87,6 +89,7 @@ impl Kind {
             Self::MetricsProvider => (TIDEGATE, "v1alpha1", "MetricsProvider", "metricsproviders"),
             Self::Pod => ("", "v1", "Pod", "pods"),
             Self::Secret => ("", "v1", "Secret", "secrets"),
+            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
             Self::IngressClass => ("networking.k8s.io", "v1", "IngressClass", "ingressclasses"),
         }

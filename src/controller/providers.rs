@@ -1,32 +1,31 @@
 //! Which metrics source an analysis may ask: the `MetricsProvider` that it names, or the default.
 //!
 //! The administrator says where metrics come from and who may ask; a template can only name it. A
-//! provider that is not there, may not be used or has no readable Secret is a fault of the source,
+//! provider that is not there, may not be used or has no readable Secret or CA is a fault of the source,
 //! which holds the rollout and never judges it.
+
+mod references;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::Client;
 use serde::Deserialize as _;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::caches::{Caches, Key};
 use super::calls::Calls;
-use super::error::code;
 use super::object::{Kind, Object};
 use super::reader::Labels;
 use crate::analysis::run::Fault;
 use crate::api::metrics_provider::{AllowedNamespaces, MetricsProviderSpec};
-use crate::metrics_source::{Endpoint, Login, Source};
+use crate::metrics_source::{Endpoint, Hosts, Source};
+use references::References;
 
 /// The MetricsProvider that is asked when none is named.
 pub const DEFAULT: &str = "default";
-/// A Secret, the labels of a namespace and what went wrong are read again after this time: passwords
-/// are rotated, labels are set.
+/// A Secret, a ConfigMap, the labels of a namespace and what went wrong are read again after this time:
+/// passwords and authorities are rotated, labels are set.
 const READ_AGAIN: Duration = Duration::from_secs(60);
 /// Namespaces whose labels are remembered.
 const NAMESPACES_MAX: usize = 10_000;
@@ -34,11 +33,13 @@ const NAMESPACES_MAX: usize = 10_000;
 /// The metrics sources of the administrator's.
 pub struct Providers {
     caches: Arc<Caches>,
-    calls: Calls,
+    references: References,
     /// From the command line: for who names none where there is no provider `default`.
     fallback: Option<Source>,
     /// Whether MetricsProviders can be read.
     cluster_wide: bool,
+    /// Several providers may name the same host.
+    hosts: Hosts,
     known: Mutex<BTreeMap<String, Known>>,
     labels: Mutex<BTreeMap<String, (Instant, Labels)>>,
 }
@@ -63,7 +64,8 @@ impl Providers {
     ) -> Self {
         Self {
             caches,
-            calls,
+            references: References::new(calls),
+            hosts: fallback.as_ref().map(Source::hosts).unwrap_or_default(),
             fallback,
             cluster_wide,
             known: Mutex::default(),
@@ -143,17 +145,7 @@ impl Providers {
         {
             return Ok(labels.clone());
         }
-        let read = self.read(Kind::Namespace, "", namespace).await;
-        let value = read.map_err(|why| {
-            let message = format!(
-                "the labels of namespace {namespace} cannot be read for allowedNamespaces: {why}"
-            );
-            fault("NamespaceUnreadable", message)
-        })?;
-        let labels = value.pointer("/metadata/labels").cloned();
-        let labels: Labels = labels
-            .and_then(|labels| serde_json::from_value(labels).ok())
-            .unwrap_or_default();
+        let labels = self.references.labels(namespace).await?;
         let mut known = lock(&self.labels);
         if known.len() >= NAMESPACES_MAX {
             known.clear();
@@ -175,7 +167,7 @@ impl Providers {
         let known = lock(&self.known).get(provider.name()).cloned();
         let known =
             known.filter(|k| k.uid == provider.uid() && k.generation == provider.generation());
-        let lasts = spec.prometheus.auth.is_none();
+        let lasts = spec.prometheus.auth.is_none() && spec.prometheus.ca.is_none();
         if let Some(known) = &known
             && ((lasts && known.source.is_ok()) || known.read_at.elapsed() < READ_AGAIN)
         {
@@ -187,7 +179,7 @@ impl Providers {
             (Ok(endpoint), Some(known)) if known.endpoint.as_ref() == Some(endpoint) => {
                 known.source
             }
-            (Ok(endpoint), _) => Source::new(endpoint.clone())
+            (Ok(endpoint), _) => Source::among(endpoint.clone(), &self.hosts)
                 .map_err(|error| fault("InvalidProvider", error.to_string())),
             (Err(fault), _) => Err(fault.clone()),
         };
@@ -205,64 +197,19 @@ impl Providers {
     async fn endpoint(&self, spec: &MetricsProviderSpec) -> Result<Endpoint, Fault> {
         let prometheus = &spec.prometheus;
         let auth = prometheus.auth.clone().unwrap_or_default();
-        let login = match (auth.bearer, auth.basic) {
-            (Some(bearer), _) => {
-                let r = bearer.secret_ref;
-                let secret = self.secret(&r.namespace, &r.name).await?;
-                Some(Login::Bearer(field(
-                    &secret,
-                    &r.namespace,
-                    &r.name,
-                    &r.key,
-                )?))
-            }
-            (None, Some(basic)) => {
-                let r = basic.secret_ref;
-                let secret = self.secret(&r.namespace, &r.name).await?;
-                Some(Login::Basic {
-                    username: field(&secret, &r.namespace, &r.name, "username")?,
-                    password: field(&secret, &r.namespace, &r.name, "password")?,
-                })
-            }
-            (None, None) => None,
-        };
+        let ca = prometheus.ca.clone();
         let headers = prometheus.headers.iter();
         Ok(Endpoint {
             url: prometheus.url.clone(),
             headers: headers.map(|h| (h.name.clone(), h.value.clone())).collect(),
-            login,
+            login: self.references.login(auth).await?,
+            ca: match ca {
+                Some(ca) => Some(self.references.ca(ca).await?),
+                None => None,
+            },
             timeout: Duration::from_secs(spec.timeout_seconds.max(1).unsigned_abs().into()),
             concurrency: spec.max_concurrent_queries.max(1).unsigned_abs() as usize,
         })
-    }
-
-    async fn secret(&self, namespace: &str, name: &str) -> Result<Value, Fault> {
-        self.read(Kind::Secret, namespace, name)
-            .await
-            .map_err(|why| {
-                fault(
-                    "SecretUnreadable",
-                    format!("Secret {namespace}/{name} cannot be read: {why}"),
-                )
-            })
-    }
-
-    /// Reads an object live; `Err` says why not, and what to do.
-    async fn read(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, String> {
-        let client: Client = self.calls.client();
-        let api = kind.api(client, Some(namespace).filter(|n| !n.is_empty()));
-        match self.calls.call("get", kind, name, api.get_opt(name)).await {
-            Ok(Some(object)) => Ok(object.value().into_owned()),
-            Ok(None) => Err("it does not exist".to_owned()),
-            Err(error) if code(&error) == Some(403) => {
-                let hint = match kind {
-                    Kind::Secret => "; the chart's value metricsSecrets grants it",
-                    _ => "",
-                };
-                Err(format!("the controller may not read it{hint}"))
-            }
-            Err(error) => Err(error.chain()),
-        }
     }
 
     /// Forgets the providers that are gone.
@@ -280,24 +227,6 @@ fn spec(provider: &Object) -> Result<MetricsProviderSpec, Fault> {
     })
 }
 
-/// One value of a Secret, without the line break that editors leave at its end.
-fn field(secret: &Value, namespace: &str, name: &str, key: &str) -> Result<String, Fault> {
-    let unusable = |why: &str| {
-        let message = format!("Secret {namespace}/{name}: key {key:?} {why}");
-        fault("SecretUnreadable", message)
-    };
-    let secret: Secret =
-        serde_json::from_value(secret.clone()).map_err(|_| unusable("cannot be read"))?;
-    let bytes = secret.data.unwrap_or_default().remove(key);
-    let bytes = bytes.ok_or_else(|| unusable("is not there"))?.0;
-    let text = String::from_utf8(bytes).map_err(|_| unusable("is not text"))?;
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() {
-        return Err(unusable("is empty"));
-    }
-    Ok(text.to_owned())
-}
-
 fn fault(reason: &str, message: impl Into<String>) -> Fault {
     Fault {
         reason: reason.to_owned(),
@@ -309,3 +238,6 @@ fn fault(reason: &str, message: impl Into<String>) -> Fault {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

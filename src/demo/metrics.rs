@@ -250,6 +250,7 @@ mod tests {
             metric: 0,
             at: 1001,
             reach,
+            past: None,
         };
         let arms = |more: &str| Arms {
             canary: format!("requests_total{{v=\"new\"{more}}}"),

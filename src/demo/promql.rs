@@ -1,5 +1,5 @@
 //! A small part of PromQL, evaluated honestly: vector and range selectors with all four matchers,
-//! `sum` and `count` with or without `by`, `rate` and `increase` without extrapolation, numbers,
+//! `sum` and `count` with or without `by` and their subqueries, `rate` and `increase` without extrapolation, numbers,
 //! and the four operations between them. What is not in this part is refused, never guessed.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,8 @@ use crate::analysis::promql::{Token, tokens};
 
 /// Longest range that a query may ask for.
 const RANGE_MAX_MS: i64 = 24 * 3600 * 1000;
+/// Most moments of a subquery.
+const MOMENTS_MAX: i64 = 11_000;
 /// Deepest nesting.
 const DEPTH_MAX: usize = 20;
 /// What this evaluator knows, for its refusals.
@@ -170,7 +172,7 @@ impl<'a> Parser<'a> {
                 }
                 self.next += 1;
                 match word.as_str() {
-                    "sum" | "count" => self.aggregate(word),
+                    "sum" | "count" => self.moments(word),
                     "rate" | "increase" => self.growth(word),
                     "vector" => self.vector(),
                     _ if self.peek() == Some(&Token::Sign('(')) => {
@@ -204,6 +206,37 @@ impl<'a> Parser<'a> {
             Answer::Scalar(value) => Ok(Answer::Vector(vec![(Labels::new(), value)])),
             _ => Err("vector() takes a number".to_owned()),
         }
+    }
+
+    /// An aggregate, or a subquery of it: the same at moments that are multiples of the step.
+    fn moments(&mut self, how: &str) -> Result<Answer, String> {
+        let (begin, at) = (self.next, self.at);
+        let now = self.aggregate(how)?;
+        if !self.take('[') {
+            return Ok(now);
+        }
+        let text = self.bracketed()?;
+        let (range, step) = text
+            .split_once(':')
+            .ok_or_else(|| format!("{text:?}: a range of {how}() needs a step, as in 10m:15s"))?;
+        let (range, step) = (duration(range)?, duration(step)?);
+        if range / step > MOMENTS_MAX {
+            return Err(format!("{text:?} are more than {MOMENTS_MAX} moments"));
+        }
+        let end = self.next;
+        let mut series: BTreeMap<Labels, Vec<(i64, f64)>> = BTreeMap::new();
+        let mut moment = (at - range).div_euclid(step) * step + step;
+        while moment <= at {
+            (self.next, self.at) = (begin, moment);
+            if let Answer::Vector(all) = self.aggregate(how)? {
+                for (labels, value) in all {
+                    series.entry(labels).or_default().push((moment, value));
+                }
+            }
+            moment += step;
+        }
+        (self.next, self.at) = (end, at);
+        Ok(Answer::Matrix(series.into_iter().collect()))
     }
 
     fn aggregate(&mut self, how: &str) -> Result<Answer, String> {
@@ -320,42 +353,21 @@ impl<'a> Parser<'a> {
 
     /// What stands in brackets, such as `2m` or `1m30s`, with the closing bracket.
     fn range(&mut self) -> Result<i64, String> {
+        let text = self.bracketed()?;
+        duration(&text)
+    }
+
+    fn bracketed(&mut self) -> Result<String, String> {
         let mut text = String::new();
         while !self.take(']') {
             match self.peek() {
                 Some(Token::Word(word)) => text.push_str(word),
+                Some(Token::Sign(':')) => text.push(':'),
                 other => return Err(format!("unexpected {other:?} in a range; {KNOWN}")),
             }
             self.next += 1;
         }
-        let mut total = 0_i64;
-        let mut number = String::new();
-        let mut rest = text.as_str();
-        while let Some(c) = rest.chars().next() {
-            if c.is_ascii_digit() {
-                number.push(c);
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
-            }
-            let (unit, length) = match (rest.starts_with("ms"), c) {
-                (true, _) => (1, 2),
-                (_, 's') => (1000, 1),
-                (_, 'm') => (60_000, 1),
-                (_, 'h') => (3_600_000, 1),
-                (_, 'd') => (86_400_000, 1),
-                _ => return Err(format!("{text:?} is not a duration")),
-            };
-            let count: i64 = number
-                .parse()
-                .map_err(|_| format!("{text:?} is not a duration"))?;
-            total = total.saturating_add(count.saturating_mul(unit));
-            number.clear();
-            rest = rest.get(length..).unwrap_or_default();
-        }
-        if !number.is_empty() || total <= 0 || total > RANGE_MAX_MS {
-            return Err(format!("{text:?} is not a range from 1ms to 24h"));
-        }
-        Ok(total)
+        Ok(text)
     }
 
     fn matcher(&mut self) -> Result<Matcher, String> {
@@ -374,6 +386,38 @@ impl<'a> Parser<'a> {
         self.next += 1;
         Matcher::new(label, &operator, value)
     }
+}
+
+/// Milliseconds of a duration such as `2m` or `1m30s`.
+fn duration(text: &str) -> Result<i64, String> {
+    let mut total = 0_i64;
+    let mut number = String::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if c.is_ascii_digit() {
+            number.push(c);
+            rest = rest.get(1..).unwrap_or_default();
+            continue;
+        }
+        let (unit, length) = match (rest.starts_with("ms"), c) {
+            (true, _) => (1, 2),
+            (_, 's') => (1000, 1),
+            (_, 'm') => (60_000, 1),
+            (_, 'h') => (3_600_000, 1),
+            (_, 'd') => (86_400_000, 1),
+            _ => return Err(format!("{text:?} is not a duration")),
+        };
+        let count: i64 = number
+            .parse()
+            .map_err(|_| format!("{text:?} is not a duration"))?;
+        total = total.saturating_add(count.saturating_mul(unit));
+        number.clear();
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    if !number.is_empty() || total <= 0 || total > RANGE_MAX_MS {
+        return Err(format!("{text:?} is not a range from 1ms to 24h"));
+    }
+    Ok(total)
 }
 
 struct Matcher {

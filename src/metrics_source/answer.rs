@@ -31,7 +31,7 @@ const CONTENT_TYPE_MAX: usize = 64;
 const ANNOTATIONS: [&str; 2] = ["PromQL warning", "PromQL info"];
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wanted {
     /// Raw samples, none of them newer than this (Unix seconds).
     Samples {
@@ -49,6 +49,23 @@ pub(super) enum Found {
     Samples(Vec<Series>),
     /// Numbers.
     Points(Vec<Point>),
+}
+
+impl Found {
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Points(points) => size_of_val(points.as_slice()),
+            Self::Samples(all) => all.iter().map(bytes_of).sum(),
+        }
+    }
+}
+
+fn bytes_of(series: &Series) -> usize {
+    // A text on the heap takes more than its length.
+    let text = |text: &String| text.len() + 2 * size_of::<String>();
+    let labels: usize = series.labels.iter().map(|(n, v)| text(n) + text(v)).sum();
+    size_of::<Series>() + labels + size_of_val(series.samples.as_slice())
 }
 
 /// What an answer says about itself.

@@ -11,6 +11,7 @@ use reqwest::Url;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::address::{self, Guarded, Lookup};
+use super::ca::CaBundle;
 
 /// How long an answer may take in all, where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,6 +46,8 @@ pub struct Endpoint {
     pub headers: Vec<(String, String)>,
     /// How to log in. None: without.
     pub login: Option<Login>,
+    /// Who must have signed the certificate of an `https` endpoint. None: whom the system trusts.
+    pub ca: Option<CaBundle>,
     /// How long a question may take in all.
     pub timeout: Duration,
     /// How many queries may be under way at once.
@@ -57,6 +60,7 @@ impl Default for Endpoint {
             url: String::new(),
             headers: Vec::new(),
             login: None,
+            ca: None,
             timeout: TIMEOUT,
             concurrency: CONCURRENCY,
         }
@@ -104,18 +108,26 @@ pub enum EndpointError {
     /// A limit.
     #[error("{0}: must be more than 0")]
     Limit(&'static str),
-    /// The system's certificates, or the process itself.
+    /// The system has no authorities.
     #[error(
-        "no HTTPS client can be made: are there CA certificates (SSL_CERT_FILE, SSL_CERT_DIR)?"
+        "prometheus.url {0:?}: nobody's certificate can be believed, because the controller's system has no CA certificates; name the endpoint's authority in prometheus.ca, or the system's with SSL_CERT_FILE or SSL_CERT_DIR"
     )]
-    Client,
+    NoAuthorities(String),
+    /// The process itself.
+    #[error("prometheus.url {0:?}: this process can make no HTTP client")]
+    Client(String),
 }
 
-/// The client for an endpoint, and its `Authorization`.
-pub(super) fn client(
-    endpoint: &Endpoint,
-    lookup: Lookup,
-) -> Result<(Client, Option<HeaderValue>), EndpointError> {
+/// What it takes to ask an endpoint.
+pub(super) struct Way {
+    pub(super) client: Client,
+    pub(super) authorization: Option<HeaderValue>,
+    /// The host's name, as the URL has it.
+    pub(super) host: String,
+}
+
+/// The way to an endpoint.
+pub(super) fn way(endpoint: &Endpoint, lookup: Lookup) -> Result<Way, EndpointError> {
     let url = base_url(&endpoint.url)?;
     if endpoint.timeout.is_zero() {
         return Err(EndpointError::Limit("timeoutSeconds"));
@@ -123,7 +135,20 @@ pub(super) fn client(
     if endpoint.concurrency == 0 {
         return Err(EndpointError::Limit("maxConcurrentQueries"));
     }
-    let http = reqwest::Client::builder()
+    let no_client = || match url.scheme() {
+        "https" if endpoint.ca.is_none() => EndpointError::NoAuthorities(shown(&endpoint.url)),
+        _ => EndpointError::Client(shown(&endpoint.url)),
+    };
+    let mut builder = reqwest::Client::builder();
+    if let Some(ca) = &endpoint.ca {
+        let certificates = ca.certificates().map_err(|_| no_client())?;
+        // These and no others: whoever names an authority does not want hundreds of others beside it.
+        builder = builder.tls_certs_only(certificates);
+    } else if url.scheme() == "http" {
+        // No certificate is looked at, and an image may have no authorities.
+        builder = builder.tls_certs_only([]);
+    }
+    let http = builder
         .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers(&endpoint.headers)?)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -134,7 +159,7 @@ pub(super) fn client(
         .no_proxy()
         .dns_resolver(Guarded::new(lookup))
         .build()
-        .map_err(|_| EndpointError::Client)?;
+        .map_err(|_| no_client())?;
     let authorization = match &endpoint.login {
         None => None,
         Some(login) => Some(authorization(&http, &url, login)?),
@@ -142,7 +167,11 @@ pub(super) fn client(
     let text = url.as_str().trim_end_matches('/');
     let client = Client::from(http, text)
         .map_err(|_| EndpointError::Url(shown(&endpoint.url), "is not a URL"))?;
-    Ok((client, authorization))
+    Ok(Way {
+        client,
+        authorization,
+        host: url.host_str().unwrap_or_default().to_owned(),
+    })
 }
 
 fn base_url(text: &str) -> Result<Url, EndpointError> {

@@ -59,6 +59,12 @@ pub(super) enum AskError {
         secs = .1.as_secs_f64()
     )]
     TooManyQueries(usize, Duration),
+    /// No place at the host, among all that ask there.
+    #[error(
+        "{0} queries to this host, of all that ask there, were under way all the time for {secs:.0} s; use fewer metrics or longer intervals, or look why it is slow",
+        secs = .1.as_secs_f64()
+    )]
+    HostIsBusy(usize, Duration),
     /// 401 or 403.
     #[error("HTTP {0}: the source does not accept the credentials of prometheus.auth")]
     Unauthorized(u16),
@@ -177,12 +183,20 @@ impl AskError {
         fault
     }
 
+    /// Whether it might have gone well with more time.
+    pub(super) fn is_of_time(&self) -> bool {
+        matches!(
+            self,
+            Self::Timeout(_) | Self::TooManyQueries(..) | Self::HostIsBusy(..)
+        )
+    }
+
     fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "Unreachable",
             Self::AddressRefused => "AddressRefused",
             Self::Timeout(_) | Self::GivenUp => "Timeout",
-            Self::TooManyQueries(..) => "TooManyQueries",
+            Self::TooManyQueries(..) | Self::HostIsBusy(..) => "TooManyQueries",
             Self::Unauthorized(_) => "Unauthorized",
             Self::Throttled { .. } => "Throttled",
             Self::Redirected(_) => "Redirected",
@@ -229,7 +243,7 @@ fn known(error: &(dyn StdError + 'static)) -> Option<AskError> {
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     Some(AskError::Unreachable(match (tls, error.kind()) {
         (Some(rustls::Error::InvalidCertificate(_)), _) => {
-            "the certificate is not valid for this host, or not by a known authority"
+            "the certificate is not valid for this host, or not by an authority that is known here (prometheus.ca names others)"
         }
         (Some(_), _) => "TLS is not understood on the other side",
         (_, io::ErrorKind::ConnectionRefused) => "the connection is refused",

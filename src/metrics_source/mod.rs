@@ -14,30 +14,37 @@
 
 mod address;
 mod answer;
+mod ca;
 mod endpoint;
 mod fault;
+mod hosts;
+mod shared;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryFutureExt;
+use futures::{FutureExt, TryFutureExt};
 use jiff::Timestamp;
-use prometheus_http_query::Client;
-use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::header::{self, HeaderMap};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use crate::analysis::plan::{Arms, Kind, Version};
+use crate::analysis::plan::{Arms, Kind, Measure, Version};
 use crate::analysis::run::{Answer, Fault, Question};
 use crate::analysis::series::{Answers, Series};
 use crate::analysis::threshold::Point;
 
+pub use ca::{CaBundle, CaError};
 pub use endpoint::{Endpoint, EndpointError, Login};
 pub use fault::REASONS;
+pub use hosts::Hosts;
 
 use address::Lookup;
 use answer::{Found, Wanted};
+use endpoint::Way;
 use fault::AskError;
+use hosts::AT_ONE_HOST;
+use shared::{Answered, Asked, SharedAnswers};
 
 /// Largest answer. A thousand series with a scrape every 15 s for the longest reach are a tenth.
 const BODY_MAX: usize = 16 * 1024 * 1024;
@@ -53,17 +60,19 @@ pub struct Source {
 }
 
 struct Inner {
-    client: Client,
-    authorization: Option<HeaderValue>,
+    way: Way,
     timeout: Duration,
     concurrency: usize,
     places: Semaphore,
+    hosts: Hosts,
+    places_at_host: Arc<Semaphore>,
+    answers: Arc<SharedAnswers>,
 }
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Source")
-            .field("url", &self.inner.client.base_url().as_str())
+            .field("url", &self.inner.way.client.base_url().as_str())
             .finish_non_exhaustive()
     }
 }
@@ -73,23 +82,55 @@ impl Source {
     ///
     /// # Errors
     /// [`EndpointError`] where the endpoint cannot be one.
+    pub fn new(endpoint: Endpoint) -> Result<Self, EndpointError> {
+        Self::among(endpoint, &Hosts::default())
+    }
+
+    /// The same, where others ask these `hosts` too: together no more than a host can take.
+    ///
+    /// # Errors
+    /// [`EndpointError`] where the endpoint cannot be one.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "it has credentials in it, which the caller has no more use for"
     )]
-    pub fn new(endpoint: Endpoint) -> Result<Self, EndpointError> {
-        Self::with_lookup(&endpoint, address::of_the_system())
+    pub fn among(endpoint: Endpoint, hosts: &Hosts) -> Result<Self, EndpointError> {
+        Self::with_lookup(&endpoint, hosts, address::of_the_system())
     }
 
-    fn with_lookup(endpoint: &Endpoint, lookup: Lookup) -> Result<Self, EndpointError> {
-        let (client, authorization) = endpoint::client(endpoint, lookup)?;
+    /// The hosts among which it asks.
+    #[must_use]
+    pub fn hosts(&self) -> Hosts {
+        self.inner.hosts.clone()
+    }
+
+    /// Whether it is the same source, and not another one at the same place.
+    #[cfg(test)]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Whether it asks the host of another one, and counts with it.
+    #[cfg(test)]
+    pub(crate) fn counts_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner.places_at_host, &other.inner.places_at_host)
+    }
+
+    fn with_lookup(
+        endpoint: &Endpoint,
+        hosts: &Hosts,
+        lookup: Lookup,
+    ) -> Result<Self, EndpointError> {
+        let way = endpoint::way(endpoint, lookup)?;
         Ok(Self {
             inner: Arc::new(Inner {
-                client,
-                authorization,
                 timeout: endpoint.timeout,
                 concurrency: endpoint.concurrency,
                 places: Semaphore::new(endpoint.concurrency),
+                places_at_host: hosts.places(&way.host),
+                hosts: hosts.clone(),
+                answers: Arc::default(),
+                way,
             }),
         })
     }
@@ -101,22 +142,45 @@ impl Source {
     pub async fn ask(&self, kind: &Kind, question: &Question) -> Result<Answer, Fault> {
         let deadline = Instant::now() + self.inner.timeout;
         match kind {
-            Kind::Comparison(plan) => {
-                let both = async |name, selectors: &Arms<String>| {
-                    let one = |version| {
-                        let selector = selectors.of(version).trim();
-                        self.samples(deadline, selector, question)
-                            .map_err(move |error| error.of_selector(name, version))
-                    };
-                    let (canary, stable) =
-                        futures::try_join!(one(Version::Canary), one(Version::Stable))?;
-                    Ok::<_, Fault>(Arms { canary, stable })
-                };
-                // In this order: a scrape that comes in between is then in `bad` alone, where it is
-                // noticed, and not in `total` alone, where it would look like a good one.
+            Kind::Comparison(plan) if let Some(past) = &question.past => {
                 let mut selected = Vec::new();
                 for (name, selectors) in plan.measure.selectors() {
-                    selected.push(both(name, selectors).await?);
+                    let by = match plan.measure {
+                        Measure::Histogram { .. } => "job,instance,namespace,pod,le",
+                        _ => "job,instance,namespace,pod",
+                    };
+                    // Each target's series together, at moments that tile time.
+                    let query = format!(
+                        "sum by ({by}) ({})[{}s:{}s]",
+                        selectors.stable.trim(),
+                        past.reach,
+                        past.step
+                    );
+                    let series = self.matrix(deadline, query, question, None).await;
+                    let series = series.map_err(|e| e.of_selector(name, Version::Stable))?;
+                    selected.push(series.0);
+                }
+                Ok(Answer::Past(selected))
+            }
+            Kind::Comparison(plan) => {
+                let both = async |name, selectors: &Arms<String>, since| {
+                    let one = |version| {
+                        let selector = selectors.of(version).trim();
+                        self.samples(deadline, selector, question, since)
+                            .map_err(move |error| error.of_selector(name, version))
+                    };
+                    let ((canary, canary_at), (stable, stable_at)) =
+                        futures::try_join!(one(Version::Canary), one(Version::Stable))?;
+                    Ok::<_, Fault>((Arms { canary, stable }, canary_at.max(stable_at)))
+                };
+                // In this order: a scrape that comes in between is then in `bad` alone, where it is
+                // noticed, and not in `total` alone, where it would look like a good one. So an
+                // answer that somebody else got for `bad` must be newer than that for `total`.
+                let (mut selected, mut answered) = (Vec::new(), None);
+                for (name, selectors) in plan.measure.selectors() {
+                    let (arms, at) = both(name, selectors, answered).await?;
+                    answered = Some(at);
+                    selected.push(arms);
                 }
                 Ok(Answer::Samples(Answers {
                     at: question.at,
@@ -125,8 +189,13 @@ impl Source {
                 }))
             }
             Kind::Threshold(plan) => {
-                let points = self.points(deadline, &plan.query, Some(question.at));
-                Ok(Answer::Points(points.await?))
+                let asked = Asked {
+                    query: plan.query.clone(),
+                    at: question.at,
+                    wanted: Wanted::Points,
+                };
+                let answered = self.shared(deadline, asked, None).await?;
+                Ok(Answer::Points(points(&answered.found)?.to_vec()))
             }
         }
     }
@@ -137,7 +206,8 @@ impl Source {
     /// A [`Fault`] with one of [`REASONS`], if it does not.
     pub async fn check(&self) -> Result<(), Fault> {
         let deadline = Instant::now() + self.inner.timeout;
-        match self.points(deadline, "vector(1)", None).await?.as_slice() {
+        let found = self.query(deadline, "vector(1)", None, Wanted::Points);
+        match points(&found.await?)? {
             [point] if point.value == 1.0 => Ok(()),
             _ => Err(AskError::NotPrometheus("vector(1) is not 1 there", None).into()),
         }
@@ -148,28 +218,50 @@ impl Source {
         deadline: Instant,
         selector: &str,
         question: &Question,
-    ) -> Result<Vec<Series>, AskError> {
+        since: Option<Instant>,
+    ) -> Result<(Vec<Series>, Instant), AskError> {
         let query = format!("{selector}[{}s]", question.reach.max(1));
+        self.matrix(deadline, query, question, since).await
+    }
+
+    async fn matrix(
+        &self,
+        deadline: Instant,
+        query: String,
+        question: &Question,
+        since: Option<Instant>,
+    ) -> Result<(Vec<Series>, Instant), AskError> {
         let wanted = Wanted::Samples { until: question.at };
-        match self
-            .query(deadline, &query, Some(question.at), wanted)
-            .await?
-        {
-            Found::Samples(series) => Ok(series),
+        let asked = Asked {
+            query,
+            at: question.at,
+            wanted,
+        };
+        let Answered { found, at } = self.shared(deadline, asked, since).await?;
+        match Arc::unwrap_or_clone(found) {
+            Found::Samples(series) => Ok((series, at)),
             Found::Points(_) => Err(AskError::WrongResultType("vector", "matrix")),
         }
     }
 
-    async fn points(
+    /// What others ask too is asked once.
+    async fn shared(
         &self,
         deadline: Instant,
-        query: &str,
-        at: Option<i64>,
-    ) -> Result<Vec<Point>, AskError> {
-        match self.query(deadline, query, at, Wanted::Points).await? {
-            Found::Points(points) => Ok(points),
-            Found::Samples(_) => Err(AskError::WrongResultType("matrix", "vector")),
-        }
+        asked: Asked,
+        since: Option<Instant>,
+    ) -> Result<Answered, AskError> {
+        let begin = || {
+            let (source, asked) = (self.clone(), asked.clone());
+            async move {
+                let Asked { query, at, wanted } = asked;
+                source.query(deadline, &query, Some(at), wanted).await
+            }
+            .boxed()
+        };
+        let late = AskError::Timeout(self.inner.timeout);
+        let answers = &self.inner.answers;
+        answers.answer(&asked, since, deadline, late, begin).await
     }
 
     async fn query(
@@ -186,6 +278,12 @@ impl Source {
         let Some(Ok(_place)) = place else {
             return Err(AskError::TooManyQueries(inner.concurrency, inner.timeout));
         };
+        // In the order of asking, so that who may ask much keeps nobody from it.
+        let at_host = timeout_at(deadline, inner.places_at_host.acquire()).await;
+        let at_host = at_host.ok().filter(|_| Instant::now() < deadline);
+        let Some(Ok(_at_host)) = at_host else {
+            return Err(AskError::HostIsBusy(AT_ONE_HOST, inner.timeout));
+        };
         let answered = timeout_at(deadline, self.request(deadline, query, at, wanted)).await;
         answered.unwrap_or(Err(AskError::Timeout(inner.timeout)))
     }
@@ -200,6 +298,7 @@ impl Source {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut request = self
             .inner
+            .way
             .client
             .query(query)
             // The source need not go on when nobody waits any more.
@@ -207,7 +306,7 @@ impl Source {
         if let Some(at) = at {
             request = request.at(at);
         }
-        if let Some(authorization) = &self.inner.authorization {
+        if let Some(authorization) = &self.inner.way.authorization {
             request = request.header(header::AUTHORIZATION, authorization.clone());
         }
         let response = request.post_raw().await.map_err(|e| AskError::sent(&e))?;
@@ -220,6 +319,13 @@ impl Source {
         }
         let body = read(response, BODY_MAX).await?;
         understand(body, headers, wanted).await
+    }
+}
+
+fn points(found: &Found) -> Result<&[Point], AskError> {
+    match found {
+        Found::Points(points) => Ok(points),
+        Found::Samples(_) => Err(AskError::WrongResultType("matrix", "vector")),
     }
 }
 

@@ -23,6 +23,8 @@ metricsSecrets:
   - {namespace: monitoring, name: mimir}
   - {namespace: monitoring, name: thanos}
   - {namespace: shop, name: metrics}
+metricsConfigMaps:
+  - {namespace: monitoring, name: authorities}
 controller:
   image: {digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
   priorityClassName: system-cluster-critical
@@ -311,46 +313,49 @@ fn each_process_may_do_what_the_table_says_and_nothing_else() {
         };
         assert_eq!(controller["metadata"]["namespace"], place, "{name}");
         assert_eq!(writer["metadata"]["namespace"], place, "{name}");
-        // No role but these, and the Secrets that were named.
+        // No role but these, and the Secrets and ConfigMaps that were named.
         let roles: usize = ["Role", "ClusterRole"]
             .iter()
             .map(|k| of(&objects, k).len())
             .sum();
-        let secrets = if name.contains("everything") { 2 } else { 0 };
+        let named = if name.contains("everything") { 3 } else { 0 };
         assert_eq!(
             roles,
-            3 + USERS.len() + secrets,
+            3 + USERS.len() + named,
             "{name}: another role has come"
         );
     }
 }
 
 #[test]
-fn secrets_are_read_by_name_and_never_listed() {
+fn secrets_and_config_maps_are_read_by_name_and_never_listed() {
     let Some(objects) = rendered(EVERYTHING) else {
         return;
     };
     let roles: Vec<&Value> = of(&objects, "Role")
         .into_iter()
-        .filter(|role| role["metadata"]["name"] == "tidegate-metrics-secrets")
+        .filter(|role| {
+            let name = role["metadata"]["name"].as_str().unwrap();
+            name.starts_with("tidegate-metrics-")
+        })
         .collect();
-    let found: BTreeMap<&str, BTreeSet<String>> = roles
+    let found: Vec<(&str, BTreeSet<String>)> = roles
         .iter()
         .map(|role| {
-            (
-                role["metadata"]["namespace"].as_str().unwrap(),
-                rights(role),
-            )
+            let namespace = role["metadata"]["namespace"].as_str().unwrap();
+            (namespace, rights(role))
         })
         .collect();
     let line = |text: &str| BTreeSet::from([text.to_owned()]);
-    assert_eq!(
-        found,
-        BTreeMap::from([
-            ("monitoring", line("core secrets [mimir thanos]: get")),
-            ("shop", line("core secrets [metrics]: get")),
-        ])
-    );
+    let expected = [
+        ("monitoring", line("core secrets [mimir thanos]: get")),
+        ("shop", line("core secrets [metrics]: get")),
+        ("monitoring", line("core configmaps [authorities]: get")),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for one in expected {
+        assert!(found.contains(&one), "{one:?} not in {found:?}");
+    }
     for role in roles {
         let namespace = &role["metadata"]["namespace"];
         let bindings = of(&objects, "RoleBinding");
@@ -380,15 +385,12 @@ fn too_much(name: &str, right: &str) -> Option<&'static str> {
     {
         return Some("these verbs give all other rights, or take everything");
     }
-    if resource.starts_with("core secrets") && (verbs != ["get"] || !resource.contains('[')) {
-        return Some("Secrets are read by name alone");
+    let data = ["core secrets", "core configmaps"];
+    let data = data.iter().any(|data| resource.starts_with(data));
+    if data && (verbs != ["get"] || !resource.contains('[')) {
+        return Some("Secrets and ConfigMaps are read by name alone");
     }
-    let denied = [
-        "core nodes",
-        "core pods/exec",
-        "core configmaps",
-        "core pods/log",
-    ];
+    let denied = ["core nodes", "core pods/exec", "core pods/log"];
     if denied.contains(&resource) || resource.starts_with("admissionregistration") {
         return Some("nothing in Tidegate needs it");
     }
@@ -418,6 +420,8 @@ fn no_role_has_what_none_may_have() {
     for (name, right) in [
         ("tidegate", "core secrets: get"),
         ("tidegate", "core secrets [a]: get list"),
+        ("tidegate", "core configmaps: get"),
+        ("tidegate", "core configmaps [a]: get update"),
         ("tidegate", "apps *: get"),
         ("tidegate", "apps replicasets: *"),
         ("tidegate", "rbac.authorization.k8s.io roles: bind"),
@@ -719,6 +723,11 @@ fn values_that_cannot_be_meant_are_refused() {
         (
             "metricsSecrets: [{namespace: a, name: '*'}]",
             "metricsSecrets",
+        ),
+        ("metricsConfigMaps: [{name: a}]", "namespace"),
+        (
+            "metricsConfigMaps: [{namespace: a, name: '*'}]",
+            "metricsConfigMaps",
         ),
         ("networkPolicy: {apiServer: {cidrs: [everywhere]}}", "cidrs"),
         ("crds: {install: maybe}", "crds.install"),

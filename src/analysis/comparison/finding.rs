@@ -1,10 +1,11 @@
 //! What the state of a ratio means now, in a verdict and a sentence with numbers.
 
-use super::{Judge, Required, decides};
+use super::wording::Words;
+use super::{Judge, decides};
 use crate::analysis::plan::{ComparisonPlan, Plan};
 use crate::analysis::scrapes::{Needs, PATIENCE_S};
 use crate::analysis::words;
-use crate::api::analysis_status::{Comparison, Counts, Forecast, Sampler, Verdict};
+use crate::api::analysis_status::{Comparison, Forecast, Sampler, Verdict};
 
 /// So long after the beginning there is nothing wrong with having no samples yet.
 const GRACE_S: i64 = 60;
@@ -53,8 +54,20 @@ pub fn find(
     let s = status.sampler.clone().unwrap_or_default();
     let judge = super::judge(plan, compared, &s);
     let judge = judge.as_ref();
+    let said = Words {
+        plan,
+        compared,
+        judge,
+        status,
+        sampler: &s,
+    };
     if status.harm_shown_at.is_some() {
-        return (harm(plan, compared, judge, status), None);
+        let reason = if decides(&status.gross) {
+            "GrossHarm"
+        } else {
+            "Harm"
+        };
+        return (Finding::new(Verdict::Fail, reason, said.harm()), None);
     }
     if let Some(missing) = missing(plan, judge, status, &s, now) {
         return (missing, None);
@@ -73,15 +86,14 @@ pub fn find(
         let left = s.first + s.window_seconds - s.cursor;
         let message = format!(
             "{}; nothing gross, and the pods are young for another {}",
-            sofar(judge, &status.canary_all, &judge.counts(status, true)),
+            said.sofar(true),
             words::seconds(left)
         );
         return (Finding::new(Verdict::Inconclusive, "WarmUp", message), None);
     }
-    let required = compared.required(plan.next_weight);
-    let sofar = sofar(judge, &status.canary, &judge.counts(status, false));
+    let sofar = said.sofar(false);
     if decides(&status.safe) {
-        let shown = format!("{sofar}; {}", good_enough(plan, status, &required));
+        let shown = format!("{sofar}; {}", said.good_enough());
         return (Finding::new(Verdict::Pass, "Safe", shown), None);
     }
     let forecast = forecast(judge, status, s);
@@ -103,70 +115,6 @@ pub fn find(
         ),
         forecast,
     )
-}
-
-fn sofar(judge: &dyn Judge, canary: &Counts, stable: &Counts) -> String {
-    let expected = canary.requests * stable.bad / stable.requests.max(1.0);
-    format!(
-        "{} bad of {} requests to the new version, {} expected if it behaved like stable{}",
-        words::count(canary.bad),
-        words::count(canary.requests),
-        if expected < 10.0 {
-            format!("{expected:.1}")
-        } else {
-            words::count(expected)
-        },
-        judge.when()
-    )
-}
-
-fn good_enough(plan: &Plan, status: &Comparison, required: &Required) -> String {
-    let at_most = status.effect.map_or_else(String::new, |e| {
-        format!(
-            ", at most {} times stable's with 95 %",
-            words::times(e.upper)
-        )
-    });
-    format!(
-        "good enough for {} % of the traffic (below {} times stable's or {}{at_most})",
-        plan.next_weight,
-        words::times(required.times),
-        words::percent(required.level),
-    )
-}
-
-fn harm(plan: &Plan, compared: &ComparisonPlan, judge: &dyn Judge, status: &Comparison) -> Finding {
-    let said = |canary: &Counts, young: bool| {
-        let stable = judge.counts(status, young);
-        format!(
-            "{} of {} requests to the new version were bad ({}), of stable's {}{}",
-            words::count(canary.bad),
-            words::count(canary.requests),
-            words::percent(canary.bad / canary.requests.max(1.0)),
-            words::percent(stable.bad / stable.requests.max(1.0)),
-            judge.when(),
-        )
-    };
-    if decides(&status.gross) {
-        let message = format!(
-            "{}: more than {} times as many and more than {}",
-            said(&status.canary_all, true),
-            words::times(plan.gross_times),
-            words::percent(plan.gross_level.max(compared.floor)),
-        );
-        return Finding::new(Verdict::Fail, "GrossHarm", message);
-    }
-    let interval = status.effect.map_or_else(String::new, |e| {
-        let [likely, lower, upper] = [e.times, e.lower, e.upper].map(words::times);
-        format!(", {likely} times as many ({lower} to {upper} with 95 %)")
-    });
-    let message = format!(
-        "{}{interval}: more than the tolerated {} times and {} points",
-        said(&status.canary, false),
-        words::times(1.0 + compared.relative),
-        words::percent(compared.absolute).replace(" %", ""),
-    );
-    Finding::new(Verdict::Fail, "Harm", message)
 }
 
 /// Whether there is nothing to judge.

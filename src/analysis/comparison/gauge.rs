@@ -75,10 +75,7 @@ impl<'a> Gauge<'a> {
 
     /// What must be ruled out before the next weight, as a logarithm.
     fn limit(&self) -> f64 {
-        let mut rows = NEXT_WEIGHTS.iter();
-        let row = rows.find(|(up_to, _)| self.plan.next_weight <= *up_to);
-        let times = row.map_or(2.0, |(_, times)| *times);
-        (times * self.compared.relative.max(TOLERATED_MIN)).ln_1p()
+        ruled_out(self.plan.next_weight, self.compared.relative).ln()
     }
 
     fn means(s: &Sampler, w: &Window) -> Option<Means> {
@@ -134,6 +131,14 @@ impl<'a> Gauge<'a> {
         }
         note_window(status, w, to, before);
     }
+}
+
+/// What must be ruled out before a promotion to `weight`, as a multiple of stable's, where
+/// `tolerated` more is no harm.
+pub(super) fn ruled_out(weight: i32, tolerated: f64) -> f64 {
+    let row = NEXT_WEIGHTS.iter().find(|(up_to, _)| weight <= *up_to);
+    let times = row.map_or(2.0, |(_, times)| *times);
+    1.0 + times * tolerated.max(TOLERATED_MIN)
 }
 
 /// The logarithm of the e-value that the mean of blocks is on the side `side` of `margin`.

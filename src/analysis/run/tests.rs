@@ -31,6 +31,9 @@ impl Store {
         if (self.down)(now - START) {
             return Err(fault("Unreachable", "connection refused"));
         }
+        if question.past.is_some() {
+            return Ok(Answer::Past(vec![Vec::new(), Vec::new()]));
+        }
         if question.reach == 0 {
             let value = (self.load)(question.at - START);
             let point = |value| Point {

@@ -9,7 +9,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::RunContext;
+use super::{RunContext, pacing};
 use crate::analysis::plan::{self, Plan, Problem};
 use crate::analysis::run::{self, Answer, Fault, Pace, Question};
 use crate::api::analysis::AnalysisRunSpec;
@@ -152,7 +152,9 @@ impl<'a> Carrier<'a> {
         let questions = if self.terminate {
             Vec::new()
         } else {
-            run::questions(plan, &self.status, &self.pace, now.as_second())
+            let due = run::questions(plan, &self.status, &self.pace, now.as_second());
+            let due = due.into_iter();
+            due.map(|q| pacing::on_the_grid(plan, q)).collect()
         };
         let answers = self.ask(plan, &questions).await;
         let now = (self.ctx.clock)();
@@ -176,7 +178,7 @@ impl<'a> Carrier<'a> {
             return Ok(now);
         }
         let next = run::next_look(plan, &self.status, &self.pace, now.as_second());
-        Ok(Timestamp::from_second(next).unwrap_or(now))
+        Ok(pacing::at_its_moment(next, self.object.uid()).unwrap_or(now))
     }
 
     async fn ask(&self, plan: &Plan, questions: &[Question]) -> Vec<Result<Answer, Fault>> {

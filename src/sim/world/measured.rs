@@ -136,6 +136,10 @@ impl World {
             // Nobody said what else there is to be measured.
             return Ok(Answer::Points(Vec::new()));
         }
+        if question.past.is_some() {
+            // No target is older than its version's rollout.
+            return Ok(Answer::Past(vec![Vec::new(), Vec::new()]));
+        }
         let both = |bad: bool| Arms {
             canary: self.series(&run.spec.canary_hash, bad, question),
             stable: self.series(&run.spec.stable_hash, bad, question),

@@ -1,3 +1,5 @@
+mod kinds;
+
 use std::collections::BTreeMap;
 
 use super::stable::remember;
@@ -21,7 +23,7 @@ impl Random {
         (self.0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         let (u, v) = (self.next().max(1e-300), self.next());
         (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
     }
@@ -42,8 +44,10 @@ impl Random {
 
 /// A plan of one ratio, with 1 % false aborts, from Unix second 1,000,000 on.
 pub(super) fn plan(more: &str) -> Plan {
+    let ratio = "metrics: [{name: errors, ratio: {bad: 'b{$(arm)}', total: 't{$(arm)}'}}]";
+    let metrics = if more.contains("metrics:") { "" } else { ratio };
     let yaml = format!(
-        "canaryHash: c\nstableHash: s\nstartAt: 1970-01-12T13:46:40Z\nmetrics: [{{name: errors, ratio: {{bad: 'b{{$(arm)}}', total: 't{{$(arm)}}'}}}}]\n{more}"
+        "canaryHash: c\nstableHash: s\nstartAt: 1970-01-12T13:46:40Z\n{metrics}\n{more}"
     );
     let spec: AnalysisRunSpec = serde_saphyr::from_str(&yaml).unwrap();
     crate::analysis::plan::parse(&spec, Timestamp::UNIX_EPOCH).unwrap()
