@@ -65,8 +65,10 @@ pub(super) fn raw_ratios(reference: &[f64], bounds: &[f64], scale: f64) -> Vec<f
 
 /// A density ratio within what is bet on.
 fn cut(rho: f64) -> f64 {
-    // `max` first: it also takes the place of what is not a number.
-    rho.max(RHO_MIN).min(RHO_MAX)
+    if rho.is_nan() {
+        return RHO_MIN;
+    }
+    rho.clamp(RHO_MIN, RHO_MAX)
 }
 
 /// What the new version's buckets are to the stable version's, bucket by bucket, if its latencies
