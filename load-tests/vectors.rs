@@ -37,7 +37,7 @@ fn run() -> Result<bool, String> {
     let passed: usize = outcome.passed.values().sum();
     println!("{passed} passed, {} failed", outcome.failed.len());
     for failure in outcome.failed.iter().take(SHOWN) {
-        println!("{} ({}): {}", failure.id, failure.kind, failure.reason);
+        println!("{failure}");
     }
     Ok(outcome.failed.is_empty())
 }

@@ -10,6 +10,7 @@ mod ours;
 mod peers;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -28,6 +29,12 @@ pub struct Failure {
     pub kind: String,
     /// What does not agree.
     pub reason: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.id, self.kind, self.reason)
+    }
 }
 
 /// What came of a file.
