@@ -89,10 +89,11 @@ fn binomial(n: f64, p: f64) -> (usize, Vec<f64>) {
         found.push(value);
     }
     let left_out = 1.0 - found.iter().sum::<f64>();
-    if x < n && left_out > 0.0 {
-        if let Some(last) = found.last_mut() {
-            *last += left_out;
-        }
+    if x < n
+        && left_out > 0.0
+        && let Some(last) = found.last_mut()
+    {
+        *last += left_out;
     }
     (first, found)
 }
@@ -152,7 +153,7 @@ mod tests {
             let exact = level(&looks, &found, 0);
             prop_assert!(exact <= alpha + 1e-12, "{exact} of {alpha}");
             // One event less at the last look would spend too much.
-            let mut lower = found.clone();
+            let mut lower = found;
             let last = lower.len() - 1;
             prop_assume!(lower[last] > 0);
             lower[last] -= 1;

@@ -9,6 +9,8 @@ use super::Alternative;
 /// Two outcomes are equally likely if they differ by less than this part; their chances come from
 /// long products.
 const SAME: f64 = 1e-7;
+/// More outcomes than this are not enumerated.
+const OUTCOMES_MAX: f64 = 1e7;
 
 /// The p-value of `x` successes out of `n`, whole numbers, against the chance `p`; two-sided it is
 /// the chance of all that is at most as likely (as scipy's `binomtest`). Nothing where they cannot
@@ -30,7 +32,7 @@ pub fn binomial_test(x: f64, n: f64, p: f64, alternative: Alternative) -> Option
                 let sure = if p <= 0.0 { 0.0 } else { n };
                 return Some(if (x - sure).abs() < 0.5 { 1.0 } else { 0.0 });
             }
-            Some(at_most_as_likely(&chances(0.0, n, ratio), x))
+            at_most_as_likely(&chances(0.0, n, ratio), x)
         }
     }
 }
@@ -57,9 +59,9 @@ pub fn fisher_exact(table: [[f64; 2]; 2], alternative: Alternative) -> Option<f6
     let p = match alternative {
         Alternative::Less => chances.iter().take(at + 1).sum(),
         Alternative::Greater => chances.iter().skip(at).rev().sum(),
-        Alternative::TwoSided => at_most_as_likely(&chances, at as f64),
+        Alternative::TwoSided => at_most_as_likely(&chances, at as f64)?,
     };
-    Some(f64::min(p, 1.0))
+    (!chances.is_empty()).then(|| f64::min(p, 1.0))
 }
 
 /// The p-value of `xc` events in the exposure `nc` against `xs` in `ns`: given their sum, they are
@@ -77,7 +79,8 @@ pub fn poisson_conditional(
 
 /// Fisher's noncentral hypergeometric distribution: of `total` successes among `na` and `nb`
 /// trials, the chances of those among the first, when their odds are `odds` times those among the
-/// second (above 0). Whole numbers. The smallest count, and the chances from there.
+/// second (above 0). Whole numbers. The smallest count, and the chances from there; none where there
+/// are no such numbers, or more than ten million counts.
 #[must_use]
 pub fn noncentral_hypergeometric(na: f64, nb: f64, total: f64, odds: f64) -> (f64, Vec<f64>) {
     let first = (total - nb).max(0.0);
@@ -90,6 +93,10 @@ pub fn noncentral_hypergeometric(na: f64, nb: f64, total: f64, odds: f64) -> (f6
 /// which must fall. They are computed from the most likely one, and their sum is 1: no error of a
 /// large factorial is left.
 fn chances(first: f64, last: f64, ratio: impl Fn(f64) -> f64) -> Vec<f64> {
+    let possible = last >= first && last - first < OUTCOMES_MAX;
+    if !possible {
+        return Vec::new();
+    }
     // The most likely: the first that is not less likely than the next.
     let (mut mode, mut end) = (first, last);
     while mode < end {
@@ -120,10 +127,10 @@ fn chances(first: f64, last: f64, ratio: impl Fn(f64) -> f64) -> Vec<f64> {
 }
 
 /// The chance of all that is at most as likely as the outcome `at`.
-fn at_most_as_likely(chances: &[f64], at: f64) -> f64 {
-    let limit = chances.get(at as usize).copied().unwrap_or(0.0) * (1.0 + SAME);
+fn at_most_as_likely(chances: &[f64], at: f64) -> Option<f64> {
+    let limit = chances.get(at as usize)? * (1.0 + SAME);
     let rare: f64 = chances.iter().filter(|c| **c <= limit).sum();
-    rare.min(1.0)
+    Some(rare.min(1.0))
 }
 
 #[cfg(test)]
@@ -183,6 +190,9 @@ mod tests {
             poisson_conditional(0.0, 10.0, 0.0, 10.0, Greater),
             Some(1.0)
         );
+        assert_eq!(binomial_test(5.0, 1e12, 1e-12, TwoSided), None);
+        assert_eq!(fisher_exact([[1e12; 2]; 2], Less), None);
+        assert!(noncentral_hypergeometric(1.0, 1.0, 3.0, 1.0).1.is_empty());
         let (first, chances) = noncentral_hypergeometric(3.0, 2.0, 4.0, 1.0);
         assert!((first - 2.0).abs() < 1e-12 && chances.len() == 2);
         // Large tables neither overflow nor lose their digits.
