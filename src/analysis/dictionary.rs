@@ -38,7 +38,7 @@ pub struct Element {
     pub weight: f64,
 }
 
-/// Bets on bucket counts.
+/// Bets on bucket counts: at most 21 of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dictionary {
     /// The bets; their weights sum to 1.

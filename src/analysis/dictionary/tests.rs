@@ -142,6 +142,7 @@ proptest! {
         let canary = scaled(&stable, &BOUNDS, faster);
         let e = gained(&found, nc, &canary, ns, &stable);
         prop_assert!(e <= 1.0 + 1e-6, "{e}");
+        prop_assert!(found.elements.len() <= 21);
     }
 
     /// With a tolerance: no gain from the same, from faster, from slower within the tolerance.

@@ -25,7 +25,7 @@ fn alternative(i: &Input) -> Result<Alternative, String> {
     match i.text_or("alternative", "two-sided") {
         "less" => Ok(Alternative::Less),
         "greater" => Ok(Alternative::Greater),
-        "two-sided" => Ok(Alternative::TwoSided),
+        "two-sided" | "two_sided" => Ok(Alternative::TwoSided),
         other => Err(format!("input alternative: {other:?}")),
     }
 }
@@ -77,15 +77,18 @@ pub fn kayenta_classify(i: &Input) -> Answer {
         direction: match i.text_or("direction", "either") {
             "increase" => Direction::Increase,
             "decrease" => Direction::Decrease,
-            _ => Direction::Either,
+            "either" => Direction::Either,
+            other => return Err(format!("input direction: {other:?}")),
         },
         missing: match i.text_or("nan_strategy", "remove") {
             "replace" => Missing::Replace,
-            _ => Missing::Remove,
+            "remove" => Missing::Remove,
+            other => return Err(format!("input nan_strategy: {other:?}")),
         },
         effect: match i.text_or("effect_measure", "meanRatio") {
             "cles" => Effect::CommonLanguage,
-            _ => Effect::MeanRatio,
+            "meanRatio" => Effect::MeanRatio,
+            other => return Err(format!("input effect_measure: {other:?}")),
         },
         fails: thresholds(i, "effect_thresholds")?,
         fails_all: thresholds(i, "critical_thresholds")?,
