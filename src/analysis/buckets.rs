@@ -9,7 +9,7 @@ const RHO_MIN: f64 = 0.02;
 /// No bet on a density ratio above this.
 const RHO_MAX: f64 = 50.0;
 /// The share that a bucket of the reference counts for at least: what was never seen is rare.
-pub(super) const SHARE_MIN: f64 = 1e-9;
+const SHARE_MIN: f64 = 1e-9;
 /// The first bucket is taken to begin, and the last one to end, so far from its bound in ln(le).
 const EDGE: f64 = 2.0;
 
@@ -48,25 +48,26 @@ impl Cdf {
     }
 }
 
-/// The ratios, bucket by bucket, of the histogram whose latencies are `scale` times the reference's
-/// to the reference, as they are: neither monotone nor cut.
-pub(super) fn raw_ratios(reference: &[f64], bounds: &[f64], scale: f64) -> Vec<f64> {
+/// The shares of the histogram whose latencies are `scale` times the reference's.
+pub(super) fn scaled(reference: &[f64], bounds: &[f64], scale: f64) -> Vec<f64> {
     let cdf = Cdf::new(reference, bounds);
     let shift = scale.ln();
     let mut below = 0.0;
-    let mut ratios = Vec::with_capacity(reference.len());
-    for (k, share) in reference.iter().enumerate() {
+    let mut shares = Vec::with_capacity(reference.len());
+    for k in 0..reference.len() {
         let upto = bounds.get(k).map_or(1.0, |le| cdf.at(le.ln() - shift));
-        ratios.push((upto - below) / share.max(SHARE_MIN));
+        shares.push(upto - below);
         below = upto;
     }
-    ratios
+    shares
 }
 
 /// A density ratio within what is bet on.
 fn cut(rho: f64) -> f64 {
-    // `max` first: it also takes the place of what is not a number.
-    rho.max(RHO_MIN).min(RHO_MAX)
+    if rho.is_nan() {
+        return RHO_MIN;
+    }
+    rho.clamp(RHO_MIN, RHO_MAX)
 }
 
 /// What the new version's buckets are to the stable version's, bucket by bucket, if its latencies
@@ -80,9 +81,11 @@ fn cut(rho: f64) -> f64 {
 pub fn scale_rho(reference: &[f64], bounds: &[f64], scale: f64) -> Vec<f64> {
     let slower = scale >= 1.0;
     let mut so_far = if slower { 0.0 } else { f64::INFINITY };
-    raw_ratios(reference, bounds, scale)
+    scaled(reference, bounds, scale)
         .into_iter()
-        .map(|ratio| {
+        .zip(reference)
+        .map(|(then, now)| {
+            let ratio = then / now.max(SHARE_MIN);
             so_far = if slower {
                 ratio.max(so_far)
             } else {

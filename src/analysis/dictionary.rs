@@ -4,7 +4,7 @@
 //! Any reference makes a valid test; one that does not look like the stable version's histogram
 //! only costs power. It must therefore come from before the window that it is used on.
 
-use super::buckets::{SHARE_MIN, log_increment, raw_ratios, scale_rho};
+use super::buckets::{log_increment, scale_rho, scaled};
 use super::rho::Bets;
 use crate::api::analysis_status::Masses;
 
@@ -30,17 +30,17 @@ const TOLERATED: u32 = 16;
 /// One bet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Element {
-    /// Density ratios of the new version's buckets to the stable version's.
+    /// Density ratios of the new version's buckets to the stable version's that are bet on.
     pub rho: Vec<f64>,
+    /// Those that are tolerated; where they are the same, there is no bet.
+    pub rho0: Vec<f64>,
     /// The weight.
     pub weight: f64,
 }
 
-/// Bets on bucket counts against one null.
+/// Bets on bucket counts: at most 21 of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dictionary {
-    /// The density ratios that are tolerated; 1 everywhere without a tolerance.
-    pub rho0: Vec<f64>,
     /// The bets; their weights sum to 1.
     pub elements: Vec<Element>,
 }
@@ -52,15 +52,16 @@ pub struct Dictionary {
 /// that is tolerated, as a factor: 1.05 for 5 %; 1 or less for none. Nothing if the reference is
 /// empty or does not fit the bounds.
 ///
-/// With a tolerance, no bet is below `rho0` anywhere. That is what makes it valid without knowing
-/// the stable distribution: the null is then "in every bucket that is bet on, the new version's
-/// share is at most `rho0` times the stable version's" (see [`log_increment`]), and `rho0` is the
-/// largest ratio of all slowdowns up to the tolerated one. Dividing `rho0` by its sum would
-/// tolerate less than was asked for.
+/// Without a tolerance nothing is gained from any version that is not stochastically slower,
+/// whatever the stable distribution. With one, slowdowns up to it give each bucket a smallest and a
+/// largest ratio, 1 among them, and bets are only made beyond those: nothing is gained where the new
+/// version's share of each bucket is within them, again whatever the stable distribution (see
+/// [`log_increment`]). One null for all buckets, `scale_rho(tolerance)`, would not do: a version
+/// that is as fast as the other then gains in its fast buckets.
 #[must_use]
 pub fn dictionary(reference: &[f64], bounds: &[f64], tolerance: f64) -> Option<Dictionary> {
     let shares = shares(reference, bounds)?;
-    let rho0 = tolerated(&shares, bounds, tolerance);
+    let tolerated = tolerated(&shares, bounds, tolerance);
     let scales = SCALES.map(|s| scale_rho(&shares, bounds, s));
     let tails = tails(&shares);
     let (of_scales, of_tails) = if tails.is_empty() {
@@ -70,17 +71,13 @@ pub fn dictionary(reference: &[f64], bounds: &[f64], tolerance: f64) -> Option<D
     };
     let scale_weight = of_scales / SCALES.len() as f64;
     let tail_weight = of_tails / tails.len().max(1) as f64;
-    let above = |rho: Vec<f64>| rho.iter().zip(&rho0).map(|(r, r0)| r.max(*r0)).collect();
     let elements = scales
         .into_iter()
         .map(|rho| (rho, scale_weight))
         .chain(tails.into_iter().map(|rho| (rho, tail_weight)))
-        .map(|(rho, weight)| Element {
-            rho: above(rho),
-            weight,
-        })
+        .map(|(rho, weight)| beyond(&rho, &tolerated, weight))
         .collect();
-    Some(Dictionary { rho0, elements })
+    Some(Dictionary { elements })
 }
 
 /// The dictionary of a test for safety: the null is "at least `limit` times as slow" (1.3 for
@@ -106,10 +103,11 @@ pub fn safe_dictionary(reference: &[f64], bounds: &[f64], limit: f64) -> Option<
             } else {
                 vec![1.0; shares.len()]
             },
+            rho0: rho0.clone(),
             weight,
         })
         .collect();
-    Some(Dictionary { rho0, elements })
+    Some(Dictionary { elements })
 }
 
 impl Dictionary {
@@ -145,7 +143,7 @@ impl Dictionary {
         bets.stake(state, gamma);
         let phi = phi.iter().copied().chain(std::iter::repeat(1.0));
         for ((mass, element), phi) in state.bets.iter_mut().zip(&self.elements).zip(phi) {
-            let increment = log_increment(canary, stable, &element.rho, &self.rho0);
+            let increment = log_increment(canary, stable, &element.rho, &element.rho0);
             *mass *= (increment / phi.max(1.0)).exp();
         }
         let worth = bets.worth(state);
@@ -165,28 +163,61 @@ fn shares(reference: &[f64], bounds: &[f64]) -> Option<Vec<f64>> {
         .then(|| reference.iter().map(|n| n / sum).collect())
 }
 
-/// The largest ratio of each bucket over all slowdowns up to the tolerated one, none among them: so
-/// no bet gains from a version that is as fast as the other.
-fn tolerated(shares: &[f64], bounds: &[f64], tolerance: f64) -> Vec<f64> {
-    let mut rho0 = vec![1.0_f64; shares.len()];
+/// The smallest and the largest ratio of each bucket over all slowdowns up to the tolerated one,
+/// none among them.
+fn tolerated(shares: &[f64], bounds: &[f64], tolerance: f64) -> Vec<(f64, f64)> {
+    let mut found = vec![(1.0_f64, 1.0_f64); shares.len()];
     if tolerance.is_nan() || tolerance <= 1.0 {
-        return rho0;
+        return found;
     }
     let step = tolerance.ln() / f64::from(TOLERATED);
     for k in 1..=TOLERATED {
-        let rho = scale_rho(shares, bounds, (step * f64::from(k)).exp());
-        for (most, rho) in rho0.iter_mut().zip(rho) {
-            *most = most.max(rho);
+        let then = scaled(shares, bounds, (step * f64::from(k)).exp());
+        for ((low, high), (then, now)) in found.iter_mut().zip(then.into_iter().zip(shares)) {
+            // What was never seen and comes with a tolerated slowdown may come in any number.
+            let ratio = if then > 0.0 || *now > 0.0 {
+                then / now
+            } else {
+                1.0
+            };
+            *low = low.min(ratio);
+            *high = high.max(ratio);
         }
     }
-    rho0
+    found
+}
+
+/// A bet on what is beyond the tolerated ratios. The part by which it is beyond never falls with
+/// the latency, so that nothing is gained from a version that is faster, whichever way.
+fn beyond(rho: &[f64], tolerated: &[(f64, f64)], weight: f64) -> Element {
+    let mut ratios: Vec<(f64, f64)> = rho
+        .iter()
+        .zip(tolerated)
+        .map(|(rho, (low, high))| (*rho, rho.clamp(*low, *high)))
+        .collect();
+    let mut least = 1.0_f64;
+    for ((rho, rho0), (_, high)) in ratios.iter_mut().zip(tolerated) {
+        if *rho >= *rho0 && *rho < *rho0 * least && high.is_finite() {
+            (*rho, *rho0) = (high * least, *high);
+        }
+        least = least.max(*rho / *rho0);
+    }
+    let mut most = 1.0_f64;
+    for ((rho, rho0), (low, _)) in ratios.iter_mut().zip(tolerated).rev() {
+        if *rho <= *rho0 && *rho > *rho0 * most && *low > 0.0 {
+            (*rho, *rho0) = (low * most, *low);
+        }
+        most = most.min(*rho / *rho0);
+    }
+    let (rho, rho0) = ratios.into_iter().unzip();
+    Element { rho, rho0, weight }
 }
 
 /// Density ratios, rising and 1 in the mean over `shares`, of a histogram that is nowhere slower
 /// than the one with `limit` times the latencies. So whatever is slower than that is slower than
 /// this too.
 fn at_least(shares: &[f64], bounds: &[f64], limit: f64) -> Vec<f64> {
-    let raw = raw_ratios(shares, bounds, limit);
+    let then = scaled(shares, bounds, limit);
     let rising = scale_rho(shares, bounds, limit);
     let mean: f64 = rising.iter().zip(shares).map(|(r, q)| r * q).sum();
     let rho0: Vec<f64> = rising.iter().map(|r| r / mean).collect();
@@ -194,8 +225,8 @@ fn at_least(shares: &[f64], bounds: &[f64], limit: f64) -> Vec<f64> {
     // is not. The sums are what is above each bound, from the top.
     let (mut slow, mut slower, mut plain) = (0.0, 0.0, 0.0);
     let mut part = 1.0_f64;
-    for ((raw, rho0), share) in raw.iter().zip(&rho0).zip(shares).skip(1).rev() {
-        slow += raw * share.max(SHARE_MIN);
+    for ((then, rho0), share) in then.iter().zip(&rho0).zip(shares).skip(1).rev() {
+        slow += then;
         slower += rho0 * share;
         plain += share;
         if slower > slow && slower > plain {

@@ -93,8 +93,9 @@ fn variance(values: &[f64]) -> Option<f64> {
     (values.len() > 1).then(|| squares / (values.len() - 1) as f64)
 }
 
-/// The logarithm of the t e-value: mean 0 against a mean that is N(0, `g`) in units of the unknown
-/// standard deviation, with the right-Haar prior on the latter (Lindon et al., arXiv 2210.08589).
+/// The logarithm of the t e-value: mean 0 against a mean that is N(0, 1/`g`) in units of the unknown
+/// standard deviation, with the right-Haar prior on the latter (Lindon et al., arXiv 2210.08589;
+/// `g` weighs like so many blocks, as in their package avlm).
 ///
 /// `z` are independent blocks in their order, at least two to say anything; `g` is above 0. It may
 /// be looked at after every block, and is two-sided: ask for the sign of the mean too.
@@ -103,10 +104,9 @@ pub fn t_log_bf(z: &[f64], g: f64) -> f64 {
     let n = z.len() as f64;
     let sum: f64 = z.iter().sum();
     let squares: f64 = z.iter().map(|v| v * v).sum();
-    let shrink = 1.0 + n * g;
-    // The sum of squares that is left if the mean is fitted, shrunk by the prior.
-    let left = 1.0 - sum * sum / squares * g / shrink;
-    let occam = shrink.ln() / 2.0;
+    // The part of the squares that is left if the mean is fitted, drawn to 0 by the prior.
+    let left = 1.0 - sum * sum / squares / (g + n);
+    let occam = (n / g).ln_1p() / 2.0;
     if squares > 0.0 && left > 0.0 && occam.is_finite() {
         -occam - n / 2.0 * left.ln()
     } else {
@@ -168,6 +168,32 @@ mod tests {
         assert!(t_log_bf(&[0.3], 1.0).abs() < 1e-12);
         assert!(t_log_bf(&[0.0, 0.0], 1.0) < 0.0);
         assert!(t_log_bf(&[1.0, 1.0, 1.0], 1.0) > 0.0);
+    }
+
+    /// The definition, summed over a fine grid of means and of logarithms of deviations.
+    #[test]
+    fn the_t_value_is_a_ratio_of_mixtures() {
+        let (z, g) = ([0.2, 0.5, -0.1, 0.4], 2.0_f64);
+        let log_density = |mu: f64, ln_sd: f64| -> f64 {
+            let each = z
+                .iter()
+                .map(|v| -ln_sd - ((v - mu) / ln_sd.exp()).powi(2) / 2.0);
+            each.sum()
+        };
+        let steps = 400;
+        let (mut with, mut without) = (0.0, 0.0);
+        for a in -steps..=steps {
+            let ln_sd = f64::from(a) / f64::from(steps) * 8.0;
+            without += log_density(0.0, ln_sd).exp();
+            for b in -steps..=steps {
+                let d = f64::from(b) / f64::from(steps) * 6.0;
+                let prior = (g / std::f64::consts::TAU).sqrt() * (-d * d * g / 2.0).exp();
+                let mu = d * ln_sd.exp();
+                with += log_density(mu, ln_sd).exp() * prior * 6.0 / f64::from(steps);
+            }
+        }
+        let expected = f64::ln(with / without);
+        assert!((t_log_bf(&z, g) - expected).abs() < 1e-6, "{expected}");
     }
 
     #[test]
