@@ -32,7 +32,7 @@ use latency::Latency;
 use super::effects::Grid;
 use super::interval;
 use super::level::Law;
-use super::plan::{ComparisonPlan, Measure, Plan, Version};
+use super::plan::{Arms, ComparisonPlan, Measure, Plan, Version};
 use super::rho::{Bets, Window};
 use super::schedule::Schedule;
 use super::scrapes::{Age, Needs, Observed, Scrapes, common_bounds};
@@ -300,6 +300,9 @@ trait Judge {
     /// A short window of the gross test: all pods, young or not.
     fn short(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64);
 
+    /// A judged window: the pods that are no longer young.
+    fn window(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64);
+
     /// A window of the grid on which versions are judged, or one before the first of them.
     fn long(&mut self, status: &mut Comparison, s: &mut Sampler, scrapes: &Scrapes, to: i64);
 
@@ -341,6 +344,29 @@ fn judge<'a>(plan: &'a Plan, compared: &'a ComparisonPlan, s: &Sampler) -> Box<d
             Measure::Gauge { .. } => Box::new(Gauge::new(plan, compared, s)),
         },
     }
+}
+
+/// Judges a window whose numbers are known already, as the loop does with those that it reads from
+/// scrapes: for who makes up data, or reads them from somewhere else. `targets` are how many of each
+/// version count in it. The grid must be known: `sampler` has its lengths.
+pub fn judge_window(
+    plan: &Plan,
+    compared: &ComparisonPlan,
+    status: &mut Comparison,
+    window: &Observed,
+    targets: Arms<i64>,
+    to: i64,
+) {
+    let mut s = status.sampler.take().unwrap_or_default();
+    let mut judge = judge(plan, compared, &s);
+    if status.harm.limit <= 0.0 {
+        judge.begin(status, &mut s);
+    }
+    judge.window(status, &mut s, window, to);
+    s.cursor = to;
+    s.last_requests = window.number(Version::Canary, 0);
+    (s.canary_targets, s.stable_targets) = (targets.canary, targets.stable);
+    status.sampler = Some(s);
 }
 
 /// When the tests of a run stake how much, in windows of `window` seconds.

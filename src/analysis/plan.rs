@@ -86,6 +86,22 @@ pub enum Kind {
     Threshold(ThresholdPlan),
 }
 
+impl Kind {
+    /// The word for it, as in the resource.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Threshold(_) => "threshold",
+            Self::Comparison(compared) => match compared.measure {
+                Measure::Ratio { .. } => "ratio",
+                Measure::Events { .. } => "events",
+                Measure::Histogram { .. } => "histogram",
+                Measure::Gauge { .. } => "gauge",
+            },
+        }
+    }
+}
+
 /// Something for each of the two versions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arms<T> {

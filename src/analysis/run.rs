@@ -95,6 +95,7 @@ fn metric_status(metric: &PlannedMetric) -> MetricStatus {
     };
     MetricStatus {
         name: metric.name.clone(),
+        kind: metric.kind.word().to_owned(),
         verdict: Verdict::Inconclusive,
         reason: "Collecting".into(),
         message: String::new(),

@@ -87,6 +87,10 @@ pub struct MetricStatus {
     /// The metric's name.
     #[schemars(length(max = 63))]
     pub name: String,
+    /// Its kind, as in the spec: ratio, events, histogram, gauge or threshold.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 16))]
+    pub kind: String,
     /// What its evidence says.
     pub verdict: Verdict,
     /// Why, in one word.

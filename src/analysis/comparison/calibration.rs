@@ -73,7 +73,9 @@ pub fn calibrate(
     let blocks = past.step / s.window_seconds.max(1);
     let found = match &compared.measure {
         Measure::Gauge { .. } => of_gauge(selected, past, blocks),
-        Measure::Histogram { .. } => latency::calibrate(selected, past, blocks, s),
+        Measure::Histogram { .. } => {
+            latency::calibrate(selected, past, blocks, 1.0 + compared.relative, s)
+        }
         Measure::Events { requests: None, .. } => of_events(selected, past, blocks),
         Measure::Ratio { .. } | Measure::Events { .. } => of_counts(selected, past, blocks),
     };

@@ -93,32 +93,6 @@ impl<'a> Concurrent<'a> {
         }
     }
 
-    /// A judged window: the pods that are no longer young.
-    pub fn window(&self, status: &mut Comparison, s: &mut Sampler, w: &Window, to: i64) {
-        add(&mut status.canary, w.nc, w.xc);
-        add(&mut status.stable, w.ns, w.xs);
-        if s.deltas.is_empty() {
-            let grid = self.effects(s);
-            s.deltas = grid.deltas;
-            s.weights = grid.weights;
-        }
-        let stable = StableRatio::of(&s.history, to - s.window_seconds);
-        let noise = Noise::known(s, &stable);
-        let integers = !self.has_levels() || stable.estimate <= BOOST_RATIO_MAX;
-        let boost = if integers && noise.phi <= 1.0 {
-            Boost::On
-        } else {
-            Boost::Off
-        };
-
-        let before = status.harm.log;
-        status.harm.log = log(self.harm(s, w, &stable, &noise, boost));
-        status.safe = self.safe(s, w, &stable, &noise, boost);
-        interval::add(&mut s.likelihood, w, noise.phi);
-        note_window(status, w, to, before);
-        guard::note(&mut s.guard, w.ns, w.xs);
-    }
-
     /// The e-value of harm after this window.
     fn harm(
         &self,
@@ -254,11 +228,36 @@ impl Judge for Concurrent<'_> {
         }
     }
 
+    fn window(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64) {
+        let w = &w.counts();
+        add(&mut status.canary, w.nc, w.xc);
+        add(&mut status.stable, w.ns, w.xs);
+        if s.deltas.is_empty() {
+            let grid = self.effects(s);
+            s.deltas = grid.deltas;
+            s.weights = grid.weights;
+        }
+        let stable = StableRatio::of(&s.history, to - s.window_seconds);
+        let noise = Noise::known(s, &stable);
+        let integers = !self.has_levels() || stable.estimate <= BOOST_RATIO_MAX;
+        let boost = if integers && noise.phi <= 1.0 {
+            Boost::On
+        } else {
+            Boost::Off
+        };
+
+        let before = status.harm.log;
+        status.harm.log = log(self.harm(s, w, &stable, &noise, boost));
+        status.safe = self.safe(s, w, &stable, &noise, boost);
+        interval::add(&mut s.likelihood, w, noise.phi);
+        note_window(status, w, to, before);
+        guard::note(&mut s.guard, w.ns, w.xs);
+        stable::remember(&mut s.history, to, w.ns, w.xs);
+    }
+
     fn long(&mut self, status: &mut Comparison, s: &mut Sampler, scrapes: &Scrapes, to: i64) {
         let from = s.cursor;
-        let grown = scrapes
-            .window(from, to, Age::Grown(self.plan.warmup))
-            .counts();
+        let grown = scrapes.window(from, to, Age::Grown(self.plan.warmup));
         if from < s.first {
             let all = scrapes.window(from, to, Age::Any).counts();
             s.lead_canary += all.nc;
@@ -266,7 +265,10 @@ impl Judge for Concurrent<'_> {
         } else {
             self.window(status, s, &grown, to);
         }
-        stable::remember(&mut s.history, to, grown.ns, grown.xs);
+        let grown = grown.counts();
+        if from < s.first {
+            stable::remember(&mut s.history, to, grown.ns, grown.xs);
+        }
         s.last_requests = grown.nc;
         let count = |version| {
             let targets = scrapes.targets(version, from, to, Age::Grown(self.plan.warmup));

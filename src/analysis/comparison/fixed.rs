@@ -58,7 +58,12 @@ impl Judge for Fixed<'_> {
             return;
         }
         let grown = Age::Grown(self.plan.warmup);
-        let w = scrapes.window(s.cursor, to, grown).counts();
+        let w = scrapes.window(s.cursor, to, grown);
+        self.window(status, s, &w, to);
+    }
+
+    fn window(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64) {
+        let w = w.counts();
         add(&mut status.canary, w.nc, w.xc);
         add(&mut status.stable, w.ns, w.xs);
         self.tests.long(status, s, &w, to, &self.levels);

@@ -101,36 +101,6 @@ impl<'a> Gauge<'a> {
             margin: margin.ln(),
         })
     }
-
-    fn window(&self, status: &mut Comparison, s: &mut Sampler, w: &Window, to: i64) {
-        add(&mut status.canary, w.nc, w.xc);
-        add(&mut status.stable, w.ns, w.xs);
-        let Some(means) = Self::means(s, w) else {
-            return;
-        };
-        let before = status.harm.log;
-        let tolerated = self.compared.relative.ln_1p() + means.margin;
-        let limited = self.limit() + means.margin;
-        note(&mut s.differences, &means, to);
-        if let Some(variance) = means.variance {
-            let test = bets(&self.worse, self.alphas.main);
-            begun(&mut s.harm, &test);
-            let stake = self.stakes.gamma(s.harm.windows);
-            let d = means.difference;
-            let e = test.step_gauge(&mut s.harm, stake, d, variance, tolerated);
-            status.harm.log = log(e);
-            let test = bets(&self.better, self.alphas.safe);
-            begun(&mut s.safe, &test);
-            let stake = at_once(s.safe.windows);
-            let e = test.step_gauge(&mut s.safe, stake, d, variance, limited);
-            status.safe = evidence(e, self.alphas.safe);
-        } else {
-            s.harm.windows += 1;
-            status.harm.log = by_blocks(&s.differences.blocks, tolerated, 1.0);
-            status.safe.log = by_blocks(&s.differences.blocks, limited, -1.0);
-        }
-        note_window(status, w, to, before);
-    }
 }
 
 /// What must be ruled out before a promotion to `weight`, as a multiple of stable's, where
@@ -204,11 +174,42 @@ impl Judge for Gauge<'_> {
         }
     }
 
+    fn window(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64) {
+        let w = &w.counts();
+        add(&mut status.canary, w.nc, w.xc);
+        add(&mut status.stable, w.ns, w.xs);
+        let Some(means) = Self::means(s, w) else {
+            return;
+        };
+        let before = status.harm.log;
+        let tolerated = self.compared.relative.ln_1p() + means.margin;
+        let limited = self.limit() + means.margin;
+        note(&mut s.differences, &means, to);
+        if let Some(variance) = means.variance {
+            let test = bets(&self.worse, self.alphas.main);
+            begun(&mut s.harm, &test);
+            let stake = self.stakes.gamma(s.harm.windows);
+            let d = means.difference;
+            let e = test.step_gauge(&mut s.harm, stake, d, variance, tolerated);
+            status.harm.log = log(e);
+            let test = bets(&self.better, self.alphas.safe);
+            begun(&mut s.safe, &test);
+            let stake = at_once(s.safe.windows);
+            let e = test.step_gauge(&mut s.safe, stake, d, variance, limited);
+            status.safe = evidence(e, self.alphas.safe);
+        } else {
+            s.harm.windows += 1;
+            status.harm.log = by_blocks(&s.differences.blocks, tolerated, 1.0);
+            status.safe.log = by_blocks(&s.differences.blocks, limited, -1.0);
+        }
+        note_window(status, w, to, before);
+    }
+
     fn long(&mut self, status: &mut Comparison, s: &mut Sampler, scrapes: &Scrapes, to: i64) {
         let from = s.cursor;
         let grown = Age::Grown(self.plan.warmup);
         if from >= s.first {
-            let w = scrapes.window(from, to, grown).counts();
+            let w = scrapes.window(from, to, grown);
             self.window(status, s, &w, to);
         }
         let count = |version| {

@@ -184,15 +184,6 @@ impl<'a> History<'a> {
         }
         self.levels.flatten()
     }
-
-    /// A judged window: the pods that are no longer young.
-    pub fn window(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Window, to: i64) {
-        add(&mut status.canary, w.nc, w.xc);
-        let Some(levels) = self.frozen(status, s) else {
-            return;
-        };
-        self.tests.long(status, s, w, to, &levels);
-    }
 }
 
 impl Judge for History<'_> {
@@ -226,6 +217,20 @@ impl Judge for History<'_> {
         self.tests.short(status, s, &w, to, &levels);
     }
 
+    fn window(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64) {
+        // The old version's last requests are no part of the hour before.
+        let w = &Window {
+            ns: 0.0,
+            xs: 0.0,
+            ..self.counted(s, w)
+        };
+        add(&mut status.canary, w.nc, w.xc);
+        let Some(levels) = self.frozen(status, s) else {
+            return;
+        };
+        self.tests.long(status, s, w, to, &levels);
+    }
+
     fn long(&mut self, status: &mut Comparison, s: &mut Sampler, scrapes: &Scrapes, to: i64) {
         let grown = scrapes.window(s.cursor, to, Age::Grown(self.plan.warmup));
         if to <= self.plan.start && matches!(self.compared.measure, Measure::Histogram { .. }) {
@@ -239,18 +244,12 @@ impl Judge for History<'_> {
             });
             return;
         }
-        let grown = self.counted(s, &grown);
         if to <= self.plan.start {
+            let grown = self.counted(s, &grown);
             let hour = status.baseline.get_or_insert_default();
             add(hour, grown.ns, grown.xs);
         } else if s.cursor >= s.first {
-            // The old version's last requests are no part of the hour before.
-            let canary = Window {
-                ns: 0.0,
-                xs: 0.0,
-                ..grown
-            };
-            self.window(status, s, &canary, to);
+            self.window(status, s, &grown, to);
         }
     }
 

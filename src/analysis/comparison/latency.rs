@@ -138,56 +138,6 @@ impl<'a> Latency<'a> {
         phis
     }
 
-    fn window(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64) {
-        let Some(known) = &self.known else { return };
-        let phis = Self::phis(s);
-        let phi = phis.iter().copied().fold(1.0, f64::max);
-        let before = status.harm.log;
-        let (canary, stable) = (buckets(w, Version::Canary), buckets(w, Version::Stable));
-        if s.harm.bets.len() != known.dictionary.elements.len() {
-            s.harm = known.dictionary.begin();
-        }
-        let stake = self.stakes.gamma(s.harm.windows);
-        let mut e = known.dictionary.step(
-            &mut s.harm,
-            stake,
-            &canary,
-            &stable,
-            &phis,
-            self.alphas.main,
-        );
-        if let Some((objective, at)) = self
-            .objective
-            .and_then(|o| Some((o, bound_of(&s.bounds, &o)?)))
-        {
-            let missed = self.missed(s, &slower(w, at), stake, objective.share, phi);
-            e = (1.0 - OBJECTIVE_SHARE) * e + OBJECTIVE_SHARE * missed;
-        }
-        status.harm.log = log(e);
-
-        let comparison = bets(&self.safe, self.alphas.safe);
-        begun(&mut s.safe, &comparison);
-        let stake = at_once(s.safe.windows);
-        let at_safe = slower(w, known.safe_at);
-        let e = comparison.step(
-            &mut s.safe,
-            stake,
-            &at_safe,
-            known.safe_times,
-            phi,
-            Boost::Off,
-        );
-        status.safe = evidence(e, self.alphas.safe);
-
-        let watched = slower(w, known.watched);
-        add(&mut status.canary, watched.nc, watched.xc);
-        add(&mut status.stable, watched.ns, watched.xs);
-        sum(&mut s.canary_buckets, &canary);
-        sum(&mut s.stable_buckets, &stable);
-        interval::add(&mut s.likelihood, &watched, phi);
-        note_window(status, &watched, to, before);
-    }
-
     /// The e-value of an objective that is missed, more often than it allows and than stable does.
     fn missed(&self, s: &mut Sampler, w: &Window, stake: f64, share: f64, phi: f64) -> f64 {
         let comparison = bets(&self.unknown, self.alphas.main);
@@ -243,6 +193,56 @@ impl Judge for Latency<'_> {
         if decides(&status.gross) {
             status.harm_shown_at = Some(to);
         }
+    }
+
+    fn window(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64) {
+        let Some(known) = &self.known else { return };
+        let phis = Self::phis(s);
+        let phi = phis.iter().copied().fold(1.0, f64::max);
+        let before = status.harm.log;
+        let (canary, stable) = (buckets(w, Version::Canary), buckets(w, Version::Stable));
+        if s.harm.bets.len() != known.dictionary.elements.len() {
+            s.harm = known.dictionary.begin();
+        }
+        let stake = self.stakes.gamma(s.harm.windows);
+        let mut e = known.dictionary.step(
+            &mut s.harm,
+            stake,
+            &canary,
+            &stable,
+            &phis,
+            self.alphas.main,
+        );
+        if let Some((objective, at)) = self
+            .objective
+            .and_then(|o| Some((o, bound_of(&s.bounds, &o)?)))
+        {
+            let missed = self.missed(s, &slower(w, at), stake, objective.share, phi);
+            e = (1.0 - OBJECTIVE_SHARE) * e + OBJECTIVE_SHARE * missed;
+        }
+        status.harm.log = log(e);
+
+        let comparison = bets(&self.safe, self.alphas.safe);
+        begun(&mut s.safe, &comparison);
+        let stake = at_once(s.safe.windows);
+        let at_safe = slower(w, known.safe_at);
+        let e = comparison.step(
+            &mut s.safe,
+            stake,
+            &at_safe,
+            known.safe_times,
+            phi,
+            Boost::Off,
+        );
+        status.safe = evidence(e, self.alphas.safe);
+
+        let watched = slower(w, known.watched);
+        add(&mut status.canary, watched.nc, watched.xc);
+        add(&mut status.stable, watched.ns, watched.xs);
+        sum(&mut s.canary_buckets, &canary);
+        sum(&mut s.stable_buckets, &stable);
+        interval::add(&mut s.likelihood, &watched, phi);
+        note_window(status, &watched, to, before);
     }
 
     fn long(&mut self, status: &mut Comparison, s: &mut Sampler, scrapes: &Scrapes, to: i64) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tidegate::analysis::dispersion::{self, History};
 use tidegate::analysis::exact::{Look, bounds};
+use tidegate::analysis::level::{Against, Law};
 use tidegate::analysis::rho::{Bets, Boost, Window, log_increment};
 use tidegate::analysis::series::{Sample, increases};
 use tidegate::analysis::{buckets, effects, gauss, holm, interval, posterior};

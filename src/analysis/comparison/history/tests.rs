@@ -308,10 +308,10 @@ fn simulate(plan: &Plan, random: &mut Random, hour: f64, bad: [f64; 2]) -> (bool
             ..Window::default()
         };
         let to = START + 15 * (k + 1);
-        note_short(&mut status, &mut s, &w.into(), to);
+        note_short(&mut status, &mut s, &w, to);
         judge.short(&mut status, &mut s, &w.into(), to);
         if k >= 4 {
-            judge.window(&mut status, &mut s, &w, to);
+            judge.window(&mut status, &mut s, &w.into(), to);
         }
         safe |= decides(&status.safe);
         if status.harm_shown_at.is_some() {

@@ -18,6 +18,7 @@ pub(in super::super) fn calibrate(
     selected: &[Vec<Series>],
     past: &Past,
     blocks: i64,
+    tolerated: f64,
     s: &mut Sampler,
 ) -> Calibration {
     let [all] = selected else {
@@ -50,7 +51,7 @@ pub(in super::super) fn calibrate(
         return found;
     }
     s.reference.clone_from(&totals);
-    let Some(dictionary) = dictionary(&totals, &s.bounds, 1.0) else {
+    let Some(dictionary) = dictionary(&totals, &s.bounds, tolerated) else {
         found.origin = Origin::None;
         "the stable version had no requests".clone_into(&mut found.why);
         return found;
@@ -107,7 +108,10 @@ fn dispersions(pods: &Buckets, dictionary: &Dictionary, blocks: i64) -> Vec<f64>
     let logs: Vec<Vec<f64>> = dictionary
         .elements
         .iter()
-        .map(|e| e.rho.iter().map(|rho| rho.ln()).collect())
+        .map(|e| {
+            let both = e.rho.iter().zip(&e.rho0);
+            both.map(|(rho, rho0)| (rho / rho0).ln()).collect()
+        })
         .collect();
     let moments = pods.values().map(Vec::len).max().unwrap_or(0);
     let mut largest = vec![0.0_f64; logs.len()];

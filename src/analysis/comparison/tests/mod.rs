@@ -46,9 +46,8 @@ impl Random {
 pub(super) fn plan(more: &str) -> Plan {
     let ratio = "metrics: [{name: errors, ratio: {bad: 'b{$(arm)}', total: 't{$(arm)}'}}]";
     let metrics = if more.contains("metrics:") { "" } else { ratio };
-    let yaml = format!(
-        "canaryHash: c\nstableHash: s\nstartAt: 1970-01-12T13:46:40Z\n{metrics}\n{more}"
-    );
+    let yaml =
+        format!("canaryHash: c\nstableHash: s\nstartAt: 1970-01-12T13:46:40Z\n{metrics}\n{more}");
     let spec: AnalysisRunSpec = serde_saphyr::from_str(&yaml).unwrap();
     crate::analysis::plan::parse(&spec, Timestamp::UNIX_EPOCH).unwrap()
 }
@@ -190,15 +189,15 @@ fn simulate(plan: &Plan, service: &mut Service, windows: i64) -> (Comparison, Op
             xs: x[1],
         };
         let (to, grown) = (START + 15 * (k + 1), k >= plan.warmup / 15);
-        note_short(&mut status, &mut s, &w.into(), to);
+        note_short(&mut status, &mut s, &w, to);
         judge.short(&mut status, &mut s, &w.into(), to);
         if grown && status.harm_shown_at.is_none() {
-            judge.window(&mut status, &mut s, &w, to);
+            judge.window(&mut status, &mut s, &w.into(), to);
         } else {
             s.lead_canary += w.nc;
             s.lead_stable += w.ns;
+            remember(&mut s.history, to, w.ns, w.xs);
         }
-        remember(&mut s.history, to, w.ns, w.xs);
         s.cursor = to;
         if status.harm_shown_at.is_some() {
             return (status, Some(15 * (k + 1)));
