@@ -465,6 +465,24 @@ fn effect(likelihood: &[f64], stable: &Counts, rate: f64) -> Option<Effect> {
     })
 }
 
+/// The one that is nearer to its limit.
+fn further(a: Evidence, b: Evidence) -> Evidence {
+    if b.log - b.limit > a.log - a.limit {
+        b
+    } else {
+        a
+    }
+}
+
+/// The one that is further from its limit: both are needed.
+fn nearer_to_zero(a: Evidence, b: Evidence) -> Evidence {
+    if b.log - b.limit > a.log - a.limit {
+        a
+    } else {
+        b
+    }
+}
+
 /// Whether evidence has reached its limit.
 #[must_use]
 pub fn decides(evidence: &Evidence) -> bool {

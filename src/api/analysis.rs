@@ -273,15 +273,18 @@ pub struct TemplateArg {
     pub value: Option<String>,
 }
 
-/// What `$(arm)` becomes in a query: a label, or one matcher list for each version.
+/// What `$(arm)` becomes in a query: a label, the pods' names, or one matcher list for each version.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.label) ? !has(self.canary) && !has(self.stable) : has(self.canary) && has(self.stable)").message("arm: either label, or both canary and stable"))]
+#[x_kube(validation = Rule::new("(has(self.pods) && self.pods) || has(self.label) ? !has(self.canary) && !has(self.stable) && !(has(self.pods) && self.pods && has(self.label)) : has(self.canary) && has(self.stable)").message("arm: either label, or pods, or both canary and stable"))]
 pub struct Arm {
     /// The label that holds the version's hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "label_name_schema")]
     pub label: Option<String>,
+    /// True: by the pods' names in the label `pod`, where no label with the hash is scraped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pods: bool,
     /// Label matchers of the new version's series, e.g. what the router calls its backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]

@@ -88,6 +88,9 @@ pub struct Sampler {
     /// The test of an objective against the stable version.
     #[serde(skip_serializing_if = "is_default")]
     pub objective: Masses,
+    /// The test that the objective is met about as often as by stable.
+    #[serde(skip_serializing_if = "is_default")]
+    pub objective_safe: Masses,
     /// The comparison's test of harm.
     #[serde(skip_serializing_if = "is_default")]
     pub harm: Masses,

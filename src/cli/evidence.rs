@@ -7,7 +7,7 @@ use super::style::{Line, Tone};
 use super::words;
 use crate::api::analysis::AnalysisRun;
 use crate::api::analysis_status::{
-    Comparison, Evidence, MetricStatus, RunPhase, ThresholdStatus, Verdict,
+    Calibration, Comparison, Evidence, MetricStatus, Origin, RunPhase, ThresholdStatus, Verdict,
 };
 
 /// Evidence of gross harm is worth a place on the line from here on (odds of 2 to 1): below it only
@@ -91,7 +91,11 @@ fn metric_lines(metric: &MetricStatus, names: usize, now: Timestamp, lines: &mut
         let mut meters = Line::new().with(Tone::Plain, "  ");
         meters.append(odds(ratio));
         lines.push(meters);
-        lines.extend(counts(ratio).map(|text| indented(Tone::Faint, text)));
+        if is_ratio(metric) {
+            lines.extend(counts(ratio).map(|text| indented(Tone::Faint, text)));
+        }
+        let calibration = ratio.sampler.as_ref().and_then(|s| s.calibration.as_ref());
+        lines.extend(calibration.map(|c| indented(Tone::Faint, noise(c))));
     }
     match &metric.trouble {
         Some(trouble) => {
@@ -107,14 +111,38 @@ fn metric_lines(metric: &MetricStatus, names: usize, now: Timestamp, lines: &mut
         }
         // A ratio's sentence repeats its numbers; without numbers it is all there is to say.
         None if !metric.message.is_empty()
-            && !metric
-                .comparison
-                .as_ref()
-                .is_some_and(|r| r.canary.requests > 0.0) =>
+            && !(is_ratio(metric)
+                && metric
+                    .comparison
+                    .as_ref()
+                    .is_some_and(|r| r.canary.requests > 0.0)) =>
         {
             lines.push(indented(Tone::Faint, &metric.message));
         }
         None => {}
+    }
+}
+
+/// The other kinds count in words of their own, which are in the message.
+fn is_ratio(metric: &MetricStatus) -> bool {
+    metric.kind.is_empty() || metric.kind == "ratio"
+}
+
+/// `10 stable pods over 6h differ by 4 %`
+fn noise(calibration: &Calibration) -> String {
+    let over = words::length(calibration.seconds);
+    match calibration.origin {
+        Origin::None => format!("independent events: {}", calibration.why),
+        Origin::Stable => format!(
+            "stable over {over}: bursts count {} times ({})",
+            words::digits(calibration.phi),
+            calibration.why
+        ),
+        Origin::Pods => {
+            let pods = words::plural(calibration.targets.into(), "stable pod");
+            let differ = words::percent(calibration.tau, 1.0);
+            format!("{pods} over {over} differ by {differ}")
+        }
     }
 }
 

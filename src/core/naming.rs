@@ -73,6 +73,17 @@ pub fn baseline(rollout: &str, hash: &str) -> String {
     within(POD_PREFIX_MAX - 1, &[rollout, hash, "baseline"])
 }
 
+/// A pattern of the names of the pods that a ReplicaSet makes: its name, cut as Kubernetes cuts it, and
+/// five characters of its own. As it stands within a string of PromQL.
+#[must_use]
+pub fn pods_of(replica_set: &str) -> String {
+    let prefix = format!("{replica_set}-");
+    let cut = prefix.get(..POD_PREFIX_MAX.min(prefix.len()));
+    // A name has no other character that means something in a pattern.
+    let cut = cut.unwrap_or(&prefix).replace('.', "\\\\.");
+    format!("{cut}[a-z0-9]{{5}}")
+}
+
 /// Name of the AnalysisRun of a step (`Some`) or in the background (`None`).
 #[must_use]
 pub fn analysis_run(

@@ -37,6 +37,9 @@ pub(super) fn build(
         spec.reference = Reference::StableHistory;
         spec.start_at = all_traffic_since(draft);
     }
+    if spec.arm.as_ref().is_some_and(|arm| arm.pods) {
+        spec.arm = Some(by_pods(draft, &spec));
+    }
     if spec.reference == Reference::Stable
         && let Some(group) = control_group(draft, &spec)
     {
@@ -56,6 +59,21 @@ pub(super) fn build(
     Ok(spec)
 }
 
+/// The matchers of both versions' pods, by their ReplicaSets' names; who has none has the name that it
+/// would get.
+fn by_pods(draft: &Draft<'_>, spec: &AnalysisRunSpec) -> Arm {
+    let matcher = |hash: &str| {
+        let made = draft.replica_set(hash).map(|rs| rs.name.clone());
+        let name = made.unwrap_or_else(|| naming::replica_set(&draft.o.rollout.name, hash));
+        Some(format!("pod=~\"{}\"", naming::pods_of(&name)))
+    };
+    Arm {
+        canary: matcher(&spec.canary_hash),
+        stable: matcher(&spec.stable_hash),
+        ..Arm::default()
+    }
+}
+
 /// The matchers of the new version and of its control group, where there is one and the versions are
 /// told apart by their pods: the group's have the stable version's hash and their ReplicaSet's name.
 fn control_group(draft: &Draft<'_>, spec: &AnalysisRunSpec) -> Option<Arm> {
@@ -66,6 +84,7 @@ fn control_group(draft: &Draft<'_>, spec: &AnalysisRunSpec) -> Option<Arm> {
     let pods = name.replace('.', "\\\\.");
     Some(Arm {
         label: None,
+        pods: false,
         canary: Some(format!("{label}=\"{}\"", spec.canary_hash)),
         stable: Some(format!(
             "{label}=\"{}\",pod=~\"{pods}-[^-]+\"",

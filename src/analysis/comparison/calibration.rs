@@ -135,6 +135,19 @@ impl Pods {
         Self { of: pods }
     }
 
+    /// The first moment that has something from at least one pod.
+    pub fn known_from(&self) -> usize {
+        let first = |pod: &Vec<f64>| pod.iter().position(|n| !n.is_nan());
+        self.of.values().filter_map(first).min().unwrap_or(0)
+    }
+
+    /// Leaves the moments before `from` out.
+    pub fn leave_out(&mut self, from: usize) {
+        for pod in self.of.values_mut() {
+            pod.drain(..from.min(pod.len()));
+        }
+    }
+
     /// How many moments have something from at least one pod.
     pub fn moments(&self) -> i64 {
         let mut known = BTreeSet::new();
@@ -185,8 +198,11 @@ fn of_counts(selected: &[Vec<Series>], past: &Past, blocks: i64) -> Calibration 
     let [all, events] = selected else {
         return Calibration::default();
     };
-    let requests = Pods::increases(all, past);
+    let mut requests = Pods::increases(all, past);
     let mut events = Pods::increases(events, past);
+    let from = requests.known_from();
+    requests.leave_out(from);
+    events.leave_out(from);
     // A pod without a single event has no series of them.
     for (pod, n) in &requests.of {
         let x = events
@@ -209,7 +225,8 @@ fn of_events(selected: &[Vec<Series>], past: &Past, blocks: i64) -> Calibration 
     let [count] = selected else {
         return Calibration::default();
     };
-    let events = Pods::increases(count, past);
+    let mut events = Pods::increases(count, past);
+    events.leave_out(events.known_from());
     let seconds = past.step as f64;
     let mut exposure = Pods {
         of: events.of.clone(),
@@ -263,7 +280,8 @@ fn of_gauge(selected: &[Vec<Series>], past: &Past, blocks: i64) -> Calibration {
     let [values] = selected else {
         return Calibration::default();
     };
-    let pods = Pods::values(values, past);
+    let mut pods = Pods::values(values, past);
+    pods.leave_out(pods.known_from());
     let mut found = begun(&pods, past);
     let logs: Vec<Vec<f64>> = pods
         .of

@@ -10,7 +10,7 @@ use super::finding::gap;
 use super::levels::entropy;
 use super::{
     Finding, Judge, Required, StableRatio, UNSAFE_RATE, add, begun, bets, decides, effect,
-    evidence, guard, limit, log, note_window, stable, stakes, up,
+    evidence, further, guard, limit, log, note_window, stable, stakes, up,
 };
 use crate::analysis::effects::{self, Grid};
 use crate::analysis::interval;
@@ -363,14 +363,5 @@ impl Noise {
             phi: calibration.phi(expected).max(seen),
             margin: calibration.margin(count(s.canary_targets), count(s.stable_targets)),
         }
-    }
-}
-
-/// The one that is nearer to its limit.
-fn further(a: Evidence, b: Evidence) -> Evidence {
-    if b.log - b.limit > a.log - a.limit {
-        b
-    } else {
-        a
     }
 }

@@ -11,8 +11,8 @@ pub(super) use past::calibrate;
 
 use super::finding::gap;
 use super::{
-    Alphas, Finding, Judge, UNSAFE_RATE, add, begun, bets, decides, effect, evidence, limit, log,
-    note_window, stakes,
+    Alphas, Finding, Judge, UNSAFE_RATE, add, begun, bets, decides, effect, evidence, further,
+    limit, log, nearer_to_zero, note_window, stakes,
 };
 use crate::analysis::buckets::scale_rho;
 use crate::analysis::dictionary::{Dictionary, dictionary};
@@ -24,7 +24,7 @@ use crate::analysis::rho::{Boost, Window};
 use crate::analysis::schedule::{Schedule, at_once};
 use crate::analysis::scrapes::{Age, Needs, Observed, Scrapes};
 use crate::analysis::words;
-use crate::api::analysis_status::{Comparison, Counts, Effect, Sampler, Verdict};
+use crate::api::analysis_status::{Comparison, Counts, Effect, Evidence, Sampler, Verdict};
 
 /// With fewer requests than this nothing is known of the stable version's latencies.
 const REFERENCE_MIN: f64 = 200.0;
@@ -34,6 +34,8 @@ pub(super) const GROSS_SLOWER: f64 = 3.0;
 const OBJECTIVE_SHARE: f64 = 1.0 / 3.0;
 /// The objective's tolerance beside stable: it is missed more often than this many times stable.
 const OBJECTIVE_TIMES: f64 = 1.1;
+/// What must be ruled out of an objective that stable does not meet either.
+const OBJECTIVE_RULED_OUT: f64 = 1.5;
 /// A bound that so many of stable's requests exceed says most about slow ones.
 const WATCHED: f64 = 0.01;
 /// What must be ruled out before a promotion to a weight: so much slower (section 2g).
@@ -53,6 +55,7 @@ pub(super) struct Latency<'a> {
     unknown: Grid,
     safe: Grid,
     level: Grid,
+    level_safe: Grid,
     known: Option<Known>,
 }
 
@@ -88,6 +91,7 @@ impl<'a> Latency<'a> {
             unknown: Grid::uniform(&effects::UNKNOWN_PLAN),
             safe: Grid::uniform(&effects::SAFE),
             level: Grid::uniform(&effects::LEVEL),
+            level_safe: Grid::uniform(&effects::LEVEL_SAFE),
             known: None,
         };
         latency.know(s);
@@ -136,6 +140,31 @@ impl<'a> Latency<'a> {
             .filter(|phi| **phi < 1.1)
             .for_each(|phi| *phi = 1.0);
         phis
+    }
+
+    /// The objective with the bound that it is held against.
+    fn objective_at(&self, s: &Sampler) -> Option<(ObjectivePlan, usize)> {
+        let objective = self.objective?;
+        Some((objective, bound_of(&s.bounds, &objective)?))
+    }
+
+    /// The evidence that an objective is met: by itself, or about as often as stable meets it.
+    fn met(&self, s: &mut Sampler, w: &Window, share: f64, phi: f64) -> Evidence {
+        let (risk, level_risk) = (self.alphas.safe * 0.8, self.alphas.safe * 0.2);
+        let comparison = bets(&self.safe, risk);
+        begun(&mut s.objective_safe, &comparison);
+        let all = at_once(s.objective_safe.windows);
+        let r0 = OBJECTIVE_RULED_OUT;
+        let relative = comparison.step(&mut s.objective_safe, all, w, r0, phi, Boost::Off);
+        let level = bets(&self.level_safe, level_risk);
+        begun(&mut s.safe_level, &level);
+        let against = Against {
+            level: share,
+            law: Law::Bernoulli,
+            phi,
+        };
+        let own = level.step_level(&mut s.safe_level, all, w.nc, w.xc, against);
+        further(evidence(relative, risk), evidence(own, level_risk))
     }
 
     /// The e-value of an objective that is missed, more often than it allows and than stable does.
@@ -204,37 +233,24 @@ impl Judge for Latency<'_> {
         if s.harm.bets.len() != known.dictionary.elements.len() {
             s.harm = known.dictionary.begin();
         }
-        let stake = self.stakes.gamma(s.harm.windows);
-        let mut e = known.dictionary.step(
-            &mut s.harm,
-            stake,
-            &canary,
-            &stable,
-            &phis,
-            self.alphas.main,
-        );
-        if let Some((objective, at)) = self
-            .objective
-            .and_then(|o| Some((o, bound_of(&s.bounds, &o)?)))
-        {
-            let missed = self.missed(s, &slower(w, at), stake, objective.share, phi);
-            e = (1.0 - OBJECTIVE_SHARE) * e + OBJECTIVE_SHARE * missed;
-        }
-        status.harm.log = log(e);
-
+        let (stake, alpha) = (self.stakes.gamma(s.harm.windows), self.alphas.main);
+        let mut e = known
+            .dictionary
+            .step(&mut s.harm, stake, &canary, &stable, &phis, alpha);
         let comparison = bets(&self.safe, self.alphas.safe);
         begun(&mut s.safe, &comparison);
-        let stake = at_once(s.safe.windows);
         let at_safe = slower(w, known.safe_at);
-        let e = comparison.step(
-            &mut s.safe,
-            stake,
-            &at_safe,
-            known.safe_times,
-            phi,
-            Boost::Off,
-        );
-        status.safe = evidence(e, self.alphas.safe);
+        let (all, r0) = (at_once(s.safe.windows), known.safe_times);
+        let safe = comparison.step(&mut s.safe, all, &at_safe, r0, phi, Boost::Off);
+        status.safe = evidence(safe, self.alphas.safe);
+        if let Some((objective, at)) = self.objective_at(s) {
+            let at = slower(w, at);
+            let missed = self.missed(s, &at, stake, objective.share, phi);
+            e = (1.0 - OBJECTIVE_SHARE) * e + OBJECTIVE_SHARE * missed;
+            let met = self.met(s, &at, objective.share, phi);
+            status.safe = nearer_to_zero(status.safe, met);
+        }
+        status.harm.log = log(e);
 
         let watched = slower(w, known.watched);
         add(&mut status.canary, watched.nc, watched.xc);
@@ -273,6 +289,19 @@ impl Judge for Latency<'_> {
     }
 
     fn missing(&self, plan: &Plan, status: &Comparison, s: &Sampler) -> Option<Finding> {
+        if let Some(objective) = self.objective.filter(|_| self.objective_at(s).is_none()) {
+            let message = format!(
+                "no bucket bound at or above the objective of {}: the largest is {}; give the \
+                 histogram such a bucket, or the objective a bound that it has",
+                words::latency(objective.seconds),
+                words::latency(s.bounds.last().copied().unwrap_or(0.0)),
+            );
+            return Some(Finding::new(
+                Verdict::NoData,
+                "NoBucketForObjective",
+                message,
+            ));
+        }
         let quiet = gap(plan, s, s.last_stable, status.stable_all.requests)?;
         let message = format!(
             "no requests to the stable version to compare with for {}",

@@ -147,8 +147,10 @@ impl Parser {
                 label,
                 canary: None,
                 stable: None,
-            } => {
+                pods,
+            } if !pods || label.is_none() => {
                 let label = label.unwrap_or_else(|| DEFAULT_ARM_LABEL.to_owned());
+                let label = if pods { "pod".to_owned() } else { label };
                 for (at, hash) in [
                     ("spec.canaryHash", &spec.canary_hash),
                     ("spec.stableHash", &spec.stable_hash),
@@ -157,7 +159,15 @@ impl Parser {
                         self.refuse(at, hash, format!("is needed for $(arm), the label {label}"));
                     }
                 }
-                let of = |hash: &str| format!("{label}=\"{}\"", promql::quoted(hash, '"'));
+                let of = |hash: &str| {
+                    let hash = promql::quoted(hash, '"');
+                    if pods {
+                        // A rollout's runs name the ReplicaSets; this is for runs of their own.
+                        format!("pod=~\".+-{hash}-[a-z0-9]{{5}}\"")
+                    } else {
+                        format!("{label}=\"{hash}\"")
+                    }
+                };
                 Arms {
                     canary: of(&spec.canary_hash),
                     stable: of(&spec.stable_hash),
@@ -167,6 +177,7 @@ impl Parser {
                 label: None,
                 canary: Some(canary),
                 stable: Some(stable),
+                pods: false,
             } => {
                 for (at, text) in [("spec.arm.canary", &canary), ("spec.arm.stable", &stable)] {
                     if let Err(error) = promql::matchers(text) {
@@ -189,7 +200,7 @@ impl Parser {
                 self.refuse(
                     "spec.arm",
                     &value,
-                    "either label, or both canary and stable",
+                    "either label, or pods, or both canary and stable",
                 );
                 Arms::default()
             }
@@ -215,6 +226,11 @@ impl Parser {
                 &value,
                 format!("1 to {METRICS_MAX} are allowed"),
             );
+        } else if metrics.iter().filter(|m| m.histogram.is_some()).count() > HISTOGRAMS_MAX {
+            let message = format!(
+                "at most {HISTOGRAMS_MAX} histograms are allowed: what is known of them has to fit into the run's status"
+            );
+            self.refuse("spec.metrics", "", message);
         } else if metrics.iter().all(|m| m.dry_run) {
             let message = "at least one metric must not be dryRun, or nothing could ever pass";
             self.refuse("spec.metrics", "", message);
@@ -227,6 +243,9 @@ fn needs_arm(metric: &Metric) -> bool {
     let queries = metric.queries();
     queries.iter().any(|(_, query)| query.contains(promql::ARM))
 }
+
+/// Most histograms of a run: their state has to fit into its status.
+const HISTOGRAMS_MAX: usize = 8;
 
 /// The share of a metric of its kind, where nothing is said: half for errors, the rest for latencies
 /// and levels (statistics, section 2h).

@@ -319,7 +319,7 @@ fn the_whole_is_checked_too() {
     check_refused(
         &format!("{base}arm: {{canary: 'a=\"1\"'}}"),
         &[],
-        &["either label, or both"],
+        &["either label, or pods, or both"],
     );
     check_refused(
         &format!("{base}arm: {{canary: 'a=\"1\"', stable: 'a=\"1\"'}}"),

@@ -122,6 +122,27 @@ fn nothing_waits_for_it() {
     assert_eq!(world.phase(), Phase::Paused, "{}", world.tail());
 }
 
+/// By the names of the pods that their ReplicaSets make.
+#[test]
+fn versions_can_be_told_apart_by_their_pods_names() {
+    let errors = json!({"analysis": {"templates": [{"name": "errors"}]}});
+    let mut world = deployed(json!([{"setWeight": 50}, errors]));
+    let template = world.templates.values_mut().flatten();
+    for template in template {
+        template.arm = Some(crate::api::analysis::Arm {
+            pods: true,
+            ..crate::api::analysis::Arm::default()
+        });
+    }
+    world.set_image("r/a:v2");
+    world.run(60);
+    let run = world.run_specs.values().next().unwrap();
+    let arm = run.arm.clone().unwrap();
+    let pods = |hash: &str| Some(format!("pod=~\"web-{hash}-[a-z0-9]{{5}}\""));
+    let expected = (pods(&run.canary_hash), pods(&run.stable_hash), false);
+    assert_eq!((arm.canary, arm.stable, arm.pods), expected);
+}
+
 /// A ratio is held against the control group, where the versions are told apart by their pods and both
 /// have traffic.
 #[test]

@@ -24,7 +24,12 @@ pub(in super::super) fn calibrate(
     let [all] = selected else {
         return Calibration::default();
     };
-    let pods = by_bucket(all, past, &s.bounds);
+    let mut pods = by_bucket(all, past, &s.bounds);
+    let first = |pod: &Vec<Vec<f64>>| pod.iter().position(|buckets| !buckets.is_empty());
+    let from = pods.values().filter_map(first).min().unwrap_or(0);
+    for pod in pods.values_mut() {
+        pod.drain(..from.min(pod.len()));
+    }
     let mut totals = vec![0.0; s.bounds.len() + 1];
     for pod in pods.values().flatten() {
         for (total, n) in totals.iter_mut().zip(pod) {
