@@ -4,10 +4,13 @@
 //! restart at any instant; [`Pace`] only keeps it from asking too often and may be lost.
 
 mod size;
+mod trouble;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+
+use trouble::{fault, trouble};
 
 use super::comparison::{self, Finding, Looked, Past};
 use super::plan::{Kind, Plan, PlannedMetric, Problem};
@@ -16,7 +19,7 @@ use super::threshold::{self, Point};
 use super::words;
 use crate::api::analysis::{OnInconclusive, RunMode};
 use crate::api::analysis_status::{
-    AnalysisRunStatus, Comparison, MetricStatus, RunPhase, ThresholdStatus, Trouble, Verdict,
+    AnalysisRunStatus, Comparison, MetricStatus, RunPhase, ThresholdStatus, Verdict,
 };
 
 /// Longest message of a run or metric.
@@ -27,10 +30,6 @@ const QUERY_MAX: usize = 1024;
 const TROUBLE_MIN: i32 = 2;
 /// So many times the stable version's past is asked for in vain before it goes on without.
 const PAST_TRIES: i32 = 4;
-/// Longest wait after a failed question, unless the source asks for more ...
-const RETRY_MAX_S: i64 = 30;
-/// ... and the most that it may ask for.
-const RETRY_AFTER_MAX_S: i64 = 300;
 /// A run looks at itself at least this often: a clock that jumped must not stop it.
 const LOOK_MAX_S: i64 = 60;
 
@@ -285,27 +284,6 @@ pub fn take(
             status.trouble = Some(failed);
             false
         }
-    }
-}
-
-fn fault(reason: &str, message: &str) -> Fault {
-    Fault {
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-        retry_after: None,
-    }
-}
-
-fn trouble(before: Option<Trouble>, fault: &Fault, now: Timestamp) -> Trouble {
-    let count = before.as_ref().map_or(0, |t| t.count).saturating_add(1);
-    let wait = (1_i64 << count.clamp(0, 6)).min(RETRY_MAX_S);
-    let wait = wait.max(fault.retry_after.unwrap_or(0).min(RETRY_AFTER_MAX_S));
-    Trouble {
-        reason: words::cut(&fault.reason, 64),
-        message: words::cut(&fault.message, 500),
-        since: before.map_or(whole(now), |t| t.since),
-        count,
-        retry_at: whole(now + jiff::SignedDuration::from_secs(wait)),
     }
 }
 

@@ -110,17 +110,17 @@ fn metric_lines(metric: &MetricStatus, names: usize, now: Timestamp, lines: &mut
             lines.push(indented(Tone::Warn, text));
         }
         // A ratio's sentence repeats its numbers; without numbers it is all there is to say.
-        None if !metric.message.is_empty()
-            && !(is_ratio(metric)
-                && metric
-                    .comparison
-                    .as_ref()
-                    .is_some_and(|r| r.canary.requests > 0.0)) =>
-        {
+        None if !metric.message.is_empty() && !says_it_all(metric) => {
             lines.push(indented(Tone::Faint, &metric.message));
         }
         None => {}
     }
+}
+
+/// Whether the counts that are shown are all that there is to say.
+fn says_it_all(metric: &MetricStatus) -> bool {
+    let counted = metric.comparison.as_ref();
+    is_ratio(metric) && counted.is_some_and(|c| c.canary.requests > 0.0)
 }
 
 /// The other kinds count in words of their own, which are in the message.

@@ -2,13 +2,15 @@
 //! `sum` and `count` with or without `by` and their subqueries, `rate` and `increase` without extrapolation, numbers,
 //! and the four operations between them. What is not in this part is refused, never guessed.
 
+mod matcher;
+
 use std::collections::BTreeMap;
 
-use regex::Regex;
 use serde_json::{Value, json};
 
 use super::series::{Labels, Samples};
 use crate::analysis::promql::{Token, tokens};
+use matcher::Matcher;
 
 /// Longest range that a query may ask for.
 const RANGE_MAX_MS: i64 = 24 * 3600 * 1000;
@@ -418,56 +420,6 @@ fn duration(text: &str) -> Result<i64, String> {
         return Err(format!("{text:?} is not a range from 1ms to 24h"));
     }
     Ok(total)
-}
-
-struct Matcher {
-    label: String,
-    negated: bool,
-    pattern: Pattern,
-}
-
-enum Pattern {
-    Text(String),
-    Regex(Regex),
-}
-
-impl Matcher {
-    fn new(label: &str, operator: &str, value: &str) -> Result<Self, String> {
-        let regex = |value: &str| {
-            Regex::new(&format!("^(?s:{value})$"))
-                .map(Pattern::Regex)
-                .map_err(|error| format!("label {label}: {error}"))
-        };
-        let (negated, pattern) = match operator {
-            "=" => (false, Pattern::Text(value.to_owned())),
-            "!=" => (true, Pattern::Text(value.to_owned())),
-            "=~" => (false, regex(value)?),
-            "!~" => (true, regex(value)?),
-            other => return Err(format!("label {label}: {other:?} is not one of = != =~ !~")),
-        };
-        Ok(Self {
-            label: label.to_owned(),
-            negated,
-            pattern,
-        })
-    }
-
-    fn matches(&self, value: &str) -> bool {
-        let hit = match &self.pattern {
-            Pattern::Text(text) => text == value,
-            Pattern::Regex(regex) => regex.is_match(value),
-        };
-        hit != self.negated
-    }
-
-    /// A label that is not there is empty.
-    fn takes(&self, labels: &Labels) -> bool {
-        self.matches(labels.get(&self.label).map_or("", String::as_str))
-    }
-
-    fn takes_nothing(&self) -> bool {
-        self.matches("")
-    }
 }
 
 fn operate(sign: char, left: &Answer, right: &Answer) -> Result<Answer, String> {

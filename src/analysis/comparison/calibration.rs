@@ -22,7 +22,9 @@ const STABLE_MIN_S: i64 = 600;
 /// Most numbers that are asked for.
 const POINTS_MAX: i64 = 200_000;
 /// So many windows may be taken together for that.
-const COARSER: [i64; 5] = [1, 2, 4, 8, 16];
+const COARSER: [i64; 4] = [1, 2, 4, 8];
+/// And at most so many.
+const COARSEST: i64 = 16;
 /// Errors with fewer events than this in all of the history say nothing about pods.
 const EVENTS_MIN: f64 = 20.0;
 
@@ -54,7 +56,7 @@ pub fn wanted(plan: &Plan, compared: &ComparisonPlan, s: &Sampler) -> Option<Pas
     let times = COARSER
         .into_iter()
         .find(|times| points(*times) <= POINTS_MAX);
-    let step = s.window_seconds * times.unwrap_or(COARSER[COARSER.len() - 1]);
+    let step = s.window_seconds * times.unwrap_or(COARSEST);
     let moments = (REACH_S / step).min(POINTS_MAX / series).max(1);
     Some(Past {
         until: plan.start.div_euclid(step) * step,

@@ -55,12 +55,12 @@ mod tests {
     #[test]
     fn what_is_within_chance_counts_for_nothing() {
         // Two values half a standard deviation of Poisson's law from their mean.
-        let chance = |k: u32| if k % 2 == 0 { 27.0 } else { 22.0 };
+        let chance = |k: u32| if k.is_multiple_of(2) { 27.0 } else { 22.0 };
         assert_eq!(after(chance).to_bits(), 1.0_f64.to_bits());
         assert_eq!(after(|_| 25.0).to_bits(), 1.0_f64.to_bits());
-        let bursts = after(|k| if k % 2 == 0 { 60.0 } else { 5.0 });
+        let bursts = after(|k| if k.is_multiple_of(2) { 60.0 } else { 5.0 });
         assert!(bursts > 20.0, "{bursts}");
-        let rare = after(|k| if k % 2 == 0 { 3.0 } else { 0.0 });
+        let rare = after(|k| if k.is_multiple_of(2) { 3.0 } else { 0.0 });
         assert_eq!(rare.to_bits(), 1.0_f64.to_bits());
     }
 }

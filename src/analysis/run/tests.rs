@@ -24,6 +24,8 @@ struct Store {
     load: fn(i64) -> Option<f64>,
     /// While this is true no question is answered.
     down: fn(i64) -> bool,
+    /// It does not answer for the stable version's past.
+    past_refused: bool,
 }
 
 impl Store {
@@ -32,6 +34,9 @@ impl Store {
             return Err(fault("Unreachable", "connection refused"));
         }
         if question.past.is_some() {
+            if self.past_refused {
+                return Err(fault("QueryRefused", "a subquery is not allowed"));
+            }
             return Ok(Answer::Past(vec![Vec::new(), Vec::new()]));
         }
         if question.reach == 0 {
@@ -79,6 +84,7 @@ const GOOD: Store = Store {
     bad: |_| [0.005, 0.005],
     load: |_| Some(0.5),
     down: |_| false,
+    past_refused: false,
 };
 
 /// Looks until the run is over or `seconds` have passed, reading the status back at every look.
@@ -154,6 +160,25 @@ fn a_good_version_passes_once_it_was_watched_long_enough() {
     let (status, changes) = follow(&slow, &GOOD, 3600);
     assert_eq!(verdicts(&changes), [Inconclusive, Pass]);
     assert_eq!(changes[1].0, 300, "{}", status.message);
+}
+
+#[test]
+fn a_past_that_is_not_told_is_waited_for_and_then_done_without() {
+    let plan = plan(&format!(
+        "nextWeight: 25\npromote: {{minBake: 0s}}\nmetrics: [{RATIO}, {LOAD}]"
+    ));
+    let store = Store {
+        past_refused: true,
+        ..GOOD
+    };
+    let (status, changes) = follow(&plan, &store, 3600);
+    assert_eq!(status.verdict, Some(Verdict::Pass), "{changes:?}");
+    let held = changes.iter().any(|(_, v, _)| *v == Verdict::SourceError);
+    assert!(held, "it is said meanwhile: {changes:?}");
+    let comparison = status.metrics[0].comparison.as_ref().unwrap();
+    let calibration = comparison.sampler.as_ref().unwrap().calibration.as_ref();
+    let why = &calibration.unwrap().why;
+    assert!(why.contains("a subquery is not allowed"), "{why}");
 }
 
 #[test]

@@ -142,3 +142,28 @@ fn what_is_beyond_it_is_refused() {
         assert!(ask(query).is_err(), "{query}: {:?}", ask(query));
     }
 }
+
+#[test]
+fn a_subquery_asks_the_same_at_moments_that_tile_time() {
+    let Answer::Matrix(all) = ask("sum by (pod) (http_requests_total)[4s:2s]").unwrap() else {
+        panic!("no range");
+    };
+    let found: Vec<(&str, &[(i64, f64)])> = all
+        .iter()
+        .map(|(labels, samples)| (&*labels["pod"], samples.as_slice()))
+        .collect();
+    // Multiples of two seconds within four before the third.
+    assert_eq!(
+        found,
+        [("a", &[(2000, 20.0)][..]), ("b", &[(2000, 10.0)][..])]
+    );
+    for query in [
+        "sum(x)[4s]",
+        "sum(x)[4s:]",
+        "sum(x)[4s:0s]",
+        "sum(x)[24h:1ms]",
+        "sum(x)[4s:2s:1s]",
+    ] {
+        assert!(ask(query).is_err(), "{query}");
+    }
+}

@@ -1,6 +1,7 @@
 //! What is asked, and what of the answer becomes samples and numbers.
 
 use super::*;
+use crate::analysis::comparison::Past;
 
 #[tokio::test]
 async fn a_ratio_is_four_range_selectors_at_the_time_of_the_question() {
@@ -177,4 +178,34 @@ async fn the_check_wants_the_right_number() {
         let fault = source(&server.url()).check().await.unwrap_err();
         check_fault(&fault, "NotPrometheus", &["vector(1) is not 1"]);
     }
+}
+
+#[tokio::test]
+async fn the_past_is_asked_for_as_sums_of_targets_at_moments() {
+    let answer = |_: &Seen| {
+        let series = json!({"metric": {"pod": "a"}, "values": [[AT - 15, "1"], [AT, "3"]]});
+        Some(good(&json!({"resultType": "matrix", "result": [series]})))
+    };
+    let server = Server::start(answer).await;
+    let question = Question {
+        past: Some(Past {
+            until: AT,
+            reach: 3600,
+            step: 15,
+        }),
+        ..QUESTION
+    };
+    let answer = source(&server.url()).ask(&ratio(), &question).await;
+    let Ok(Answer::Past(selected)) = answer else {
+        panic!("{answer:?}");
+    };
+    let samples: Vec<usize> = selected
+        .iter()
+        .map(|series| series[0].samples.len())
+        .collect();
+    assert_eq!(samples, [2, 2]);
+    let asked: Vec<String> = server.seen().iter().map(|s| s.query().to_owned()).collect();
+    let of =
+        |selector: &str| format!("sum by (job,instance,namespace,pod) ({selector})[3600s:15s]");
+    assert_eq!(asked, [of("total{hash=\"old\"}"), of("bad{hash=\"old\"}")]);
 }

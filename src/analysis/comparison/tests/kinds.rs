@@ -181,7 +181,9 @@ const LATENCY: &str = "histogram: {buckets: 'b{$(arm)}'}, tolerate: {slower: 0%}
 #[test]
 fn slow_versions_are_aborted_and_others_pass() {
     use Verdict::{Fail, Pass};
-    let rows: [(&str, [f64; 2], &str, Verdict, &str, i64); 5] = [
+    // What it is, how much slower and how many of them ten times, what is asked, and what comes of it.
+    type Row<'a> = (&'a str, [f64; 2], &'a str, Verdict, &'a str, i64);
+    let rows: [Row<'_>; 5] = [
         ("as fast", [1.0, 0.0], LATENCY, Pass, "less than", 3600),
         (
             "half as slow again",

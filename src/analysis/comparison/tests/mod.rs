@@ -1,3 +1,6 @@
+//! Ratios against services whose truth is known, and what all kinds have in common: grids, replay,
+//! missing data. The other kinds are in `kinds`.
+
 mod kinds;
 
 use std::collections::BTreeMap;
