@@ -8,6 +8,7 @@ mod arguments;
 mod null;
 mod oracle;
 mod parallel;
+mod pods;
 mod promote;
 mod random;
 mod report;
@@ -26,12 +27,13 @@ use report::Report;
 type Setting = (&'static str, fn(Runs) -> Report);
 
 /// What can be measured, in the order of the tables.
-const SETTINGS: [Setting; 5] = [
+const SETTINGS: [Setting; 6] = [
     ("null", null::measure),
     ("alt", alt::measure),
     ("steps", steps::measure),
     ("late-onset", steps::late),
     ("promote", promote::measure),
+    ("pods", pods::measure),
 ];
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the result")]

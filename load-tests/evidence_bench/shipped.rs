@@ -3,12 +3,12 @@
 
 use jiff::Timestamp;
 use tidegate::analysis::comparison;
-use tidegate::analysis::effects;
+use tidegate::analysis::effects::{self, Grid};
 use tidegate::analysis::plan::{Arms, ComparisonPlan, Kind, Plan, parse};
-use tidegate::analysis::rho::Window;
+use tidegate::analysis::rho::{Bets, Window};
 use tidegate::analysis::scrapes::Observed;
 use tidegate::api::analysis::AnalysisRunSpec;
-use tidegate::api::analysis_status::{Comparison, Sampler, Stretch};
+use tidegate::api::analysis_status::{Comparison, Masses, Sampler, Stretch};
 
 /// Unix second of the start: a multiple of every window and of five minutes.
 pub const START: i64 = 1_000_200;
@@ -149,6 +149,28 @@ impl<'a> Run<'a> {
             self.at,
         );
         comparison::decides(&self.status.harm)
+    }
+
+    /// Which of the two tests that harm is asked of is sure by itself.
+    pub fn parts(&self) -> Arms<bool> {
+        let Some(s) = &self.status.sampler else {
+            return Arms::default();
+        };
+        let level = Grid::uniform(&effects::LEVEL);
+        let sure = |masses: &Masses, deltas: &[f64], weights: &[f64]| {
+            let alpha = (-self.status.harm.limit).exp();
+            let bets = Bets {
+                deltas,
+                weights,
+                alpha,
+            };
+            bets.worth(masses) * alpha >= 1.0 - 1e-9
+        };
+        // The new version's level is asked of it alone, stable's ratio of both.
+        Arms {
+            canary: sure(&s.harm_level, &level.deltas, &level.weights),
+            stable: sure(&s.harm, &s.deltas, &s.weights),
+        }
     }
 
     /// Whether the new version was shown to be good enough.
