@@ -5,6 +5,8 @@
 
 mod alt;
 mod arguments;
+mod gauges;
+mod latency;
 mod null;
 mod oracle;
 mod parallel;
@@ -12,6 +14,7 @@ mod pods;
 mod promote;
 mod random;
 mod report;
+mod rollout;
 mod shipped;
 mod steps;
 mod traffic;
@@ -27,13 +30,16 @@ use report::Report;
 type Setting = (&'static str, fn(Runs) -> Report);
 
 /// What can be measured, in the order of the tables.
-const SETTINGS: [Setting; 6] = [
+const SETTINGS: [Setting; 9] = [
     ("null", null::measure),
     ("alt", alt::measure),
     ("steps", steps::measure),
     ("late-onset", steps::late),
     ("promote", promote::measure),
     ("pods", pods::measure),
+    ("rollout", rollout::measure),
+    ("latency", latency::measure),
+    ("gauges", gauges::measure),
 ];
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the result")]
