@@ -2,7 +2,7 @@
 //! [`comparison::judge_window`], evidence from the status.
 
 use jiff::Timestamp;
-use tidegate::analysis::comparison;
+use tidegate::analysis::comparison::{self, StableRatio};
 use tidegate::analysis::effects::{self, Grid};
 use tidegate::analysis::plan::{Arms, ComparisonPlan, Kind, Plan, parse};
 use tidegate::analysis::rho::{Bets, Window};
@@ -149,6 +149,12 @@ impl<'a> Run<'a> {
             self.at,
         );
         comparison::decides(&self.status.harm)
+    }
+
+    /// What is known of the stable version's ratio before the next window.
+    pub fn stable_ratio(&self) -> StableRatio {
+        let history = self.status.sampler.as_ref().map(|s| s.history.as_slice());
+        StableRatio::of(history.unwrap_or_default(), self.at)
     }
 
     /// Which of the two tests that harm is asked of is sure by itself.
