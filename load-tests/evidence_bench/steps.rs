@@ -96,7 +96,7 @@ fn row(runs: Runs, number: u64, case: &Case, report: &mut Report) -> (f64, Optio
         Cell::seconds(median(&ours.delays)),
         Cell::percent(found(&knowing.delays)),
         Cell::seconds(median(&knowing.delays)),
-        case.design.0.map_or(Cell::Nothing, |d| Cell::Number(d, 0)),
+        case.design.0.map_or(Cell::Nothing, |d| Cell::Number(d, 1)),
         Cell::seconds(case.design.1),
     ]);
     (found(&ours.delays) * 100.0, median(&ours.delays))
