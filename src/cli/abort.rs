@@ -13,7 +13,10 @@ use crate::api::rollout_status::Phase;
 pub fn check(rollout: &Rollout) -> Result<Check, CliError> {
     let status = command::status_for(rollout, Verb::Abort)?;
     if let Some(abort) = &status.abort
-        && matches!(status.phase, Some(Phase::Aborting | Phase::Aborted))
+        && matches!(
+            status.phase,
+            Some(Phase::Aborting | Phase::Aborted | Phase::Degraded)
+        )
     {
         return Ok(Check::AlreadySo(format!(
             "aborted at {} ({:?}): {}",

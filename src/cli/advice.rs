@@ -102,6 +102,10 @@ pub fn next(all: &Objects) -> Vec<String> {
         Some(Phase::Invalid) => {
             out.push("put right what the message names; nothing is changed until then".to_owned());
         }
+        Some(Phase::Degraded) if status.abort.is_some() => out.push(
+            "traffic goes back as stable's pods become available; bring another version if they do not"
+                .to_owned(),
+        ),
         Some(Phase::Degraded) if status.canary.is_some() && status.stable.is_some() => {
             out.push(format!("{abort} goes back to the stable version"));
         }

@@ -57,7 +57,8 @@ fn check(rollout: &Rollout, verb: Verb) -> Result<Check, CliError> {
                 "the first deployment has no steps; it is stable once its pods are available",
             );
         }
-        Some(Phase::Aborting | Phase::Aborted) => {
+        Some(Phase::Degraded) if status.abort.is_none() => {}
+        Some(Phase::Aborting | Phase::Aborted | Phase::Degraded) => {
             let revision = status.canary.as_ref().map_or(0, |c| c.revision);
             let why = status.abort.as_ref().map_or("", |a| a.message.as_str());
             return refused(&format!(
@@ -75,7 +76,7 @@ fn check(rollout: &Rollout, verb: Verb) -> Result<Check, CliError> {
                 status.message
             ));
         }
-        Some(Phase::Progressing | Phase::Paused | Phase::Degraded) | None => {}
+        Some(Phase::Progressing | Phase::Paused) | None => {}
     }
     let Some(canary) = &status.canary else {
         return refused("there is nothing to promote: no rollout is in progress");

@@ -13,6 +13,8 @@ pub fn check(rollout: &Rollout) -> Result<Check, CliError> {
     let status = command::status_for(rollout, Verb::Retry)?;
     command::seen(rollout, Verb::Retry)?;
     let why = match status.phase {
+        // An abort whose stable version has no pods is Degraded.
+        Some(Phase::Degraded) if status.abort.is_some() => return Ok(Check::Go),
         Some(Phase::Aborting | Phase::Aborted | Phase::Rejected) => return Ok(Check::Go),
         Some(Phase::Healthy) => "the version was not aborted: it is stable".to_owned(),
         Some(Phase::Invalid) => {

@@ -87,6 +87,13 @@ pub(super) fn apply(
     situation
 }
 
+/// Whether a command is acted on by this very decision: no status tells of it yet.
+pub(super) fn are_new(draft: &Draft<'_>) -> bool {
+    let before = &draft.o.rollout.status.handled_commands;
+    let mut handled = draft.status.handled_commands.iter();
+    handled.any(|(verb, value)| before.get(verb) != Some(value))
+}
+
 /// A bare `abort` names no revision, so it must not stay: it would meet the next rollout. It is taken
 /// off once its acknowledgement is written.
 pub(super) fn bare_abort_handled(draft: &Draft<'_>) -> Option<Write> {

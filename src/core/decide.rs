@@ -25,7 +25,7 @@ use super::shared_labels;
 use super::shift;
 use super::spec::Spec;
 use super::status::{self, Standing};
-use super::steps::{self, Walk};
+use super::steps::{self, Wait, Walk};
 use super::targets::Targets;
 use super::traffic::{self, LiveTraffic};
 use super::workload;
@@ -191,6 +191,13 @@ fn in_progress(draft: &mut Draft<'_>, live: &LiveTraffic, desired: &str) -> (Sit
         },
     };
     match walk {
+        // First the record: of what a person allowed, nobody could tell afterwards by whose word it
+        // became stable.
+        Walk::Promote if commands::are_new(draft) => {
+            let wait = Wait::planned("what was commanded is being written down", None);
+            steps::note_wait(draft, &wait);
+            (Situation::InProgress, Standing::Waits(wait))
+        }
         Walk::Promote => {
             lifecycle::promote(draft);
             (Situation::Settled, Standing::Plain)

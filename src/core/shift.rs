@@ -146,7 +146,7 @@ fn shift_weights(
         needs(route, to, side_routes.as_deref()) && (may_follow || !lags)
     };
     let changes: Vec<&RouteObserved> = o.routes.iter().filter(needed).collect();
-    if changes.is_empty() || !may_reassert(draft, live, targets, &changes) {
+    if changes.is_empty() || !may_reassert(draft, live, targets, &changes, to) {
         return;
     }
     let now = draft.now;
@@ -289,16 +289,19 @@ fn may_reassert(
     live: &LiveTraffic,
     targets: &Targets,
     changes: &[&RouteObserved],
+    to: i32,
 ) -> bool {
     let before = draft.o.rollout.status.traffic.clone().unwrap_or_default();
     let ours = draft.status.traffic.clone().unwrap_or_default();
-    let same_goal = before.confirmed_at.is_some() && ours.desired == before.desired;
     let names = targets.side_routes.iter().map(|side| &side.name);
     let confirmed = before.header_routes.iter().chain(&before.mirror_routes);
     let lost_side_routes =
         confirmed.eq(names) && live.side_routes.as_ref() != Some(&targets.side_routes);
     let drifted = before.desired == before.accepted
         && (live.weight != before.accepted || !live.exact || lost_side_routes);
+    // A step that waits for its pods asks for more already, and what is written is the same again.
+    let same_weight = ours.desired == before.desired || (drifted && to == before.desired);
+    let same_goal = before.confirmed_at.is_some() && same_weight;
     if !same_goal || (!drifted && before.reasserted_at.is_none()) {
         return true;
     }

@@ -196,14 +196,19 @@ fn phase(
             let reason =
                 draft.status.abort.as_ref().map(|a| a.message.clone()).unwrap_or_default();
             let before = draft.o.rollout.status.phase == Some(Phase::Aborted);
-            let back = live.says(0, &[]) && (live.is_confirmed() || before);
-            match &draft.spec.means {
-                _ if !back => (Phase::Aborting, format!("traffic goes back to stable: {reason}")),
-                Means::Pods { .. } if draft.available(desired) > 0 => {
-                    (Phase::Aborting, format!("traffic goes back to stable: {reason}"))
-                }
-                _ => (Phase::Aborted, format!("stable has all traffic: {reason}")),
+            let by_pods = matches!(draft.spec.means, Means::Pods { .. });
+            let serves = by_pods && draft.available(desired) > 0;
+            if live.says(0, &[]) && (live.is_confirmed() || before) && !serves {
+                return (Phase::Aborted, format!("stable has all traffic: {reason}"));
             }
+            let since = aborting_since(draft);
+            let deadline = draft.spec.progress_deadline;
+            if since.is_some_and(|since| !draft.elapsed(since, deadline)) {
+                return (Phase::Aborting, format!("traffic goes back to stable: {reason}"));
+            }
+            let text = "stable does not come to take its traffic back";
+            let stable = draft.status.stable.as_ref().map_or(desired, |s| s.hash.as_str());
+            (Phase::Degraded, format!("{}: {reason}", failure(draft, stable, text)))
         }
         Situation::InProgress => in_progress(draft, standing, targets),
     }
@@ -228,6 +233,20 @@ fn settled(draft: &mut Draft<'_>, live: &LiveTraffic, stable: &str) -> (Phase, S
         return (Phase::Degraded, text);
     }
     (Phase::Progressing, missing)
+}
+
+/// Since when an abort is on its way, also one whose traffic somebody sent to the canary again; `None`:
+/// for too long already.
+fn aborting_since(draft: &Draft<'_>) -> Option<Timestamp> {
+    let before = &draft.o.rollout.status;
+    if before.abort.is_some() && before.phase == Some(Phase::Degraded) {
+        return None;
+    }
+    let stalled = before.conditions.iter().find(|c| c.type_ == "Stalled");
+    let goes_on = stalled.filter(|c| c.status == ConditionStatus::False);
+    let since = goes_on.map_or(draft.now, |c| c.last_transition_time);
+    let aborted = draft.status.abort.as_ref().map(|abort| abort.at);
+    Some(aborted.map_or(since, |at| since.max(at)))
 }
 
 /// Since when a stable version has had time to bring its pods up and to take its traffic: since it

@@ -230,9 +230,15 @@ fn reached(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, what: &
             Outcome::Done
         };
     }
-    // Without any pods there is no traffic to move.
+    // Without any pods there is no traffic to move. As long as stable serves somebody there is: whoever
+    // asks for pods again in the next moment finds everything as it was.
     if draft.spec.replicas == 0 {
-        return Outcome::Done;
+        return match draft.serves_nobody(&targets.stable) {
+            true => Outcome::Done,
+            false => Outcome::Waits(Wait::for_cluster(format!(
+                "{what}: pods of the old version go"
+            ))),
+        };
     }
     // The weight may still be another version's.
     if let Some(service) = names_another(draft, targets) {

@@ -17,6 +17,7 @@ mod hand_over;
 mod invariants;
 mod pods;
 mod random;
+mod records;
 mod refusals;
 mod roles;
 mod shared_labels;

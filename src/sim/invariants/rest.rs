@@ -10,7 +10,7 @@ use crate::api::rollout_status::Phase;
 use crate::core::plan::Write;
 use crate::core::spec::Means;
 use crate::sim::world::World;
-use crate::sim::world::objects::{Kind, ReplicaSetBody};
+use crate::sim::world::objects::{Kind, ReplicaSetBody, RolloutBody, Stored};
 
 /// After so long the finalizer goes all the same.
 pub(super) const DELETION_LIMIT: SignedDuration = SignedDuration::from_mins(5);
@@ -108,11 +108,24 @@ pub(super) fn given_up_versions_have_no_traffic(world: &World) -> Result<(), Str
             continue;
         };
         let share = world.largest_share(&stored.meta.name, &abort.hash, world.now);
-        holds(share == 0, || {
+        let answers = answers_for_stable(world, stored, rollout, &abort.hash);
+        holds(share == 0 || answers, || {
             format!("{share} % may flow to {}", abort.hash)
         })?;
     }
     Ok(())
+}
+
+/// Whether requests that a version answers would find nobody on the stable version: then its traffic
+/// stays with it until stable has pods. Users get answers of a version that was given up, or errors
+/// of one that is not there.
+fn answers_for_stable(world: &World, stored: &Stored, rollout: &RolloutBody, hash: &str) -> bool {
+    let name = &stored.meta.name;
+    let stable = rollout.status.stable.as_ref();
+    let reached = world.largest_share(name, hash, world.now) > 0;
+    reached
+        && world.serving(name, hash) > 0
+        && stable.is_some_and(|stable| world.serving(name, &stable.hash) == 0)
 }
 
 pub(super) fn none_means_none(world: &World) -> Result<(), String> {
@@ -200,7 +213,8 @@ pub(super) fn no_version_is_left_over(world: &World) -> Result<(), String> {
             let kept = keeps && given_up == Some(&body.hash);
             let wanted = kept
                 || [stable, canary].contains(&Some(&body.hash))
-                || (stands_in && serving(body) > 0);
+                || (stands_in && serving(body) > 0)
+                || answers_for_stable(world, stored, rollout, &body.hash);
             holds(wanted || body.desired == 0, || {
                 format!("{} has {} pods and is nobody's", rs.meta.name, body.desired)
             })?;
@@ -254,7 +268,14 @@ pub(super) fn routes_are_given_back(world: &World, written: &Written<'_>) -> Res
     if matches!(spec.means, Means::Pods { .. }) {
         return Ok(());
     }
-    for (_, name) in spec.services() {
+    // One that could not be used when it was read had nothing to give back.
+    let read = &written.observed.services;
+    let usable = |name: &str| {
+        let service = read.get(name).and_then(Option::as_ref);
+        service.is_some_and(|service| service.problem.is_none())
+    };
+    let services = spec.services().into_iter().map(|(_, name)| name);
+    for name in services.filter(|name| usable(name)) {
         let service = world
             .store
             .get(Kind::Service, name)

@@ -123,12 +123,12 @@ pub(super) fn traffic_goes_to_pods(world: &World, written: &Written<'_>) -> Resu
         .replica_sets
         .iter()
         .find(|rs| rs.hash == hash);
-    // It was deleted between the look and this write.
+    // It was deleted between the look and this write; another one of its name has no pods yet.
     let there = world.store.get(
         crate::sim::world::objects::Kind::ReplicaSet,
         &naming::replica_set(rollout, &hash),
     );
-    if rs.is_some() && there.is_none() {
+    if rs.is_some_and(|rs| there.is_none_or(|there| there.meta.uid != rs.uid)) {
         return Ok(());
     }
     // A user may ask for fewer pods than the weight would have.
