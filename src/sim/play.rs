@@ -129,6 +129,7 @@ fn rests(world: &mut World, history: &History) {
     let before = world.counts.writes;
     let from = world.counts.events;
     let end = later(world.now, REST);
+    world.rest();
     world.counts.events = 0;
     run(world, history, end);
     world.counts.events += from;

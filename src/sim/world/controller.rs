@@ -194,7 +194,7 @@ impl World {
         };
         let refused = self.remember_refusal(at, rollout, &mut observed);
         let Some(plan) = self.decide(rollout, &observed, clock) else {
-            self.look_after(at, rollout, RESYNC);
+            self.look_after(at, rollout, self.until_next(RESYNC));
             return;
         };
         if plan.is_settled() && observed.rollout.status.restart_at.is_none() {
@@ -223,10 +223,11 @@ impl World {
             return;
         }
         let clock = self.clock(at);
+        let resync = self.until_next(RESYNC);
         let wait = plan
             .wake_at
-            .map_or(RESYNC, |wake| wake.duration_since(clock));
-        self.look_after(at, rollout, wait.clamp(WAKE_MIN, RESYNC));
+            .map_or(resync, |wake| wake.duration_since(clock));
+        self.look_after(at, rollout, wait.clamp(WAKE_MIN, resync));
     }
 
     /// The shipped decision, twice: the same facts must give the same plan.

@@ -195,7 +195,7 @@ pub(super) fn is_new(revert: &RevertBody) -> bool {
 impl World {
     /// The GitOps loop applies what the repository says.
     pub(super) fn sync_git(&mut self) {
-        self.after(SYNC_EVERY, Event::Sync);
+        self.after(self.until_next(SYNC_EVERY), Event::Sync);
         if !self.git.applied || self.weather.has(&Fault::Git) {
             return;
         }

@@ -193,7 +193,12 @@ pub struct World {
     queue: BTreeMap<(Timestamp, u64), Event>,
     events: u64,
     seen: usize,
+    /// Since when everything is expected to be at rest.
+    resting_since: Option<Timestamp>,
 }
+
+/// At rest, whoever looks now and then does so at least this often.
+const LOOK_AT_REST: SignedDuration = SignedDuration::from_hours(1);
 
 impl World {
     /// An empty cluster with so many instances of the controller, of which the first leads.
@@ -226,6 +231,7 @@ impl World {
             queue: BTreeMap::new(),
             events: 0,
             seen: 0,
+            resting_since: None,
         };
         for at in 0..instances {
             world.controllers.push(Controller::new(at == 0));
@@ -335,6 +341,21 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// From now on nothing is expected to be written. Whoever looks every so often, whether or not there
+    /// is anything to see, does so more and more seldom: a look at what has not changed since the last
+    /// one says the same again.
+    pub fn rest(&mut self) {
+        self.resting_since = Some(self.now);
+    }
+
+    /// How long it is until the next of those looks that come every `usual`.
+    fn until_next(&self, usual: SignedDuration) -> SignedDuration {
+        let rested = self
+            .resting_since
+            .map(|since| self.now.duration_since(since));
+        rested.map_or(usual, |rested| rested.clamp(usual, LOOK_AT_REST.max(usual)))
     }
 
     /// `event` happens after `wait`.
