@@ -105,7 +105,8 @@ pub(super) fn replica_set(object: &Object) -> ReplicaSetObserved {
         template: value
             .pointer_mut("/spec/template")
             .map(Value::take)
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .into(),
     }
 }
 

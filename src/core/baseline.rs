@@ -6,6 +6,8 @@
 //! is given up. They are more than what the stable version needs, so nothing counts on them and nothing
 //! waits for them; and they have a ReplicaSet of their own, so that the stable one's never knows.
 
+use serde_json::Value;
+
 use super::draft::{Draft, of_replica_set};
 use super::lifecycle;
 use super::naming;
@@ -47,7 +49,7 @@ pub(super) fn proceed(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targe
                 revision: stable.revision,
                 replicas: wanted,
                 min_ready_seconds: draft.spec.min_ready_seconds,
-                template: stable.template.clone(),
+                template: Value::clone(&stable.template),
             };
             draft.afterwards.push(Write::CreateBaseline(Box::new(new)));
         }

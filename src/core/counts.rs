@@ -19,7 +19,9 @@ pub(super) fn write(draft: &mut Draft<'_>, desired: &str) {
     let o = draft.o;
     let before = &o.rollout.status;
     let by_pods = matches!(draft.spec.means, Means::Pods { .. });
-    if substance(&draft.status, by_pods) == substance(before, by_pods) {
+    // Most looks find nothing new at all.
+    let same = draft.status == *before;
+    if same || substance(&draft.status, by_pods) == substance(before, by_pods) {
         let resting = !matches!(
             draft.status.phase,
             Some(Phase::Progressing | Phase::Initializing | Phase::Aborting)
@@ -29,7 +31,9 @@ pub(super) fn write(draft: &mut Draft<'_>, desired: &str) {
             .counted_at
             .is_none_or(|at| draft.elapsed(at, INTERVAL));
         if !counted && !due {
-            draft.status = before.clone();
+            if !same {
+                draft.status = before.clone();
+            }
             return;
         }
     }

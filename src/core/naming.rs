@@ -34,8 +34,8 @@ pub fn template_hash(template: &Value, collisions: i32) -> String {
 pub fn hex(text: &str, digits: usize) -> String {
     let mut hex = String::with_capacity(digits + 1);
     for byte in Sha256::digest(text).iter().take(digits.div_ceil(2)) {
-        // A String takes everything.
-        let _ = write!(hex, "{byte:02x}");
+        let digits = [byte >> 4, byte & 0xf].map(|half| char::from_digit(half.into(), 16));
+        hex.extend(digits.into_iter().flatten());
     }
     hex.truncate(digits);
     hex
@@ -114,7 +114,8 @@ fn canonical(value: &Value, out: &mut String) {
                 if i > 0 {
                     out.push(',');
                 }
-                out.push_str(&Value::from(key.as_str()).to_string());
+                // A String takes everything.
+                let _ = write!(out, "{}", Value::from(key.as_str()));
                 out.push(':');
                 if let Some(v) = map.get(key) {
                     canonical(v, out);
@@ -132,7 +133,9 @@ fn canonical(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        scalar => out.push_str(&scalar.to_string()),
+        scalar => {
+            let _ = write!(out, "{scalar}");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Tidegate itself. `controller::observe` fills them from the cluster, the simulator from its world.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -153,7 +154,7 @@ pub struct ReplicaSetObserved {
     /// Message of a `ReplicaFailure` condition (quota, admission).
     pub failure: Option<String>,
     /// The pod template, for the record of what changed and for its version's role.
-    pub template: Value,
+    pub template: Arc<Value>,
 }
 
 impl ReplicaSetObserved {
@@ -410,7 +411,7 @@ mod tests {
                 pods_given: None,
                 created: Timestamp::UNIX_EPOCH,
                 failure: None,
-                template: Value::Null,
+                template: Value::Null.into(),
             };
             let found = (rs.surely_available(), rs.possibly_serving());
             assert_eq!(

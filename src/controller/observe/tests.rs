@@ -167,7 +167,7 @@ fn replica_sets_are_ours_by_uid_alone() {
         ("h1", 12, true)
     );
     assert_eq!(rs.failure.as_deref(), Some("exceeded quota"));
-    assert_eq!(rs.template, json!({"kept": "as it is"}));
+    assert_eq!(*rs.template, json!({"kept": "as it is"}));
     assert_eq!(
         observed.foreign_replica_sets,
         BTreeSet::from(["web-h0".to_owned()])

@@ -57,7 +57,7 @@ impl Rs {
             pods_given: self.pods_given.clone(),
             created: self.created,
             failure: None,
-            template: self.template.clone(),
+            template: self.template.clone().into(),
         }
     }
 }

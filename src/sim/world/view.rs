@@ -189,7 +189,7 @@ fn replica_set(stored: &Stored) -> Option<ReplicaSetObserved> {
         pods_given: body.pods_given.clone(),
         created: meta.created,
         failure: body.failure.clone(),
-        template: (*body.template).clone(),
+        template: std::sync::Arc::clone(&body.template),
     })
 }
 
