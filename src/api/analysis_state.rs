@@ -97,6 +97,9 @@ pub struct Sampler {
     /// The test of harm against the tolerated level.
     #[serde(skip_serializing_if = "is_default")]
     pub harm_level: Masses,
+    /// The smallest effect that it looks for; 0: it looks for the same few whatever is planned.
+    #[serde(skip_serializing_if = "is_default")]
+    pub harm_level_from: f64,
     /// The ratio test of gross harm.
     #[serde(skip_serializing_if = "is_default")]
     pub gross: Masses,
@@ -131,6 +134,12 @@ pub struct Calibration {
     /// How many seconds of their past are known.
     #[schemars(range(min = 0))]
     pub seconds: i64,
+    /// The stable version's requests in that time.
+    #[serde(skip_serializing_if = "is_default")]
+    pub requests: f64,
+    /// The bad ones among these requests.
+    #[serde(skip_serializing_if = "is_default")]
+    pub bad: f64,
     /// Why it is not made of pods; empty: it is.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
