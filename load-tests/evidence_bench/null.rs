@@ -142,7 +142,7 @@ pub fn measure(runs: Runs) -> Report {
             "nothing known before %",
         ],
         rows,
-        goals: goals.to_vec(),
+        goals: goals.into(),
         notes: vec![
             format!(
                 "main test at {:.2} % of the 1 %; the gross test, which has the rest, is not run",

@@ -54,8 +54,9 @@ pub fn growth(p: f64, kappa: f64, r: f64, rho: f64, r0: f64) -> f64 {
 }
 
 /// The smallest effect that what is planned can just show: for each step the new version's requests
-/// and `kappa`; `p` is the stable ratio. At most [`DELTA_MAX`].
-fn smallest(plan: &[(f64, f64)], p: f64, alpha: f64) -> f64 {
+/// and `kappa`; `p` is the stable ratio. At most 6.
+#[must_use]
+pub fn smallest(plan: &[(f64, f64)], p: f64, alpha: f64) -> f64 {
     let p = p.max(RATIO_MIN);
     let needed = (1.0 / alpha).ln() + 2.0_f64.ln();
     let shown = |delta: f64| -> f64 {

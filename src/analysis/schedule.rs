@@ -1,11 +1,11 @@
-//! When a test stakes how much: two thirds at the start, the rest later, so that a regression that
+//! When a test stakes how much: most of it at the start, the rest later, so that a regression that
 //! starts late is not measured against what was won and lost before it (statistics, section 2a step
 //! 2, and the sums over start times of Shin, Ramdas and Rinaldo, arXiv 2203.03532).
 
 /// Staked on the first window. A bet loses little while nothing is wrong, if what it looks for is
 /// small, and one that looks for much needs little: with half instead, a small regression that
 /// starts late is found a little more often and all that are there from the start later.
-const START: f64 = 0.65;
+const START: f64 = 0.7;
 /// Staked where later steps begin, if there are any; they are taken from the spread.
 const STEPS: f64 = 0.2;
 /// A later start every so many windows.

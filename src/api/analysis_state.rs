@@ -56,7 +56,11 @@ pub struct Sampler {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub reference: Vec<f64>,
-    /// The effects that the test of harm looks for, with their weights.
+    /// The smallest effect that the comparison's test of harm looks for; 0: it looks for `deltas`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub harm_from: f64,
+    /// The effects that the comparison's test of harm looks for, where nothing is known of what is
+    /// planned.
     #[serde(skip_serializing_if = "is_default")]
     #[schemars(length(max = 16))]
     pub deltas: Vec<f64>,
@@ -97,7 +101,7 @@ pub struct Sampler {
     /// The test of harm against the tolerated level.
     #[serde(skip_serializing_if = "is_default")]
     pub harm_level: Masses,
-    /// The smallest effect that it looks for; 0: it looks for the same few whatever is planned.
+    /// The smallest effect that this test looks for; 0: a few that do not depend on the plan.
     #[serde(skip_serializing_if = "is_default")]
     pub harm_level_from: f64,
     /// The ratio test of gross harm.

@@ -103,16 +103,38 @@ impl<'a> Concurrent<'a> {
         }
     }
 
+    /// What the comparison bets on: decided before the first window, and kept.
+    fn comparison_bets(&self, s: &mut Sampler) -> Grid {
+        if s.deltas.is_empty() && s.harm_from <= 0.0 {
+            let p = StableRatio::of(&s.history, s.calibration.as_ref(), s.first).estimate;
+            match self.planned(s) {
+                Some(plan) if self.compared.worse() > 0.0 => {
+                    s.harm_from = effects::smallest(&plan, p, self.compared.alpha_main());
+                }
+                _ => {
+                    s.deltas.clone_from(&self.unknown.deltas);
+                    s.weights.clone_from(&self.unknown.weights);
+                }
+            }
+        }
+        if s.harm_from > 0.0 {
+            effects::from_smallest(s.harm_from)
+        } else {
+            Grid {
+                deltas: s.deltas.clone(),
+                weights: s.weights.clone(),
+            }
+        }
+    }
+
     /// What the test against the level bets on.
     fn level_bets(&self, s: &mut Sampler, level: f64) -> Grid {
-        if s.harm_level.bets.is_empty() {
-            let canary = self.planned(s).into_iter().flatten();
+        if s.harm_level.bets.is_empty()
+            && let Some(plan) = self.planned(s)
+        {
             // Next to a level that is as good as known the stable version adds no noise.
-            let plan: Vec<(f64, f64)> = canary.map(|(n, _)| (n, KNOWN_KAPPA)).collect();
-            if !plan.is_empty() {
-                let grid = effects::looked_for(&plan, level, self.compared.alpha_main());
-                s.harm_level_from = grid.deltas.first().copied().unwrap_or(0.0);
-            }
+            let plan: Vec<(f64, f64)> = plan.iter().map(|(n, _)| (*n, KNOWN_KAPPA)).collect();
+            s.harm_level_from = effects::smallest(&plan, level, self.compared.alpha_main());
         }
         if s.harm_level_from > 0.0 {
             effects::from_smallest(s.harm_level_from)
@@ -158,10 +180,7 @@ impl<'a> Concurrent<'a> {
         noise: &Noise,
         boost: Boost,
     ) -> f64 {
-        let grid = Grid {
-            deltas: s.deltas.clone(),
-            weights: s.weights.clone(),
-        };
+        let grid = self.comparison_bets(s);
         let comparison = bets(&grid, self.compared.alpha_main());
         begun(&mut s.harm, &comparison);
         let stake = self.stakes.gamma(s.harm.windows);
@@ -258,17 +277,6 @@ impl<'a> Concurrent<'a> {
         };
         plan.iter().any(|(n, _)| *n > 0.0).then_some(plan)
     }
-
-    /// What the test of harm looks for.
-    fn effects(&self, s: &Sampler) -> Grid {
-        match self.planned(s) {
-            Some(plan) if self.compared.worse() > 0.0 => {
-                let p = StableRatio::of(&s.history, s.calibration.as_ref(), s.first).estimate;
-                effects::looked_for(&plan, p, self.compared.alpha_main())
-            }
-            _ => self.unknown.clone(),
-        }
-    }
 }
 
 impl Judge for Concurrent<'_> {
@@ -313,11 +321,6 @@ impl Judge for Concurrent<'_> {
         let stable = Known::before(s, &status.stable, to - s.window_seconds);
         add(&mut status.canary, w.nc, w.xc);
         add(&mut status.stable, w.ns, w.xs);
-        if s.deltas.is_empty() {
-            let grid = self.effects(s);
-            s.deltas = grid.deltas;
-            s.weights = grid.weights;
-        }
         let noise = Noise::known(s, &stable.ratio);
         let integers = !self.has_levels() || stable.ratio.estimate <= BOOST_RATIO_MAX;
         let boost = if integers && noise.phi <= 1.0 {
