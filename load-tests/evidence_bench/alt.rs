@@ -4,16 +4,16 @@
 use tidegate::analysis::effects::{self, Grid};
 use tidegate::analysis::level::{Against, Law};
 use tidegate::analysis::plan::Arms;
-use tidegate::analysis::rho::{Bets, Window};
+use tidegate::analysis::rho::{Bets, Boost, Window};
 use tidegate::analysis::schedule::Schedule;
 use tidegate::api::analysis_status::Masses;
 
-use crate::null::{HOUR, RATES, WEIGHTS, begun, hour};
+use crate::null::{HOUR, RATES, WEIGHTS, both, hour};
 use crate::oracle::{ALPHA, Oracle, seconds, wald_seconds};
 use crate::parallel::Runs;
 use crate::random::Random;
 use crate::report::{Cell, Goal, Report, found, median};
-use crate::shipped::{Run, Shipped, WINDOW_S};
+use crate::shipped::{Shipped, WINDOW_S};
 use crate::traffic::Traffic;
 
 /// The stable version's ratio and how many times that the new one has.
@@ -43,33 +43,69 @@ const TIMES_MAX: f64 = 1.5;
 const MORE_MAX_S: f64 = 30.0;
 const TIMES_MEDIAN: f64 = 1.26;
 
-/// The test against the level as it could be: it bets on what the planned requests can just show,
-/// as the comparison does, instead of five fixed effects.
-struct Tuned {
-    grid: Grid,
-    stakes: Schedule,
-    alpha: f64,
-    state: Masses,
+/// Stakes as they were: half at the start, and the rest on every fourth window of the hour.
+fn half_at_the_start(k: i64) -> f64 {
+    match k {
+        0 => 0.5,
+        k if k < HOUR as i64 && k % 4 == 0 => 0.45 / 59.0,
+        _ => 0.0,
+    }
 }
 
-impl Tuned {
-    fn new(alpha: f64, requests: f64, p: f64) -> Self {
-        // Next to a version with that much traffic the level is as good as known.
-        let grid = effects::grid_for(&[(requests, 1e6)], p, alpha);
-        let stakes = Schedule::new([3600], WINDOW_S);
+/// Stakes as they are.
+fn shipped_stakes(k: i64) -> f64 {
+    Schedule::new([3600], WINDOW_S).gamma(k)
+}
+
+/// The comparison with stable by other bets than the shipped ones.
+struct Compared {
+    grid: Grid,
+    stakes: fn(i64) -> f64,
+    alpha: f64,
+    state: Masses,
+    sure: bool,
+}
+
+impl Compared {
+    fn new(grid: Grid, stakes: fn(i64) -> f64, alpha: f64) -> Self {
         Self {
             grid,
             stakes,
             alpha,
             state: Masses::default(),
+            sure: false,
         }
     }
 
-    /// Says whether it is sure, of a level that was known before the window.
-    fn judge(&mut self, w: &Window, level: f64) -> bool {
+    fn judge(&mut self, w: &Window) -> bool {
         let bets = Bets {
             deltas: &self.grid.deltas,
             weights: &self.grid.weights,
+            alpha: self.alpha,
+        };
+        if self.state.bets.is_empty() {
+            self.state = bets.begin();
+        }
+        let stake = (self.stakes)(self.state.windows);
+        let e = bets.step(&mut self.state, stake, w, 1.0, 1.0, Boost::On);
+        self.sure = e * self.alpha >= 1.0 - 1e-9;
+        self.sure
+    }
+}
+
+/// The test against the level as it was: five fixed effects of equal weight.
+struct Level {
+    alpha: f64,
+    state: Masses,
+}
+
+impl Level {
+    /// Says whether it is sure, of a level that was known before the window.
+    fn judge(&mut self, w: &Window, level: f64) -> bool {
+        let grid = Grid::uniform(&effects::LEVEL);
+        let bets = Bets {
+            deltas: &grid.deltas,
+            weights: &grid.weights,
             alpha: self.alpha,
         };
         if self.state.bets.is_empty() {
@@ -80,113 +116,72 @@ impl Tuned {
             law: Law::Bernoulli,
             phi: 1.0,
         };
-        let stake = self.stakes.gamma(self.state.windows);
+        let stake = half_at_the_start(self.state.windows);
         let e = bets.step_level(&mut self.state, stake, w.nc, w.xc, against);
         e * self.alpha >= 1.0 - 1e-9
     }
 }
 
-/// When the shipped test was sure, in windows, and when its parts were.
-#[derive(Debug, Default, Clone, Copy)]
-struct Times {
-    shipped: Option<f64>,
-    /// The comparison with stable alone.
-    stable: Option<f64>,
-    /// The level alone.
-    level: Option<f64>,
-    /// The level alone, with better bets.
-    tuned: Option<f64>,
-}
+/// In how many ways it is decided, the oracle's first.
+const DECIDERS: usize = 1 + WAYS.len();
+/// The shipped one first; the others are to see what is gained by what.
+const WAYS: [&str; 6] = [
+    "as shipped",
+    "nothing known",
+    "with the level",
+    "coarser effects",
+    "half at the start",
+    "as it was",
+];
 
-impl Times {
-    fn note(&mut self, run: &mut Run<'_>, tuned: &mut Tuned, w: &Window, at: f64) {
-        if self.known() {
-            return;
-        }
-        let level = run.stable_ratio().upper;
-        if tuned.judge(w, level) {
-            self.tuned.get_or_insert(at);
-        }
-        let targets = Arms {
-            canary: 1,
-            stable: 1,
-        };
-        if run.judge(w, targets) {
-            self.shipped.get_or_insert(at);
-        }
-        let parts = run.parts();
-        if parts.stable {
-            self.stable.get_or_insert(at);
-        }
-        if parts.canary {
-            self.level.get_or_insert(at);
-        }
-    }
+/// When each was sure, in seconds after the first judged window began.
+type Found = [Option<f64>; DECIDERS];
 
-    fn known(&self) -> bool {
-        let parts = self.stable.and(self.level).and(self.tuned);
-        self.shipped.and(parts).is_some()
-    }
-
-    /// The same with the better bets against the level.
-    fn tuned(&self) -> Option<f64> {
-        self.stable.zip(self.tuned).map(|(a, b)| a.max(b))
-    }
-
-    /// When each of the parts had been sure once, not necessarily in the same window.
-    fn once(&self) -> Option<f64> {
-        self.stable.zip(self.level).map(|(a, b)| a.max(b))
-    }
-}
-
-/// What came of a run, in seconds after the first judged window began.
-#[derive(Debug, Default, Clone, Copy)]
-struct Found {
-    oracle: Option<f64>,
-    shipped: Times,
-    /// The same tests, had they known the half hour before and the plan's requests.
-    knowing: Times,
-}
-
-/// Two runs of the same windows, and the oracle.
+/// The same windows for all of them.
 fn one(shipped: &Shipped, traffic: &Traffic, times: f64, random: &mut Random) -> Found {
-    let mut run = begun(shipped, traffic, random, times);
-    let mut knowing = Run::new(shipped);
+    let [mut knowing, mut new] = both(shipped, traffic, random, times);
+    let alpha = shipped.alpha_main();
     let plan = [(traffic.canary() * 3600.0, traffic.kappa())];
-    knowing.know(&traffic.mean(), traffic.p, &plan);
+    let (known, guessed) = (knowing.stable_ratio().estimate, new.stable_ratio().estimate);
+    let coarse = |p: f64| effects::grid_for(&plan, p, alpha);
+    let mut coarser = Compared::new(coarse(known), shipped_stakes, alpha);
+    let fine = effects::looked_for(&plan, known, alpha);
+    let mut half = Compared::new(fine, half_at_the_start, alpha);
+    let mut before = Compared::new(coarse(guessed), half_at_the_start, alpha);
+    let [mut level, mut level_before] = [0, 1].map(|_| Level {
+        alpha,
+        state: Masses::default(),
+    });
     let mut oracle = Oracle::new(times);
-    let tuned = || Tuned::new(shipped.alpha_main(), traffic.canary() * 3600.0, traffic.p);
-    let (mut tuned, mut tuned_knowing) = (tuned(), tuned());
-    let mut all = Found::default();
+    let targets = Arms {
+        canary: 1,
+        stable: 1,
+    };
+    let mut all = [None; DECIDERS];
     for k in 1..=HOUR {
         let w = traffic.window(random, times);
-        let at = seconds(k);
-        if all.oracle.is_none() && oracle.judge(&w) {
-            all.oracle = Some(at);
+        let (known, guessed) = (knowing.stable_ratio().upper, new.stable_ratio().upper);
+        let knows = knowing.judge(&w, targets);
+        let level = level.judge(&w, known);
+        let level_before = level_before.judge(&w, guessed);
+        let sure = [
+            oracle.judge(&w),
+            knows,
+            new.judge(&w, targets),
+            knows && level,
+            coarser.judge(&w),
+            half.judge(&w),
+            before.judge(&w) && level_before,
+        ];
+        for (at, _) in all.iter_mut().zip(sure).filter(|(_, sure)| *sure) {
+            at.get_or_insert(seconds(k));
         }
-        all.shipped.note(&mut run, &mut tuned, &w, at);
-        all.knowing.note(&mut knowing, &mut tuned_knowing, &w, at);
-        if all.oracle.is_some() && all.shipped.known() && all.knowing.known() {
+        if all.iter().all(Option::is_some) {
             break;
         }
     }
     all
 }
-
-/// A way to decide, and what it is called.
-type Way = (&'static str, fn(&Found) -> Option<f64>);
-
-/// The shipped one first; the others are to see what it pays for what.
-const WAYS: [Way; 8] = [
-    ("as shipped", |f| f.shipped.shipped),
-    ("sure once", |f| f.shipped.once()),
-    ("better bets", |f| f.shipped.tuned()),
-    ("stable alone", |f| f.shipped.stable),
-    ("knowing", |f| f.knowing.shipped),
-    ("knowing, sure once", |f| f.knowing.once()),
-    ("knowing, better bets", |f| f.knowing.tuned()),
-    ("knowing, stable alone", |f| f.knowing.stable),
-];
 
 /// One row of the table with what the goals need.
 struct Row {
@@ -208,9 +203,12 @@ fn row(runs: Runs, number: u64, change: (f64, f64), rate: f64, weight: i32) -> R
         || hour(weight),
         |shipped, mut random| one(shipped, &traffic, times, &mut random),
     );
-    let of = |which: fn(&Found) -> Option<f64>| all.iter().map(which).collect::<Vec<_>>();
-    let oracle = median(&of(|f| f.oracle));
-    let ways = WAYS.map(|(_, way)| median(&of(way)));
+    let of = |which: usize| -> Vec<Option<f64>> {
+        let each = all.iter().map(|found| found.get(which).copied().flatten());
+        each.collect()
+    };
+    let oracle = median(&of(0));
+    let ways = std::array::from_fn(|way| median(&of(way + 1)));
     let times_oracle = |way: &Option<f64>| Cell::ratio(way.zip(oracle).map(|(w, o)| w / o));
     let wald = wald_seconds(ALPHA, p, traffic.canary(), traffic.kappa(), times, 1.0);
     let design = DESIGN.iter().find(|d| {
@@ -224,7 +222,7 @@ fn row(runs: Runs, number: u64, change: (f64, f64), rate: f64, weight: i32) -> R
         Cell::Number(wald, 0),
         Cell::seconds(oracle),
         Cell::seconds(ways[0]),
-        Cell::percent(found(&of(WAYS[0].1))),
+        Cell::percent(found(&of(1))),
     ];
     cells.extend(ways.iter().map(times_oracle));
     cells.push(Cell::seconds(design.map(|d| d.4)));
@@ -316,15 +314,14 @@ pub fn measure(runs: Runs) -> Report {
     }
     let mut notes = vec![
         format!(
-            "main test at {:.2} %, oracle and Wald at {:.2} %; delays count from the end of the warm-up, of which the shipped test only knows the traffic",
+            "main test at {:.2} %, oracle and Wald at {:.2} %; delays count from the end of the warm-up",
             hour(5).alpha_main() * 100.0,
             ALPHA * 100.0
         ),
-        "knowing: the same with half an hour of the stable version before and effects made of its true ratio, as in the design".to_owned(),
-        "stable alone: the comparison without the level; sure once: both parts, not necessarily in the same window; better bets: the same, and the level is bet on with effects made of the plan".to_owned(),
+        "as shipped: six hours of the stable version are known; nothing known: only the warm-up; the others are as shipped but for what they are called by; as it was: with the level, nothing known, coarser effects, half at the start".to_owned(),
     ];
     let named = WAYS.iter().enumerate();
-    notes.extend(named.map(|(way, (name, _))| Beside::of(&rows, way).note(name)));
+    notes.extend(named.map(|(way, name)| Beside::of(&rows, way).note(name)));
     let mut columns = vec![
         "change, requests, weight",
         "Wald",
@@ -332,7 +329,7 @@ pub fn measure(runs: Runs) -> Report {
         "shipped",
         "found %",
     ];
-    columns.extend(WAYS.map(|w| w.0));
+    columns.extend(WAYS);
     columns.push("design");
     Report {
         setting: "alt",

@@ -3,12 +3,14 @@
 
 use jiff::Timestamp;
 use tidegate::analysis::comparison::{self, StableRatio};
-use tidegate::analysis::effects::{self, Grid};
 use tidegate::analysis::plan::{Arms, ComparisonPlan, Kind, Plan, parse};
-use tidegate::analysis::rho::{Bets, Window};
+use tidegate::analysis::rho::Window;
 use tidegate::analysis::scrapes::Observed;
 use tidegate::api::analysis::AnalysisRunSpec;
-use tidegate::api::analysis_status::{Comparison, Masses, Sampler, Stretch};
+use tidegate::api::analysis_status::{Calibration, Comparison, Origin, Sampler, Stretch};
+
+use crate::random::Random;
+use crate::traffic::Traffic;
 
 /// Unix second of the start: a multiple of every window and of five minutes.
 pub const START: i64 = 1_000_200;
@@ -16,8 +18,8 @@ pub const START: i64 = 1_000_200;
 pub const WINDOW_S: i64 = 15;
 /// The warm-up that is the default, in windows: not judged, but traffic is counted in it.
 pub const LEAD: i64 = 4;
-/// Half an hour in windows: what a stable version's ratio is reckoned from.
-const HALF_HOUR: i64 = 120;
+/// What is read of the stable version's past where there is that much, in seconds.
+const PAST_S: f64 = 6.0 * 3600.0;
 
 /// A ratio without any tolerance.
 pub const RATIO: &str = "ratio: {bad: 'b{$(arm)}', total: 't{$(arm)}'}, \
@@ -67,6 +69,7 @@ impl Shipped {
 }
 
 /// A rollout that is judged.
+#[derive(Clone)]
 pub struct Run<'a> {
     shipped: &'a Shipped,
     pub status: Comparison,
@@ -117,19 +120,18 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// As if everything had been known beforehand: half an hour of the stable version at the ratio
-    /// `p` with as many requests as in `lead`, and effects to look for that are made of the true
-    /// `steps` (requests to the new version, and stable's for each of them).
-    pub fn know(&mut self, lead: &Window, p: f64, steps: &[(f64, f64)]) {
-        let alpha = self.shipped.alpha_main();
-        let until = self.at;
-        let s = self.sampler();
-        s.history.clear();
-        for k in (0..HALF_HOUR).rev() {
-            remember(s, until - k * WINDOW_S, lead.ns, lead.ns * p);
-        }
-        let grid = effects::grid_for(steps, p, alpha);
-        (s.deltas, s.weights) = (grid.deltas, grid.weights);
+    /// What six hours of the stable version alone tell, whose pods do not differ: how many requests
+    /// there were, and bad ones.
+    pub fn know(&mut self, traffic: &Traffic, random: &mut Random) {
+        let requests = traffic.rate * PAST_S;
+        self.sampler().calibration = Some(Calibration {
+            origin: Origin::Pods,
+            targets: 20,
+            seconds: PAST_S as i64,
+            requests,
+            bad: random.poisson(requests * traffic.p),
+            ..Calibration::default()
+        });
     }
 
     /// The next window. Says whether harm is shown.
@@ -153,30 +155,9 @@ impl<'a> Run<'a> {
 
     /// What is known of the stable version's ratio before the next window.
     pub fn stable_ratio(&self) -> StableRatio {
-        let history = self.status.sampler.as_ref().map(|s| s.history.as_slice());
-        StableRatio::of(history.unwrap_or_default(), self.at)
-    }
-
-    /// Which of the two tests that harm is asked of is sure by itself.
-    pub fn parts(&self) -> Arms<bool> {
-        let Some(s) = &self.status.sampler else {
-            return Arms::default();
-        };
-        let level = Grid::uniform(&effects::LEVEL);
-        let sure = |masses: &Masses, deltas: &[f64], weights: &[f64]| {
-            let alpha = (-self.status.harm.limit).exp();
-            let bets = Bets {
-                deltas,
-                weights,
-                alpha,
-            };
-            bets.worth(masses) * alpha >= 1.0 - 1e-9
-        };
-        // The new version's level is asked of it alone, stable's ratio of both.
-        Arms {
-            canary: sure(&s.harm_level, &level.deltas, &level.weights),
-            stable: sure(&s.harm, &s.deltas, &s.weights),
-        }
+        let s = self.status.sampler.as_ref();
+        let history = s.map(|s| s.history.as_slice()).unwrap_or_default();
+        StableRatio::of(history, s.and_then(|s| s.calibration.as_ref()), self.at)
     }
 
     /// Whether the new version was shown to be good enough.

@@ -1,14 +1,14 @@
 //! Three steps of ten minutes, 5, 20 and 50 %: regressions from the start, and ones that begin after
 //! a quarter of an hour of good behaviour (table 3.3).
 
-use tidegate::analysis::plan::Arms;
+use tidegate::analysis::rho::Window;
 
-use crate::null::begun;
-use crate::oracle::seconds;
+use crate::null::{both, found_in};
+use crate::oracle::{Oracle, seconds};
 use crate::parallel::Runs;
 use crate::random::Random;
 use crate::report::{Cell, Goal, Report, found, median, share, with_errors};
-use crate::shipped::{RATIO, Run, Shipped, WINDOW_S};
+use crate::shipped::{RATIO, Shipped, WINDOW_S};
 use crate::traffic::Traffic;
 
 const STEPS: [(i32, i64); 3] = [(5, 600), (20, 600), (50, 600)];
@@ -36,24 +36,23 @@ fn traffic(window: usize) -> Traffic {
     }
 }
 
-/// When harm was shown, in windows; the run is the shipped one or one that knew the plan and the
-/// stable version.
-fn one(shipped: &Shipped, case: &Case, knows: bool, random: &mut Random) -> Option<usize> {
+/// When harm was shown, in windows: by the test that knows the ratio and when it begins, by the shipped
+/// one that knows six hours of the stable version, and by the one that does not.
+fn one(shipped: &Shipped, case: &Case, random: &mut Random) -> [Option<usize>; 3] {
     let times = |k: usize| if k >= case.from { case.times } else { 1.0 };
-    let mut run = begun(shipped, &traffic(0), random, times(0));
-    if knows {
-        let steps = STEPS.map(|(weight, seconds)| {
-            let share = f64::from(weight) / 100.0;
-            (RATE * share * seconds as f64, (1.0 - share) / share)
-        });
-        run = Run::new(shipped);
-        run.know(&traffic(0).mean(), P, &steps);
-    }
-    let targets = Arms {
-        canary: 1,
-        stable: 1,
-    };
-    (0..WINDOWS).find(|k| run.judge(&traffic(*k).window(random, times(*k)), targets))
+    let mut runs = both(shipped, &traffic(0), random, times(0));
+    let windows: Vec<Window> = (0..WINDOWS)
+        .map(|k| traffic(k).window(random, times(k)))
+        .collect();
+    let mut oracle = Oracle::new(case.times);
+    let late = windows.iter().enumerate().skip(case.from);
+    let best = late
+        .filter(|_| case.times > 1.0)
+        .find(|(_, w)| oracle.judge(w));
+    let [knowing, new] = found_in(&mut runs, WINDOWS, |k| {
+        windows.get(k).copied().unwrap_or_default()
+    });
+    [best.map(|(k, _)| k), knowing, new]
 }
 
 /// Share of the runs that were aborted too soon, and the delays of the others.
@@ -62,31 +61,30 @@ struct Outcome {
     delays: Vec<Option<f64>>,
 }
 
-fn measured(runs: Runs, row: u64, case: &Case, knows: bool) -> Outcome {
-    let all = runs.of(
-        row,
-        || Shipped::new(RATIO, &STEPS, 100),
-        |shipped, mut random| one(shipped, case, knows, &mut random),
-    );
-    let soon: Vec<bool> = all
-        .iter()
-        .map(|k| k.is_some_and(|k| k < case.from))
-        .collect();
-    let delay = |k: &Option<usize>| k.and_then(|k| (k + 1).checked_sub(case.from)).map(seconds);
-    Outcome {
-        soon: share(&soon),
-        delays: all
-            .iter()
-            .zip(&soon)
-            .map(|(k, soon)| if *soon { None } else { delay(k) })
-            .collect(),
+impl Outcome {
+    fn of(case: &Case, all: impl Iterator<Item = Option<usize>> + Clone) -> Self {
+        let too_soon = |k: &Option<usize>| k.is_some_and(|k| k < case.from);
+        let soon: Vec<bool> = all.clone().map(|k| too_soon(&k)).collect();
+        let delay = |k: usize| seconds(k + 1 - case.from);
+        let later = all.map(|k| k.filter(|k| *k >= case.from));
+        Self {
+            soon: share(&soon),
+            delays: later.map(|k| k.map(delay)).collect(),
+        }
     }
 }
 
 /// A row of the table; says what was found in percent.
 fn row(runs: Runs, number: u64, case: &Case, report: &mut Report) -> (f64, Option<f64>) {
-    let ours = measured(runs, number, case, false);
-    let knowing = measured(runs, number, case, true);
+    let all = runs.of(
+        number,
+        || Shipped::new(RATIO, &STEPS, 100),
+        |shipped, mut random| one(shipped, case, &mut random),
+    );
+    let [oracle, ours, new] = [0, 1, 2].map(|which: usize| {
+        let each = all.iter();
+        Outcome::of(case, each.map(|a| a.get(which).copied().flatten()))
+    });
     let from = case.from as i64 * WINDOW_S / 60;
     report.rows.push(vec![
         Cell::Number(case.times, 1),
@@ -94,8 +92,10 @@ fn row(runs: Runs, number: u64, case: &Case, report: &mut Report) -> (f64, Optio
         Cell::percent(ours.soon),
         Cell::percent(found(&ours.delays)),
         Cell::seconds(median(&ours.delays)),
-        Cell::percent(found(&knowing.delays)),
-        Cell::seconds(median(&knowing.delays)),
+        Cell::percent(found(&new.delays)),
+        Cell::seconds(median(&new.delays)),
+        Cell::percent(found(&oracle.delays)),
+        Cell::seconds(median(&oracle.delays)),
         case.design.0.map_or(Cell::Nothing, |d| Cell::Number(d, 1)),
         Cell::seconds(case.design.1),
     ]);
@@ -113,13 +113,15 @@ fn begin(setting: &'static str, title: &str, runs: Runs) -> Report {
             "aborted before %",
             "found %",
             "median delay s",
-            "found % (knowing)",
-            "median delay s (knowing)",
+            "nothing known: found %",
+            "nothing known: s",
+            "oracle: found %",
+            "oracle: s",
             "design %",
             "design s",
         ],
         notes: vec![format!(
-            "100 requests/s, p = 1 %, main test at {:.2} %; knowing: with half an hour of the stable version before",
+            "100 requests/s, p = 1 %, main test at {:.2} %; six hours of the stable version are known, or nothing; oracle: the test at 1 % that knows the ratio and when it begins",
             Shipped::new(RATIO, &STEPS, 100).alpha_main() * 100.0
         )],
         ..Report::default()

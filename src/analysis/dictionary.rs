@@ -8,8 +8,17 @@ use super::buckets::{log_increment, scale_rho, scaled};
 use super::rho::Bets;
 use crate::api::analysis_status::Masses;
 
-/// Slowdowns of every request.
-const SCALES: [f64; 5] = [1.07, 1.15, 1.3, 1.7, 3.0];
+/// Slowdowns of every request, with their weights: small ones need every bit of it, large ones are
+/// found in a window or two anyway.
+const SCALES: [(f64, f64); 5] = [
+    (1.07, 0.18),
+    (1.15, 0.15),
+    (1.3, 0.12),
+    (1.7, 0.09),
+    (3.0, 0.06),
+];
+/// What is left for slowdowns of the slowest requests only, shared by them.
+const TAILS: f64 = 0.4;
 /// Speeds that the test of safety bets on.
 const SAFE_SCALES: [f64; 2] = [1.0, 0.95];
 /// Exceedances of the boundaries that the tail family looks at.
@@ -62,18 +71,13 @@ pub struct Dictionary {
 pub fn dictionary(reference: &[f64], bounds: &[f64], tolerance: f64) -> Option<Dictionary> {
     let shares = shares(reference, bounds)?;
     let tolerated = tolerated(&shares, bounds, tolerance);
-    let scales = SCALES.map(|s| scale_rho(&shares, bounds, s));
+    let scales = SCALES.map(|(slower, weight)| (scale_rho(&shares, bounds, slower), weight));
     let tails = tails(&shares);
-    let (of_scales, of_tails) = if tails.is_empty() {
-        (1.0, 0.0)
-    } else {
-        (0.5, 0.5)
-    };
-    let scale_weight = of_scales / SCALES.len() as f64;
-    let tail_weight = of_tails / tails.len().max(1) as f64;
+    let whole = if tails.is_empty() { 1.0 - TAILS } else { 1.0 };
+    let tail_weight = TAILS / tails.len().max(1) as f64;
     let elements = scales
         .into_iter()
-        .map(|rho| (rho, scale_weight))
+        .map(|(rho, weight)| (rho, weight / whole))
         .chain(tails.into_iter().map(|rho| (rho, tail_weight)))
         .map(|(rho, weight)| beyond(&rho, &tolerated, weight))
         .collect();

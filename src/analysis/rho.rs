@@ -15,8 +15,6 @@ const BOOST_EVENTS_MAX: f64 = 5e4;
 /// The binomial is summed over so many standard deviations around its mode; what is left out
 /// counts as if it decided, which errs on the safe side.
 const SPREAD: f64 = 10.0;
-/// Halvings when the boost is looked for: more than a double can tell apart.
-const HALVINGS: usize = 60;
 /// No boost beyond this: the mixture is then so small that a boost is only rounding.
 const BOOST_MAX: f64 = 1e12;
 
@@ -136,59 +134,92 @@ impl Bets<'_> {
 
     /// Equation 4: the largest factor by which the bets may be multiplied, given that at 1/alpha
     /// the test is over anyway.
+    ///
+    /// What is expected then is made of straight pieces in the factor `b`: each outcome adds
+    /// `cash + b * value` until that is 1/alpha, and 1/alpha from there on. With the best outcomes
+    /// taken for settled one after the other, the first `b` that settles no further one is the
+    /// factor, exactly.
     fn boost(&self, state: &Masses, w: &Window, r0: f64) -> f64 {
         let m = (w.xc + w.xs).round();
-        let worth = self.worth(state);
-        let end = 1.0 / self.alpha;
+        let (worth, end) = (self.worth(state), 1.0 / self.alpha);
         if !w.compares() || m <= 0.0 || m > BOOST_EVENTS_MAX || worth >= end {
             return 1.0;
         }
-        let chance = w.nc * r0 / (w.nc * r0 + w.ns);
-        // For every possible number of the new version's events: its chance, and what the bets
-        // would be worth.
-        let outcomes: Vec<(f64, f64)> = binomial(m, chance)
-            .into_iter()
-            .map(|(x, p)| {
-                let outcome = Window {
-                    xc: x,
-                    xs: m - x,
-                    ..*w
-                };
-                let bets = state.bets.iter().zip(self.weights).zip(self.deltas);
-                let value = bets
-                    .map(|((mass, weight), d)| {
-                        weight * mass * log_increment(&outcome, r0, *d).exp()
-                    })
-                    .sum();
-                (p, value)
-            })
-            .collect();
-        let left_out = (1.0 - outcomes.iter().map(|(p, _)| p).sum::<f64>()).max(0.0);
-        let expected = |b: f64| {
-            let sum: f64 = outcomes
-                .iter()
-                .map(|(p, v)| p * end.min(state.cash + b * v))
-                .sum();
-            sum + left_out * end
-        };
-        let (mut low, mut high) = (1.0, 2.0);
-        while expected(high) <= worth {
-            low = high;
-            high *= 2.0;
-            if high > BOOST_MAX {
+        let mut outcomes = self.outcomes(state, w, r0, m);
+        outcomes.sort_unstable_by(|a, b| a.value.total_cmp(&b.value));
+        let all: f64 = outcomes.iter().map(|o| o.chance).sum();
+        let mut settled = (1.0 - all).max(0.0);
+        // What the bets are expected to be worth in the outcomes up to each: added up from the
+        // smallest, as what is left of a large sum would be rounding.
+        let mut open = 0.0;
+        for outcome in &mut outcomes {
+            open += outcome.chance * outcome.value;
+            outcome.up_to = open;
+        }
+        let (bets, room) = (worth - state.cash, end - state.cash);
+        let mut factor = 1.0;
+        for best in outcomes.iter().rev() {
+            if best.up_to <= 0.0 {
                 return 1.0;
             }
+            factor = (bets - settled * room) / best.up_to;
+            if factor * best.value <= room {
+                break;
+            }
+            settled += best.chance;
         }
-        for _ in 0..HALVINGS {
-            let middle = f64::midpoint(low, high);
-            if expected(middle) <= worth {
-                low = middle;
-            } else {
-                high = middle;
+        if factor > BOOST_MAX {
+            1.0
+        } else {
+            factor.max(1.0)
+        }
+    }
+
+    /// For every number of the new version's events, out of `m`: its chance under the null, and
+    /// what the bets would be worth after it.
+    fn outcomes(&self, state: &Masses, w: &Window, r0: f64, m: f64) -> Vec<Outcome> {
+        let chance = w.nc * r0 / (w.nc * r0 + w.ns);
+        let Binomial { mut all, mode } = binomial(m, chance);
+        let Some(middle) = all.get(mode).map(|o| o.events) else {
+            return all;
+        };
+        let likely = Window {
+            xc: middle,
+            xs: m - middle,
+            ..*w
+        };
+        let (below, above) = all.split_at_mut(mode);
+        for ((mass, weight), delta) in state.bets.iter().zip(self.weights).zip(self.deltas) {
+            // One event more multiplies a bet by its effect: one exponential for each bet instead
+            // of one for each outcome. What is 0 at the mode is nothing within its reach.
+            let (up, down) = (delta.exp(), (-delta).exp());
+            let mut value = weight * mass * log_increment(&likely, r0, *delta).exp();
+            if value <= 0.0 {
+                continue;
+            }
+            let mut lower = value * down;
+            for outcome in above.iter_mut() {
+                outcome.value += value;
+                value *= up;
+            }
+            for outcome in below.iter_mut().rev() {
+                outcome.value += lower;
+                lower *= down;
             }
         }
-        low
+        all
     }
+}
+
+/// One number of events that the new version may have had.
+#[derive(Debug, Clone, Copy)]
+struct Outcome {
+    events: f64,
+    chance: f64,
+    /// What the bets are worth after it.
+    value: f64,
+    /// What they are expected to be worth in it and in all that are worth less.
+    up_to: f64,
 }
 
 /// Whether mass that would overshoot is handed back. Only valid for integer counts.
@@ -200,8 +231,14 @@ pub enum Boost {
     Off,
 }
 
-/// The binomial distribution around its mode: `(x, chance)`, ascending.
-fn binomial(m: f64, p: f64) -> Vec<(f64, f64)> {
+/// The binomial distribution around its mode, ascending.
+struct Binomial {
+    all: Vec<Outcome>,
+    /// The place of the likeliest.
+    mode: usize,
+}
+
+fn binomial(m: f64, p: f64) -> Binomial {
     let mode = ((m + 1.0) * p).floor().min(m);
     let reach = (SPREAD * (m * p * (1.0 - p)).sqrt()).ceil() + 1.0;
     let (first, last) = ((mode - reach).max(0.0), (mode + reach).min(m));
@@ -214,22 +251,29 @@ fn binomial(m: f64, p: f64) -> Vec<(f64, f64)> {
         })
     .exp();
     let odds = p / (1.0 - p);
-    let mut found = Vec::new();
+    let outcome = |events, chance| Outcome {
+        events,
+        chance,
+        value: 0.0,
+        up_to: 0.0,
+    };
+    let mut all = Vec::with_capacity((last - first) as usize + 1);
     let (mut x, mut chance) = (mode, top);
     while x > first {
         chance *= x / ((m - x + 1.0) * odds);
         x -= 1.0;
-        found.push((x, chance));
+        all.push(outcome(x, chance));
     }
-    found.reverse();
-    found.push((mode, top));
+    all.reverse();
+    let place = all.len();
+    all.push(outcome(mode, top));
     (x, chance) = (mode, top);
     while x < last {
         chance *= (m - x) * odds / (x + 1.0);
         x += 1.0;
-        found.push((x, chance));
+        all.push(outcome(x, chance));
     }
-    found
+    Binomial { all, mode: place }
 }
 
 #[cfg(test)]

@@ -56,7 +56,11 @@ pub struct Sampler {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub reference: Vec<f64>,
-    /// The effects that the test of harm looks for, with their weights.
+    /// The smallest effect that the comparison's test of harm looks for; 0: it looks for `deltas`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub harm_from: f64,
+    /// The effects that the comparison's test of harm looks for, where nothing is known of what is
+    /// planned.
     #[serde(skip_serializing_if = "is_default")]
     #[schemars(length(max = 16))]
     pub deltas: Vec<f64>,
@@ -97,6 +101,9 @@ pub struct Sampler {
     /// The test of harm against the tolerated level.
     #[serde(skip_serializing_if = "is_default")]
     pub harm_level: Masses,
+    /// The smallest effect that this test looks for; 0: a few that do not depend on the plan.
+    #[serde(skip_serializing_if = "is_default")]
+    pub harm_level_from: f64,
     /// The ratio test of gross harm.
     #[serde(skip_serializing_if = "is_default")]
     pub gross: Masses,
@@ -131,6 +138,12 @@ pub struct Calibration {
     /// How many seconds of their past are known.
     #[schemars(range(min = 0))]
     pub seconds: i64,
+    /// The stable version's requests in that time.
+    #[serde(skip_serializing_if = "is_default")]
+    pub requests: f64,
+    /// The bad ones among these requests.
+    #[serde(skip_serializing_if = "is_default")]
+    pub bad: f64,
     /// Why it is not made of pods; empty: it is.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]

@@ -249,7 +249,10 @@ pub(super) fn dispersed(requests: &Pods, events: &Pods, past: &Past, blocks: i64
         events: &x,
         requests: &n,
     };
-    let sum: f64 = x.iter().flatten().filter(|x| !x.is_nan()).sum();
+    let known =
+        |numbers: &[Vec<f64>]| -> f64 { numbers.iter().flatten().filter(|n| !n.is_nan()).sum() };
+    let sum = known(&x);
+    (found.requests, found.bad) = (known(&n), sum);
     if sum < EVENTS_MIN && found.origin != Origin::None {
         // Rare events cannot be told from chance, and chance is what the tests reckon with.
         found.origin = Origin::None;

@@ -1,13 +1,27 @@
 //! Both versions have traffic: the comparison in the same minutes (statistics, section 2a).
 //!
-//! Harm must be shown twice over, against the stable version (equation 1 with the relative
-//! tolerance) and against a level (section 2e with the absolute tolerance and the floor): the
-//! smaller of two e-values is one for "not worse relatively, or not worse absolutely". So an
+//! Harm must be shown against the stable version (equation 1 with the relative tolerance) and, where
+//! that asks for more, against a level too (section 2e with the absolute tolerance and the floor):
+//! the smaller of two e-values is one for "not worse relatively, or not worse absolutely". So an
 //! absolute tolerance costs the comparison no power where the stable version has hardly any bad
-//! ones. Safety is shown one way or the other; the two ways share the risk of being wrong.
+//! ones.
+//!
+//! Where the relative tolerance is the wider one, whatever is below the level is tolerated by the
+//! comparison as well, and asking for both only costs time: [`Wider`] leaves the level out where
+//! there is none, and where the stable version is sure to have so many bad ones. That may change
+//! from window to window, and a version that is tolerated is still shown to be harmful with a
+//! chance of at most alpha:
+//!
+//! - Not worse relatively: what decides is never more than the comparison's e-value, in no window.
+//! - Not worse absolutely, though worse relatively: then the absolute tolerance is the wider one.
+//!   Either it was wrongly taken for sure not to be, which has [`SURE_SHARE`] of alpha, or the
+//!   level's own test was wrong, which has the rest.
+//!
+//! Safety is shown one way or the other; the two ways share the risk of being wrong.
 
 use super::finding::gap;
 use super::levels::entropy;
+use super::stable::surely_above;
 use super::{
     Finding, Judge, Required, StableRatio, UNSAFE_RATE, add, begun, bets, decides, effect,
     evidence, further, guard, limit, log, note_window, stable, stakes, up,
@@ -26,8 +40,12 @@ use crate::api::analysis_status::{Comparison, Counts, Effect, Evidence, Masses, 
 /// The part of the risk of a wrong promotion that goes to the comparison with stable; the rest goes
 /// to the level.
 const SAFE_COMPARISON_SHARE: f64 = 0.8;
+/// The part of the risk of the test against the level that goes to wrongly leaving it out.
+const SURE_SHARE: f64 = 0.2;
 /// The interval that is shown is wrong this often.
 const INTERVAL_RATE: f64 = 0.05;
+/// So many of the stable version's requests for each of the new one's are as good as a known ratio.
+const KNOWN_KAPPA: f64 = 1e6;
 /// The boost reckons with rare events; above this ratio it is left out.
 const BOOST_RATIO_MAX: f64 = 0.1;
 
@@ -65,6 +83,66 @@ impl<'a> Concurrent<'a> {
         self.compared.law() == Law::Bernoulli
     }
 
+    /// When the comparison with stable asks for all that the level asks for.
+    fn wider(&self) -> Wider {
+        let compared = self.compared;
+        if !self.has_levels() || (compared.absolute <= 0.0 && compared.floor <= 0.0) {
+            return Wider::Always;
+        }
+        let absolute = if compared.absolute <= 0.0 {
+            0.0
+        } else {
+            compared.absolute / compared.relative
+        };
+        // Infinite where no relative tolerance is given.
+        let ratio = absolute.max(compared.floor / compared.tolerated());
+        if ratio < 1.0 {
+            Wider::Above(ratio)
+        } else {
+            Wider::Never
+        }
+    }
+
+    /// What the comparison bets on: decided before the first window, and kept.
+    fn comparison_bets(&self, s: &mut Sampler) -> Grid {
+        if s.deltas.is_empty() && s.harm_from <= 0.0 {
+            let p = StableRatio::of(&s.history, s.calibration.as_ref(), s.first).estimate;
+            match self.planned(s) {
+                Some(plan) if self.compared.worse() > 0.0 => {
+                    s.harm_from = effects::smallest(&plan, p, self.compared.alpha_main());
+                }
+                _ => {
+                    s.deltas.clone_from(&self.unknown.deltas);
+                    s.weights.clone_from(&self.unknown.weights);
+                }
+            }
+        }
+        if s.harm_from > 0.0 {
+            effects::from_smallest(s.harm_from)
+        } else {
+            Grid {
+                deltas: s.deltas.clone(),
+                weights: s.weights.clone(),
+            }
+        }
+    }
+
+    /// What the test against the level bets on.
+    fn level_bets(&self, s: &mut Sampler, level: f64) -> Grid {
+        if s.harm_level.bets.is_empty()
+            && let Some(plan) = self.planned(s)
+        {
+            // Next to a level that is as good as known the stable version adds no noise.
+            let plan: Vec<(f64, f64)> = plan.iter().map(|(n, _)| (*n, KNOWN_KAPPA)).collect();
+            s.harm_level_from = effects::smallest(&plan, level, self.compared.alpha_main());
+        }
+        if s.harm_level_from > 0.0 {
+            effects::from_smallest(s.harm_level_from)
+        } else {
+            self.level.clone()
+        }
+    }
+
     /// How the risk of a wrong promotion is shared between the comparison and the level.
     fn unsafe_rates(&self) -> (f64, f64) {
         if self.has_levels() {
@@ -98,14 +176,11 @@ impl<'a> Concurrent<'a> {
         &self,
         s: &mut Sampler,
         w: &Window,
-        stable: &StableRatio,
+        stable: &Known,
         noise: &Noise,
         boost: Boost,
     ) -> f64 {
-        let grid = Grid {
-            deltas: s.deltas.clone(),
-            weights: s.weights.clone(),
-        };
+        let grid = self.comparison_bets(s);
         let comparison = bets(&grid, self.compared.alpha_main());
         begun(&mut s.harm, &comparison);
         let stake = self.stakes.gamma(s.harm.windows);
@@ -116,15 +191,30 @@ impl<'a> Concurrent<'a> {
         };
         let r0 = self.compared.tolerated() * margin;
         let against_stable = comparison.step(&mut s.harm, stake, w, r0, noise.phi, boost);
-        if !self.has_levels() {
+        let wider = self.wider();
+        if wider == Wider::Always {
             return against_stable;
         }
-        let level = bets(&self.level, self.compared.alpha_main());
+        let level = (stable.ratio.upper + self.compared.absolute).max(self.compared.floor);
+        let against = Self::level((level * noise.margin).min(1.0), noise.phi);
+        let level = self.level_bets(s, against.level);
+        let level = bets(&level, self.compared.alpha_main());
         begun(&mut s.harm_level, &level);
-        let p0 = (stable.upper + self.compared.absolute).max(self.compared.floor);
-        let against = Self::level(p0 * noise.margin, noise.phi);
+        let stake = self.stakes.gamma(s.harm_level.windows);
         let against_level = level.step_level(&mut s.harm_level, stake, w.nc, w.xc, against);
-        against_stable.min(against_level)
+        let sure = match wider {
+            Wider::Above(ratio) => {
+                let risk = self.compared.alpha_main() * SURE_SHARE;
+                // What was true for hours need not be true now.
+                stable.ratio.estimate >= ratio && surely_above(ratio, &stable.all, noise.phi, risk)
+            }
+            _ => false,
+        };
+        if sure {
+            against_stable
+        } else {
+            against_stable.min(against_level * (1.0 - SURE_SHARE))
+        }
     }
 
     /// The evidence of safety after this window.
@@ -153,11 +243,12 @@ impl<'a> Concurrent<'a> {
         further(against_stable, evidence(against_level, level_risk))
     }
 
-    /// What the test of harm looks for, from what came before the first judged window.
-    fn effects(&self, s: &Sampler) -> Grid {
+    /// The new version's requests in each step of what is planned, with the stable version's for each
+    /// of them, as the traffic was before the first judged window. Nothing where there was none.
+    fn planned(&self, s: &Sampler) -> Option<Vec<(f64, f64)>> {
         let lead_seconds = (s.first - up(self.plan.start, s.window_seconds)) as f64;
         if s.lead_canary <= 0.0 || s.lead_stable <= 0.0 || lead_seconds <= 0.0 {
-            return self.unknown.clone();
+            return None;
         }
         let plan: Vec<(f64, f64)> = match self.plan.mode {
             RunMode::Step => {
@@ -184,11 +275,7 @@ impl<'a> Concurrent<'a> {
                     .collect()
             }
         };
-        if plan.iter().all(|(n, _)| *n <= 0.0) || self.compared.worse() < 0.0 {
-            return self.unknown.clone();
-        }
-        let p = StableRatio::of(&s.history, s.first).estimate;
-        effects::grid_for(&plan, p, self.compared.alpha_main())
+        plan.iter().any(|(n, _)| *n > 0.0).then_some(plan)
     }
 }
 
@@ -214,7 +301,8 @@ impl Judge for Concurrent<'_> {
         begun(&mut s.gross, &comparison);
         let stake = self.gross_stakes.gamma(s.gross.windows);
         let r0 = self.compared.worse_by(self.plan.gross_times);
-        let noise = Noise::known(s, &StableRatio::of(&s.history, to));
+        let stable = StableRatio::of(&s.history, s.calibration.as_ref(), to);
+        let noise = Noise::known(s, &stable);
         let mut e = comparison.step(&mut s.gross, stake, w, r0, noise.phi, Boost::Off);
         if self.has_levels() {
             let level = bets(&self.level, alpha);
@@ -230,16 +318,11 @@ impl Judge for Concurrent<'_> {
 
     fn window(&mut self, status: &mut Comparison, s: &mut Sampler, w: &Observed, to: i64) {
         let w = &w.counts();
+        let stable = Known::before(s, &status.stable, to - s.window_seconds);
         add(&mut status.canary, w.nc, w.xc);
         add(&mut status.stable, w.ns, w.xs);
-        if s.deltas.is_empty() {
-            let grid = self.effects(s);
-            s.deltas = grid.deltas;
-            s.weights = grid.weights;
-        }
-        let stable = StableRatio::of(&s.history, to - s.window_seconds);
-        let noise = Noise::known(s, &stable);
-        let integers = !self.has_levels() || stable.estimate <= BOOST_RATIO_MAX;
+        let noise = Noise::known(s, &stable.ratio);
+        let integers = !self.has_levels() || stable.ratio.estimate <= BOOST_RATIO_MAX;
         let boost = if integers && noise.phi <= 1.0 {
             Boost::On
         } else {
@@ -248,7 +331,7 @@ impl Judge for Concurrent<'_> {
 
         let before = status.harm.log;
         status.harm.log = log(self.harm(s, w, &stable, &noise, boost));
-        status.safe = self.safe(s, w, &stable, &noise, boost);
+        status.safe = self.safe(s, w, &stable.ratio, &noise, boost);
         interval::add(&mut s.likelihood, w, noise.phi);
         note_window(status, w, to, before);
         guard::note(&mut s.guard, w.ns, w.xs);
@@ -325,7 +408,7 @@ impl Judge for Concurrent<'_> {
         }
         let worth = |grid: &Grid, state: &Masses| log(bets(grid, 1.0).worth(state));
         let (risk, level_risk) = self.unsafe_rates();
-        let stable = StableRatio::of(&s.history, s.cursor);
+        let stable = StableRatio::of(&s.history, s.calibration.as_ref(), s.cursor);
         let r0 = self.safe_ratio(&stable);
         let compared = limit(risk) - worth(&self.safe, &s.safe);
         let compared = compared / effects::growth(p, kappa, 1.0, 1.0, r0);
@@ -336,6 +419,38 @@ impl Judge for Concurrent<'_> {
         let growth = entropy(Law::Bernoulli, own, self.required.level);
         let left = limit(level_risk) - worth(&self.level_safe, &s.safe_level);
         compared.min(left / growth)
+    }
+}
+
+/// Where the relative tolerance is the wider one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Wider {
+    /// Whatever the stable version's ratio is.
+    Always,
+    /// Where the stable version's ratio is above this.
+    Above(f64),
+    /// Nowhere.
+    Never,
+}
+
+/// What was known of the stable version before the window that is judged with it.
+struct Known {
+    ratio: StableRatio,
+    /// All that it did: in the hours before the run, and in the windows that were judged.
+    all: Counts,
+}
+
+impl Known {
+    /// `judged` is what it did in the judged windows until `until`.
+    fn before(s: &Sampler, judged: &Counts, until: i64) -> Self {
+        let mut all = *judged;
+        if let Some(hours) = &s.calibration {
+            add(&mut all, hours.requests, hours.bad);
+        }
+        Self {
+            ratio: StableRatio::of(&s.history, s.calibration.as_ref(), until),
+            all,
+        }
     }
 }
 

@@ -120,6 +120,73 @@ fn boosting_helps() {
     assert!(worth(Boost::On) > worth(Boost::Off));
 }
 
+/// The factor by halving the interval, over every outcome each time: slow and plain.
+fn halved(bets: &Bets<'_>, state: &Masses, w: &Window, r0: f64) -> f64 {
+    let m = w.xc + w.xs;
+    let expected = |b: f64| -> f64 {
+        let all = binomial(m, w.nc * r0 / (w.nc * r0 + w.ns)).all;
+        let of = |xc: f64| {
+            let outcome = Window {
+                xc,
+                xs: m - xc,
+                ..*w
+            };
+            let each = bets.deltas.iter().zip(bets.weights).zip(&state.bets);
+            let worth = each.map(|((d, w), m)| w * m * log_increment(&outcome, r0, *d).exp());
+            (state.cash + b * worth.sum::<f64>()).min(1.0 / bets.alpha)
+        };
+        let seen: f64 = all.iter().map(|o| o.chance).sum();
+        all.iter().map(|o| o.chance * of(o.events)).sum::<f64>()
+            + (1.0 - seen).max(0.0) / bets.alpha
+    };
+    let (mut low, mut high) = (1.0, 1e6);
+    for _ in 0..100 {
+        let middle = f64::midpoint(low, high);
+        if expected(middle) <= bets.worth(state) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+#[test]
+fn the_boost_is_where_halving_finds_it() {
+    let harm = effects::Grid::uniform(&effects::UNKNOWN_PLAN);
+    let safe = effects::Grid::uniform(&effects::SAFE);
+    let mut boosted = 0;
+    for (grid, alpha) in [(&harm, 0.009), (&safe, 0.04)] {
+        let bets = Bets {
+            deltas: &grid.deltas,
+            weights: &grid.weights,
+            alpha,
+        };
+        for worth in [0.01, 0.8, 20.0] {
+            let bet = grid.deltas.iter().enumerate();
+            let state = Masses {
+                windows: 1,
+                cash: 0.3,
+                bets: bet.map(|(k, _)| worth / (k + 1) as f64).collect(),
+            };
+            for (nc, ns, xc, xs) in [
+                (75.0, 1425.0, 0.0, 1.0),
+                (300.0, 1200.0, 3.0, 12.0),
+                (3e4, 1.2e5, 900.0, 2700.0),
+            ] {
+                let w = Window { nc, xc, ns, xs };
+                let (ours, plain) = (bets.boost(&state, &w, 1.1), halved(&bets, &state, &w, 1.1));
+                assert!(
+                    (ours / plain - 1.0).abs() < 1e-6,
+                    "{worth} {w:?}: {ours} {plain}"
+                );
+                boosted += i32::from(ours > 1.01);
+            }
+        }
+    }
+    assert!(boosted > 6, "{boosted}");
+}
+
 #[test]
 fn the_binomial_is_one() {
     for (m, p) in [
@@ -129,10 +196,11 @@ fn the_binomial_is_one() {
         (5e4, 0.3),
         (40.0, 1.0 - 1e-9),
     ] {
-        let all = binomial(m, p);
-        let sum: f64 = all.iter().map(|(_, c)| c).sum();
+        let Binomial { all, mode } = binomial(m, p);
+        let sum: f64 = all.iter().map(|o| o.chance).sum();
         assert!((sum - 1.0).abs() < 1e-9, "{m} {p}: {sum}");
-        assert!(all.windows(2).all(|w| w[0].0 < w[1].0));
+        assert!(all.windows(2).all(|w| w[0].events < w[1].events));
+        assert!(all.iter().all(|o| o.chance <= all[mode].chance));
     }
 }
 
