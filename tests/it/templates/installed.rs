@@ -28,7 +28,7 @@ fn an_arg_that_is_required_is_asked_for_by_name() {
             assert!(problems[0].message.contains("has no value"), "{problems:?}");
         }
     }
-    assert_eq!(required, 1, "the test has seen what it is about");
+    assert_eq!(required, 5, "the test has seen what it is about");
 }
 
 #[test]
@@ -77,6 +77,7 @@ async fn every_template_is_accepted_by_the_api_server() {
 
         let mut bad = template.clone();
         bad["spec"]["metrics"][0]["threshold"] = json!({"query": "up", "success": "result > 0"});
+        bad["spec"]["metrics"][0]["gauge"] = json!({"query": "up"});
         let refused = apply(&client, &bad).await.unwrap_err().to_string();
         assert!(refused.contains("exactly one of"), "{refused}");
     }

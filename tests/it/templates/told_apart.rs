@@ -2,75 +2,39 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
+use tidegate::analysis::plan::{self, Kind};
 use tidegate::analysis::promql::{self, Selector};
 
-use super::exporters::{APPLICATION, INGRESS_NGINX, KUBELET, SERVICE_MONITOR, TRAEFIK};
-use super::{files, queries};
+use super::promql_subset::Expression;
+use super::recorded::{Labels, Recorded, TARGETS, recorded};
+use super::store::finds;
+use super::{START, files, run};
 
-type Labels = BTreeMap<String, String>;
-
-/// The selectors of a template, by what they are for.
+/// The selectors of a template, by what they are for: `error-ratio.canary.bad`; the parts of a
+/// threshold's query have numbers, `lag/1`.
 fn selectors(file: &str) -> BTreeMap<String, Selector> {
-    let vector = Regex::new(r"([a-z_]+\{[^}]*\})\[5m\]").unwrap();
+    let created = jiff::Timestamp::from_second(START).unwrap();
+    let plan = plan::parse(&run(file), created).unwrap();
     let mut found = BTreeMap::new();
-    for (name, query) in queries(file) {
-        if let Some(which) = name.strip_prefix("error-ratio ") {
-            let selector = promql::selector(&query).unwrap();
-            found.insert(which.replace(' ', "."), selector);
-            continue;
-        }
-        let parts: Vec<_> = vector.captures_iter(&query).collect();
-        assert_eq!(parts.len(), 2, "{file}: {name}: {query}");
-        for (i, part) in parts.iter().enumerate() {
-            let selector = promql::selector(&part[1]).unwrap();
-            found.insert(format!("{name}/{}", i + 1), selector);
+    for metric in plan.metrics {
+        let name = &metric.name;
+        match metric.kind {
+            Kind::Comparison(compared) => {
+                for (what, arms) in compared.measure.selectors() {
+                    let read = |query: &str| promql::selector(query).unwrap();
+                    found.insert(format!("{name}.canary.{what}"), read(&arms.canary));
+                    found.insert(format!("{name}.stable.{what}"), read(&arms.stable));
+                }
+            }
+            Kind::Threshold(threshold) => {
+                let query = Expression::read(&threshold.query);
+                for (i, selector) in query.selectors().into_iter().enumerate() {
+                    found.insert(format!("{name}/{}", i + 1), selector.clone());
+                }
+            }
         }
     }
     found
-}
-
-/// A line as Prometheus stores it: its own labels, the target's, and what becomes of a label that
-/// both have. An empty label is none.
-fn scraped(line: &str, target: &[(&str, &str)], honor_labels: bool) -> Labels {
-    let (series, value) = line.rsplit_once(' ').unwrap();
-    assert!(value.parse::<f64>().is_ok(), "{line}");
-    let written = promql::selector(series).unwrap();
-    let mut labels = Labels::new();
-    labels.insert("__name__".to_owned(), written.name.unwrap());
-    for matcher in written.matchers {
-        labels.insert(matcher.label, matcher.value);
-    }
-    for (name, value) in target {
-        match labels.remove(*name) {
-            Some(own) if honor_labels => {
-                labels.insert((*name).to_owned(), own);
-                continue;
-            }
-            Some(own) => {
-                labels.insert(format!("exported_{name}"), own);
-            }
-            None => {}
-        }
-        labels.insert((*name).to_owned(), (*value).to_owned());
-    }
-    labels.retain(|_, value| !value.is_empty());
-    labels
-}
-
-fn finds(selector: &Selector, labels: &Labels) -> bool {
-    let value = |label: &str| labels.get(label).map_or("", String::as_str);
-    let whole = |pattern: &str| Regex::new(&format!("^(?:{pattern})$")).unwrap();
-    selector.name.as_deref() == Some(value("__name__"))
-        && selector.matchers.iter().all(|m| {
-            let found = value(&m.label);
-            match m.operator.as_str() {
-                "=" => found == m.value,
-                "!=" => found != m.value,
-                "=~" => whole(&m.value).is_match(found),
-                _ => !whole(&m.value).is_match(found),
-            }
-        })
 }
 
 /// By what a series is found, in order.
@@ -83,55 +47,80 @@ fn found_by(selectors: &BTreeMap<String, Selector>, labels: &Labels) -> String {
 }
 
 #[test]
-fn the_versions_are_told_apart_in_the_routers_own_metrics() {
-    for exporter in [TRAEFIK, INGRESS_NGINX] {
-        let selectors = selectors(exporter.file);
-        for (line, expected) in exporter.lines {
-            let stored = scraped(line, SERVICE_MONITOR, true);
-            assert_eq!(found_by(&selectors, &stored), *expected, "{line}");
-            // What each file says: without honorLabels nothing is found, so nothing is judged.
-            let renamed = scraped(line, SERVICE_MONITOR, false);
-            assert_eq!(found_by(&selectors, &renamed), "", "{line}");
-            // Without target labels of the same names there is nothing to be honoured.
-            let plain = scraped(line, KUBELET, false);
-            assert_eq!(found_by(&selectors, &plain), *expected, "{line}");
+fn every_line_is_found_by_what_it_is_for() {
+    let mut wrong = Vec::new();
+    for file in files().keys() {
+        let selectors = selectors(file);
+        for line in recorded(file) {
+            for pod in 0..line.target.pods {
+                let found = found_by(&selectors, &line.scraped(pod, line.target.honor_labels));
+                if found != line.found_by {
+                    wrong.push(format!("{file}: {} -> {found}", line.series));
+                    break;
+                }
+            }
         }
     }
-}
-
-#[test]
-fn the_versions_are_told_apart_in_the_applications_metrics() {
-    let selectors = selectors("application.yaml");
-    for (target, line, expected) in APPLICATION {
-        let stored = scraped(line, target, false);
-        assert_eq!(found_by(&selectors, &stored), *expected, "{line}");
-        // Without the pods' label neither version is found.
-        let bare: Vec<(&str, &str)> = target
-            .iter()
-            .filter(|(name, _)| *name != "rollouts_pod_template_hash")
-            .copied()
-            .collect();
-        let without = found_by(&selectors, &scraped(line, &bare, false));
-        assert!(
-            without.is_empty() || without.starts_with("throttled"),
-            "{line}"
-        );
-    }
+    assert!(wrong.is_empty(), "found otherwise:\n{}", wrong.join("\n"));
 }
 
 #[test]
 fn nothing_is_left_that_no_line_shows() {
-    let mut shown: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for exporter in [TRAEFIK, INGRESS_NGINX] {
-        let all = exporter.lines.iter().flat_map(|(_, e)| e.split(' '));
-        shown.entry(exporter.file).or_default().extend(all);
-    }
-    let all = APPLICATION.iter().flat_map(|(_, _, e)| e.split(' '));
-    shown.entry("application.yaml").or_default().extend(all);
     for file in files().keys() {
+        let lines = recorded(file);
+        let shown: Vec<&str> = lines.iter().flat_map(|l| l.found_by.split(' ')).collect();
         for name in selectors(file).keys() {
-            let there = shown[file.as_str()].contains(&name.as_str());
-            assert!(there, "{file}: no line shows {name}");
+            assert!(
+                shown.contains(&name.as_str()),
+                "{file}: no line shows {name}"
+            );
+        }
+        // And lines that must not be found, or the test could not fail.
+        assert!(shown.contains(&""), "{file}: every line is found");
+    }
+}
+
+/// What each of these files says: without honorLabels nothing is found, so nothing is judged.
+#[test]
+fn without_honor_labels_nothing_is_found() {
+    let mut seen = 0;
+    for file in ["traefik-gateway", "ingress-nginx", "pods", "statefulset"] {
+        let file = format!("{file}.yaml");
+        let selectors = selectors(&file);
+        let renamed = |line: &Recorded| found_by(&selectors, &line.scraped(0, false));
+        // The kubelet's own target has no label of a pod, so there is nothing to be honoured.
+        for line in recorded(&file)
+            .iter()
+            .filter(|line| line.target.name != "kubelet")
+        {
+            assert_eq!(renamed(line), "", "{}", line.series);
+            // Likewise for any target without labels of the same names.
+            let kubelet = TARGETS.into_iter().find(|t| t.name == "kubelet").unwrap();
+            let plain = Recorded {
+                target: kubelet,
+                ..line.clone()
+            };
+            assert_eq!(renamed(&plain), line.found_by, "{}", line.series);
+            seen += 1;
         }
     }
+    assert!(seen > 40, "{seen}");
+}
+
+/// Without the pods' label neither version is found.
+#[test]
+fn without_the_hash_nothing_is_compared() {
+    let mut seen = 0;
+    for file in files().keys() {
+        let selectors = selectors(file);
+        for line in recorded(file) {
+            let mut labels = line.scraped(0, line.target.honor_labels);
+            if labels.remove("rollouts_pod_template_hash").is_some() {
+                let found = found_by(&selectors, &labels);
+                assert!(!found.contains('.'), "{file}: {}: {found}", line.series);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "{seen}");
 }
