@@ -24,5 +24,6 @@ pub mod git;
 pub mod metrics_source;
 #[cfg(feature = "cluster")]
 pub mod retry;
+pub mod random;
 pub mod sim;
 pub mod traffic;

@@ -85,6 +85,9 @@ pub fn wanted(words: &[String]) -> Wanted {
         }
     }
     if let Some(arg) = value_of {
+        if arg.get_id() == "rollout" {
+            return Wanted::Rollout;
+        }
         return Wanted::Words(values(arg));
     }
     if last.starts_with('-') {

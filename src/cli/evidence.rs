@@ -129,7 +129,7 @@ fn is_ratio(metric: &MetricStatus) -> bool {
 }
 
 /// `10 stable pods over 6h differ by 4 %`
-fn noise(calibration: &Calibration) -> String {
+pub(super) fn noise(calibration: &Calibration) -> String {
     let over = words::length(calibration.seconds);
     match calibration.origin {
         Origin::None => format!("independent events: {}", calibration.why),

@@ -1,0 +1,54 @@
+use super::*;
+
+#[test]
+fn text_from_outside_stays_text() {
+    let hostile = "</dd><script>alert(1)</script>\" onload='x' &amp;\u{1b}[2J\u{202e}";
+    let safe = text(hostile);
+    for sign in ['<', '>', '"', '\''] {
+        assert!(!safe.contains(sign), "{safe}");
+    }
+    assert!(safe.contains("&amp;amp;") && !safe.contains('\u{1b}'), "{safe}");
+    let mut body = Body::default();
+    body.tag("h1", hostile);
+    body.facts([(hostile, hostile.to_owned())]);
+    body.table([vec![hostile.to_owned()], vec![hostile.to_owned()]]);
+    let page = body.page(hostile);
+    assert!(!page.contains("<script"), "{page}");
+    assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("url("));
+}
+
+#[test]
+fn the_policy_allows_the_pages_own_style_and_nothing_else() {
+    let page = Body::default().page("x");
+    let policy = policy();
+    assert!(page.contains(&format!("content=\"{policy}\"")), "{page}");
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"));
+    assert!(!policy.contains("unsafe"));
+    // Forty-three characters and one to fill up: 32 bytes in base64.
+    let hash = policy.split("sha256-").nth(1).unwrap().split('\'').next().unwrap();
+    assert!(hash.len() == 44 && hash.ends_with('='), "{hash}");
+    assert!(!page.contains("style=\""), "no style but the one that is hashed");
+}
+
+#[test]
+fn curves_stay_within_the_picture() {
+    let curve = |points: Vec<(f64, f64)>| Curve {
+        name: "harm",
+        class: "harm",
+        points,
+    };
+    for points in [
+        vec![],
+        vec![(0.0, 0.0)],
+        vec![(0.0, -1e9), (1.0, f64::NAN), (2.0, f64::INFINITY), (30.0, 1e9)],
+    ] {
+        let svg = Plot::from_zero("Counts", vec![curve(points)]).svg();
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        let coordinates = svg.split("points=\"").nth(1).unwrap().split('"').next().unwrap();
+        for pair in coordinates.split(' ').filter(|p| !p.is_empty()) {
+            let (x, y) = pair.split_once(',').unwrap();
+            let (x, y): (f64, f64) = (x.parse().unwrap(), y.parse().unwrap());
+            assert!((0.0..=720.0).contains(&x) && (0.0..=220.0).contains(&y), "{pair}");
+        }
+    }
+}
