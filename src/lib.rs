@@ -22,8 +22,8 @@ pub mod demo;
 pub mod git;
 #[cfg(feature = "cluster")]
 pub mod metrics_source;
+pub mod random;
 #[cfg(feature = "cluster")]
 pub mod retry;
-pub mod random;
 pub mod sim;
 pub mod traffic;

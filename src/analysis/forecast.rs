@@ -184,11 +184,8 @@ impl<'a> Tests<'a> {
     #[must_use]
     pub fn outlook(&self, service: &Service, stretch: &Stretch) -> Outlook {
         let share = f64::from(stretch.weight.clamp(1, 99)) / 100.0;
-        let margin = super::dispersion::pod_margin(
-            service.tau,
-            stretch.canary_pods,
-            stretch.stable_pods,
-        );
+        let margin =
+            super::dispersion::pod_margin(service.tau, stretch.canary_pods, stretch.stable_pods);
         let per_second = service.rate * share;
         let kappa = (1.0 - share) / share;
         let good = self.safe_after(service, kappa, stretch.next_weight) / per_second;
@@ -230,7 +227,8 @@ impl<'a> Tests<'a> {
             (seconds.is_finite() && seconds < SECONDS_MAX).then(|| seconds.ceil() as i64)
         };
         let weight = |needed: &dyn Fn(f64) -> f64| {
-            let enough = |w: &i32| service.rate * share_of(*w) * longest as f64 >= needed(split(*w));
+            let enough =
+                |w: &i32| service.rate * share_of(*w) * longest as f64 >= needed(split(*w));
             (stretch.weight + 1..=99).find(|w| enough(w))
         };
         let plain = |kappa: f64| self.found_after(service, kappa, margin, PLAIN);

@@ -19,7 +19,8 @@ pub fn aborts_at(plan: &Plan, compared: &ComparisonPlan, status: &Comparison) ->
         Measure::Ratio { .. } | Measure::Events { .. }
     );
     let sampler = status.sampler.as_ref()?;
-    let judged = status.canary.requests > 0.0 && sampler.harm.windows + sampler.harm_level.windows > 0;
+    let judged =
+        status.canary.requests > 0.0 && sampler.harm.windows + sampler.harm_level.windows > 0;
     if !counted || !judged || compared.measure.fewer_is_harm() || status.harm_shown_at.is_some() {
         return None;
     }
@@ -41,7 +42,14 @@ pub fn aborts_at(plan: &Plan, compared: &ComparisonPlan, status: &Comparison) ->
             xs: status.stable.bad / windows,
         };
         let to = sampler.cursor + sampler.window_seconds;
-        judge_window(plan, compared, &mut next, &Observed::from(window), targets, to);
+        judge_window(
+            plan,
+            compared,
+            &mut next,
+            &Observed::from(window),
+            targets,
+            to,
+        );
         decides(&next.harm)
     };
     let most = match compared.measure {
@@ -101,4 +109,98 @@ pub fn tempered(compared: &ComparisonPlan, status: &Comparison) -> Option<Temper
         margin: calibration.margin(count(sampler.canary_targets), count(sampler.stable_targets)),
         origin: calibration.origin,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::plan::{self, Kind};
+    use crate::api::analysis::AnalysisRunSpec;
+    use crate::api::analysis_status::{Calibration, Sampler};
+    use jiff::Timestamp;
+
+    const START: i64 = 1_800_000_000;
+
+    fn plan() -> Plan {
+        let yaml = "{canaryHash: c, stableHash: s, metrics: [{name: errors, ratio: {bad: 'b{$(arm)}', total: 't{$(arm)}'}}]}";
+        let spec: AnalysisRunSpec = serde_saphyr::from_str(yaml).unwrap();
+        plan::parse(&spec, Timestamp::from_second(START).unwrap()).unwrap()
+    }
+
+    fn compared(plan: &Plan) -> &ComparisonPlan {
+        match &plan.metrics[0].kind {
+            Kind::Comparison(compared) => compared,
+            Kind::Threshold(_) => panic!("a ratio"),
+        }
+    }
+
+    fn judge(plan: &Plan, status: &mut Comparison, bad: f64, to: i64) {
+        let window = Window {
+            nc: 300.0,
+            xc: bad,
+            ns: 3_000.0,
+            xs: 15.0,
+        };
+        let targets = Arms {
+            canary: 1,
+            stable: 10,
+        };
+        judge_window(
+            plan,
+            compared(plan),
+            status,
+            &Observed::from(window),
+            targets,
+            to,
+        );
+    }
+
+    /// So many windows with one or two bad ones in 300, where stable has fifteen in 3,000.
+    fn status(plan: &Plan, windows: i64) -> Comparison {
+        let mut status = Comparison {
+            sampler: Some(Sampler {
+                scrape_seconds: 15,
+                window_seconds: 15,
+                cursor: START,
+                calibration: Some(Calibration::default()),
+                ..Sampler::default()
+            }),
+            ..Comparison::default()
+        };
+        for k in 0..windows {
+            judge(plan, &mut status, (1 + k % 2) as f64, START + 15 * (k + 1));
+        }
+        status
+    }
+
+    #[test]
+    fn the_count_that_aborts_is_the_smallest_one() {
+        let plan = plan();
+        for windows in [1, 20, 80] {
+            let status = status(&plan, windows);
+            let count = aborts_at(&plan, compared(&plan), &status).unwrap();
+            let more = count - status.canary.bad;
+            let aborts = |bad: f64| {
+                let mut next = status.clone();
+                judge(&plan, &mut next, bad, START + 15 * (windows + 1));
+                decides(&next.harm)
+            };
+            assert!(
+                more >= 1.0 && aborts(more) && !aborts(more - 1.0),
+                "{windows}: {count}"
+            );
+        }
+    }
+
+    #[test]
+    fn where_nothing_was_judged_no_count_is_said() {
+        let plan = plan();
+        assert_eq!(
+            aborts_at(&plan, compared(&plan), &Comparison::default()),
+            None
+        );
+        assert_eq!(aborts_at(&plan, compared(&plan), &status(&plan, 0)), None);
+        let known = tempered(compared(&plan), &status(&plan, 3)).unwrap();
+        assert!((known.phi - 1.0).abs() < 1e-12 && (known.margin - 1.0).abs() < 1e-12);
+    }
 }

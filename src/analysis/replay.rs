@@ -156,7 +156,9 @@ impl<'a> Player<'a> {
             let Some(sampler) = &compared.sampler else {
                 continue;
             };
-            let at = sampler.gross_cursor.max(compared.harm_shown_at.unwrap_or(0));
+            let at = sampler
+                .gross_cursor
+                .max(compared.harm_shown_at.unwrap_or(0));
             if sampler.scrape_seconds == 0 || moments.last().is_some_and(|last| last.at >= at) {
                 continue;
             }

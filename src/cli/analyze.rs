@@ -17,11 +17,14 @@ use super::terminal::Terminal;
 use crate::analysis::outlook::{self, Tempered};
 use crate::analysis::plan::{self, Kind, Plan};
 use crate::analysis::replay::{Decision, Moment, Player};
+use crate::api::analysis::Reference;
 use crate::api::analysis_status::{AnalysisRunStatus, Evidence, MetricStatus};
 pub(super) use text::{ended, of_comparison};
 
 /// A run's questions reach beyond what it judges: pods' youth, scrapes before the first one.
 const BEYOND_S: i64 = 600;
+/// The hour before, where that is the reference.
+const HISTORY_S: i64 = 3600;
 /// Points of a curve that are printed for each metric.
 pub(super) const MOMENTS_MAX: usize = 500;
 
@@ -75,12 +78,13 @@ pub async fn run(
 ) -> Result<Exit, CliError> {
     let session = session.as_ref();
     let namespace = global.namespace.as_deref();
-    let subject = subject::resolve(session, namespace, &args.study, Sides::Both).await?;
+    let mut subject = subject::resolve(session, namespace, &args.study, Sides::Both).await?;
+    subject.spec.next_weight = args.weight;
     let provider = subject.spec.provider.as_deref();
     let reached = prometheus::reach(session, &args.study.metrics, provider).await?;
     let to = Timestamp::now().as_second();
     let from = to - i64::try_from(args.last.as_secs()).unwrap_or(i64::MAX);
-    let report = look(&subject, &reached, Stretch { from, to }, args.weight).await?;
+    let report = look(&subject, &reached, Stretch { from, to }, None).await?;
     if let Some(file) = &args.html {
         page::write(file, &page::of_analysis(&report))?;
     }
@@ -88,7 +92,7 @@ pub async fn run(
     Ok(Exit::Done)
 }
 
-/// Judges a stretch of time.
+/// Judges a stretch of time, as a run that was `created` then, or at the beginning.
 ///
 /// # Errors
 /// What is wrong with the spec.
@@ -96,17 +100,17 @@ pub async fn look(
     subject: &Subject,
     reached: &Reached,
     stretch: Stretch,
-    weight: i32,
+    created: Option<Timestamp>,
 ) -> Result<Report, CliError> {
     let start = Timestamp::from_second(stretch.from)
         .map_err(|e| CliError::Usage(format!("the time cannot be meant: {e}")))?;
     let mut spec = subject.spec.clone();
     spec.start_at = Some(start);
-    spec.next_weight = weight;
-    let plan = plan::parse(&spec, start).map_err(|p| subject::problems(&subject.template, &p))?;
+    let plan = plan::parse(&spec, created.unwrap_or(start))
+        .map_err(|p| subject::problems(&subject.template, &p))?;
     let mut player = Player::new(&plan, true);
     let before = Stretch {
-        from: stretch.from - plan.warmup - BEYOND_S,
+        from: stretch.from - plan.warmup - BEYOND_S - looks_back(&plan),
         to: stretch.to,
     };
     let read = reading::read(&reached.source, &plan, before, false).await;
@@ -118,12 +122,20 @@ pub async fn look(
         source: reached.said.clone(),
         from: stretch.from,
         to: stretch.to,
-        weight,
+        weight: spec.next_weight,
         decision: player.decision().cloned(),
         status: player.status().clone(),
         metrics: beside,
         notes: reached.notes.clone(),
     })
+}
+
+/// How far before its start a run counts what the stable version did, in seconds.
+fn looks_back(plan: &Plan) -> i64 {
+    match plan.reference {
+        Reference::Stable => 0,
+        Reference::StableHistory => HISTORY_S,
+    }
 }
 
 fn beside(plan: &Plan, player: &Player<'_>) -> Vec<Beside> {
@@ -133,7 +145,9 @@ fn beside(plan: &Plan, player: &Player<'_>) -> Vec<Beside> {
         let mut queries = Vec::new();
         let (mut aborts_at, mut tempered) = (None, None);
         match &metric.kind {
-            Kind::Threshold(threshold) => queries.push(("query".to_owned(), threshold.query.clone())),
+            Kind::Threshold(threshold) => {
+                queries.push(("query".to_owned(), threshold.query.clone()))
+            }
             Kind::Comparison(compared) => {
                 for (name, arms) in compared.measure.selectors() {
                     queries.push((format!("{name}, canary"), arms.canary.clone()));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::analyze::{self, time};
-use super::args::{Backtest, Global, Output};
+use super::args::{Backtest, Global, Output, check_name};
 use super::client::Session;
 use super::error::{CliError, Exit};
 use super::page;
@@ -30,6 +30,8 @@ pub(super) use text::{HEAD, conclusions, row};
 const FACTORS: [f64; 3] = [1.5, 2.0, 5.0];
 /// So many runs at most have a regression, for each metric and factor: a median needs no more.
 const INJECTED_MAX: usize = 50;
+/// So long after its end a past run may still be looked at.
+const AFTER_S: i64 = 60;
 
 /// What came of the rollouts that never were.
 #[derive(Debug)]
@@ -101,30 +103,23 @@ pub async fn run(
             time(stretch.to)
         )));
     }
+    if let Some(name) = &args.run {
+        let (subject, stretch, created) = past_run(session, name, current).await?;
+        let provider = subject.spec.provider.as_deref();
+        let reached = prometheus::reach(session, &args.study.metrics, provider).await?;
+        let report = analyze::look(&subject, &reached, stretch, Some(created)).await?;
+        return replayed(terminal, args, global, &report);
+    }
     let replays = args.study.canary.is_some();
     let sides = if replays { Sides::Both } else { Sides::Stable };
     let namespace = global.namespace.as_deref();
-    let subject = subject::resolve(session, namespace, &args.study, sides).await?;
+    let mut subject = subject::resolve(session, namespace, &args.study, sides).await?;
+    subject.spec.next_weight = args.weight;
     let provider = subject.spec.provider.as_deref();
     let reached = prometheus::reach(session, &args.study.metrics, provider).await?;
     if replays {
-        let report = analyze::look(&subject, &reached, stretch, args.weight).await?;
-        if let Some(file) = &args.html {
-            page::write(file, &page::of_analysis(&report))?;
-        }
-        match global.output {
-            Some(format @ (Output::Json | Output::Yaml)) => {
-                terminal.document(format, &analyze::document(&report))?;
-            }
-            _ => {
-                analyze::print(terminal, &report, None)?;
-                for line in text::windows(&report, terminal.screen().width) {
-                    terminal.line(&line)?;
-                }
-                terminal.flush()?;
-            }
-        }
-        return Ok(Exit::Done);
+        let report = analyze::look(&subject, &reached, stretch, None).await?;
+        return replayed(terminal, args, global, &report);
     }
     let report = placebos(&subject, &reached, stretch, args).await?;
     if let Some(file) = &args.html {
@@ -144,6 +139,75 @@ pub async fn run(
     Ok(Exit::Done)
 }
 
+/// A past AnalysisRun, with its time and when it was made.
+async fn past_run(
+    session: Result<&Session, &CliError>,
+    name: &str,
+    current: i64,
+) -> Result<(Subject, Stretch, Timestamp), CliError> {
+    check_name("the AnalysisRun's name", name).map_err(CliError::Usage)?;
+    let session =
+        session.map_err(|e| CliError::Refused(format!("--run needs the cluster, but {e}")))?;
+    let asked = session.asked("get", "analysisruns.tidegate.io");
+    let run = match session.ask(&asked, session.runs().get(name)).await {
+        Err(CliError::NotFound {
+            namespace, context, ..
+        }) => {
+            return Err(CliError::Missing(format!(
+                "there is no AnalysisRun {name:?} in namespace {namespace} ({context}); `kubectl get analysisruns -n {namespace}` lists them"
+            )));
+        }
+        other => other?,
+    };
+    let created = run.metadata.creation_timestamp.map(|t| t.0);
+    let created = created.unwrap_or_default();
+    let status = run.status.unwrap_or_default();
+    let recorded = status.verdict.map_or_else(
+        || "it has no verdict".to_owned(),
+        |verdict| format!("its own verdict is {verdict:?}, {}", status.reason),
+    );
+    let start = run.spec.start_at.unwrap_or(created);
+    let subject = Subject {
+        template: format!("AnalysisRun {name}"),
+        rollout: None,
+        versions: format!(
+            "canary {}, stable {}; {recorded}",
+            run.spec.canary_hash, run.spec.stable_hash
+        ),
+        spec: run.spec,
+    };
+    let stretch = Stretch {
+        from: start.as_second(),
+        // The looks of the run itself fell on other seconds.
+        to: status
+            .completed_at
+            .map_or(current, |t| current.min(t.as_second() + AFTER_S)),
+    };
+    Ok((subject, stretch, created))
+}
+
+/// Prints a past rollout that was played again.
+fn replayed(
+    terminal: &mut Terminal<'_>,
+    args: &Backtest,
+    global: &Global,
+    report: &analyze::Report,
+) -> Result<Exit, CliError> {
+    if let Some(file) = &args.html {
+        page::write(file, &page::of_analysis(report))?;
+    }
+    if let Some(format @ (Output::Json | Output::Yaml)) = global.output {
+        terminal.document(format, &analyze::document(report))?;
+        return Ok(Exit::Done);
+    }
+    analyze::print(terminal, report, None)?;
+    for line in text::windows(report, terminal.screen().width) {
+        terminal.line(&line)?;
+    }
+    terminal.flush()?;
+    Ok(Exit::Done)
+}
+
 /// Plays rollouts that never were.
 async fn placebos(
     subject: &Subject,
@@ -151,8 +215,7 @@ async fn placebos(
     stretch: Stretch,
     args: &Backtest,
 ) -> Result<Report, CliError> {
-    let mut spec = placebo::spec(&subject.spec);
-    spec.next_weight = args.weight;
+    let spec = placebo::spec(&subject.spec);
     if spec.metrics.is_empty() {
         let error = placebo::Unsuited::NothingCompared;
         return Err(CliError::Refused(format!("{}: {error}", subject.template)));
@@ -216,7 +279,12 @@ async fn placebos(
         horizon,
         seed: args.seed,
     };
-    let placebo = summary(&runs.play(&choices, None).map_err(|p| wrong(&p))?.unwrap_or_default());
+    let placebo = summary(
+        &runs
+            .play(&choices, None)
+            .map_err(|p| wrong(&p))?
+            .unwrap_or_default(),
+    );
     let regressions = runs.regressions(&choices).map_err(|p| wrong(&p))?;
     Ok(Report {
         template: subject.template.clone(),
@@ -329,9 +397,7 @@ pub fn document(report: &Report) -> Value {
 }
 
 fn of_summary(summary: &Summary) -> Value {
-    let share = |s: &Share| {
-        json!({"count": s.count, "of": s.of, "share": s.share(), "lower": s.lower, "upper": s.upper})
-    };
+    let share = |s: &Share| json!({"count": s.count, "of": s.of, "share": s.share(), "lower": s.lower, "upper": s.upper});
     let tally = |all: &[(String, usize)]| -> Value {
         let each = all.iter().map(|(name, n)| (name.clone(), json!(n)));
         Value::Object(each.collect())

@@ -140,7 +140,9 @@ pub(super) fn noise(calibration: &Calibration) -> String {
         ),
         Origin::Pods => {
             let pods = words::plural(calibration.targets.into(), "stable pod");
-            let differ = words::percent(calibration.tau, 1.0);
+            // What is less than nobody can measure is rounding.
+            let tau = (calibration.tau * 1e6).round() / 1e6;
+            let differ = words::percent(tau, 1.0);
             format!("{pods} over {over} differ by {differ}")
         }
     }

@@ -69,13 +69,12 @@ pub async fn run(
     let session = session.as_ref();
     let namespace = global.namespace.as_deref();
     let typed = args.rate.is_some() && args.ratio.is_some();
-    let sides = if typed {
-        Sides::Neither
-    } else {
-        Sides::Stable
-    };
+    let sides = if typed { Sides::Neither } else { Sides::Stable };
     let mut subject = subject::resolve(session, namespace, &args.study, sides).await?;
-    subject.spec.metrics.retain(crate::api::metric::Metric::compares);
+    subject
+        .spec
+        .metrics
+        .retain(crate::api::metric::Metric::compares);
     if subject.spec.metrics.is_empty() {
         return Err(CliError::Refused(format!(
             "{}: its metrics are thresholds, for which nothing can be forecast",
@@ -106,8 +105,16 @@ pub async fn run(
             let provider = subject.spec.provider.as_deref();
             let reached = prometheus::reach(session, &args.study.metrics, provider).await?;
             notes.extend(reached.notes.clone());
-            let measured = measure(&reached.source, planned_alike(&subject)?, Stretch { from, to }).await;
-            (measured, format!("{}, the last {}", reached.said, super::words::length(to - from)))
+            let alike = planned_alike(&subject)?;
+            let measured = measure(&reached.source, &alike, Stretch { from, to }).await;
+            (
+                measured,
+                format!(
+                    "{}, the last {}",
+                    reached.said,
+                    super::words::length(to - from)
+                ),
+            )
         }
     };
     let report = Report {
@@ -142,8 +149,13 @@ pub async fn run(
 fn stretches(args: &Forecast, subject: &Subject, plan: &Plan) -> Result<Vec<Planned>, CliError> {
     let bounds = (plan.min_bake, plan.max_duration);
     if let Some(weight) = args.weight {
-        let seconds = args.duration.map(|d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
-        let replicas = subject.rollout.as_ref().map_or(1, |(_, spec)| spec.replicas);
+        let seconds = args
+            .duration
+            .map(|d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+        let replicas = subject
+            .rollout
+            .as_ref()
+            .map_or(1, |(_, spec)| spec.replicas);
         let replicas = usize::try_from(replicas.max(1)).unwrap_or(1);
         let share = usize::try_from(weight).unwrap_or(1);
         return Ok(vec![Planned {
@@ -191,16 +203,16 @@ fn planned_alike(subject: &Subject) -> Result<Plan, CliError> {
 /// run finds it out, with the stable version in both places.
 async fn measure(
     source: &crate::metrics_source::Source,
-    plan: Plan,
+    plan: &Plan,
     stretch: Stretch,
 ) -> Vec<Result<Service, String>> {
     let before = Stretch {
         from: stretch.from - plan.warmup - BEYOND_S,
         to: stretch.to,
     };
-    let read = reading::read(source, &plan, before, false).await;
-    let mut player = Player::new(&plan, true);
-    reading::play(source, &plan, &read, &mut player, stretch.to).await;
+    let read = reading::read(source, plan, before, false).await;
+    let mut player = Player::new(plan, true);
+    reading::play(source, plan, &read, &mut player, stretch.to).await;
     let status = player.status().metrics.iter();
     plan.metrics
         .iter()
@@ -262,7 +274,9 @@ fn forecasts(
             Ok(mut service) => {
                 service.rate = args.rate.unwrap_or(service.rate);
                 service.ratio = args.ratio.unwrap_or(service.ratio);
-                let outlooks = stretches.iter().map(|p| tests.outlook(&service, &p.stretch));
+                let outlooks = stretches
+                    .iter()
+                    .map(|p| tests.outlook(&service, &p.stretch));
                 all.push(OfMetric {
                     name: name.clone(),
                     service,

@@ -109,7 +109,10 @@ mod tests {
             .iter()
             .map(|row| row.iter().map(|cell| (*cell).to_owned()).collect())
             .collect();
-        assert_eq!(text(&table(&rows, None)), ["step  finds", "1/3   4.3 times"]);
+        assert_eq!(
+            text(&table(&rows, None)),
+            ["step  finds", "1/3   4.3 times"]
+        );
         assert_eq!(text(&table(&rows, Some(8))), ["step  f…", "1/3   4…"]);
     }
 }

@@ -55,9 +55,7 @@ fn policy() -> String {
     let digest = ByteString(Sha256::digest(STYLE).to_vec());
     let hash = serde_json::to_value(digest).unwrap_or_default();
     let hash = hash.as_str().unwrap_or_default().to_owned();
-    format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'"
-    )
+    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'")
 }
 
 /// Elements one after the other.
@@ -142,7 +140,11 @@ pub fn of_analysis(report: &analyze::Report) -> String {
     body.tag("p", &analyze::ended(report));
     for (metric, beside) in report.status.metrics.iter().zip(&report.metrics) {
         body.tag("h2", &metric.name);
-        body.classed("p", class_of(metric.verdict), &format!("{:?}", metric.verdict));
+        body.classed(
+            "p",
+            class_of(metric.verdict),
+            &format!("{:?}", metric.verdict),
+        );
         body.tag("p", &metric.message);
         if let Some(trouble) = &metric.trouble {
             let said = format!("{}: {}", trouble.reason, trouble.message);
@@ -169,20 +171,20 @@ pub fn of_analysis(report: &analyze::Report) -> String {
 /// Evidence against its limits, the effect with its interval, the counts.
 fn plots(moments: &[&Moment], from: i64) -> Vec<Plot> {
     let minutes = |m: &&Moment| (m.at - from) as f64 / 60.0;
-    let of = |name: &'static str, class: &'static str, value: &dyn Fn(&Moment) -> Option<f64>| Curve {
-        name,
-        class,
-        points: moments
-            .iter()
-            .filter_map(|m| value(m).map(|y| (minutes(m), y)))
-            .collect(),
-    };
+    let of =
+        |name: &'static str, class: &'static str, value: &dyn Fn(&Moment) -> Option<f64>| Curve {
+            name,
+            class,
+            points: moments
+                .iter()
+                .filter_map(|m| value(m).map(|y| (minutes(m), y)))
+                .collect(),
+        };
     let part = |e: crate::api::analysis_status::Evidence| {
         (e.limit > 0.0 && e.log.is_finite()).then(|| (e.log / e.limit).clamp(-0.5, 1.1))
     };
     let expected = |m: &Moment| {
-        (m.stable.requests > 0.0)
-            .then(|| m.canary.requests * m.stable.bad / m.stable.requests)
+        (m.stable.requests > 0.0).then(|| m.canary.requests * m.stable.bad / m.stable.requests)
     };
     let effect = |pick: fn(&crate::api::analysis_status::Effect) -> f64| {
         move |m: &Moment| {

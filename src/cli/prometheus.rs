@@ -10,7 +10,9 @@ use super::args::Metrics;
 use super::client::Session;
 use super::error::CliError;
 use super::service_proxy::{Behind, ServiceProxy};
-use crate::api::metrics_provider::{AllowedNamespaces, Auth, Ca, MetricsProvider, MetricsProviderSpec};
+use crate::api::metrics_provider::{
+    AllowedNamespaces, Auth, Ca, MetricsProvider, MetricsProviderSpec,
+};
 use crate::metrics_source::{CaBundle, Endpoint, Login, Source};
 
 /// The MetricsProvider of whoever names none.
@@ -51,8 +53,8 @@ pub async fn reach(
             timeout: TIMEOUT,
             ..Endpoint::default()
         };
-        let source = Source::new(endpoint)
-            .map_err(|e| CliError::Usage(format!("--prometheus-url: {e}")))?;
+        let source =
+            Source::new(endpoint).map_err(|e| CliError::Usage(format!("--prometheus-url: {e}")))?;
         return Ok(Reached {
             source,
             said: url.clone(),
@@ -184,7 +186,10 @@ async fn of_provider(
     };
     let source = Source::new(endpoint)
         .map_err(|e| CliError::Refused(format!("MetricsProvider {name}: {e}; {WAY_OUT}")))?;
-    Ok((source, format!("MetricsProvider {name}: {}", prometheus.url)))
+    Ok((
+        source,
+        format!("MetricsProvider {name}: {}", prometheus.url),
+    ))
 }
 
 /// Whether the URL's Service is asked through the API server. A host of two labels may be any: then

@@ -103,7 +103,7 @@ impl ServiceProxy {
         parameters: Vec<(&'static str, String)>,
         max: usize,
     ) -> Result<Relayed, RelayError> {
-        let unreachable = |why: String| RelayError::Unreachable(why);
+        let unreachable = RelayError::Unreachable;
         // The host is the client's affair; it is needed to write the parameters down.
         let mut url = Url::parse("http://api-server").map_err(|e| unreachable(e.to_string()))?;
         url.query_pairs_mut().extend_pairs(parameters);
@@ -120,7 +120,8 @@ impl ServiceProxy {
             .body(Body::empty())
             .map_err(|e| unreachable(format!("the provider's headers cannot be sent: {e}")))?;
         let answer = self.client.send(request).await;
-        let answer = answer.map_err(|e| unreachable(format!("the API server was not reached: {e}")))?;
+        let answer =
+            answer.map_err(|e| unreachable(format!("the API server was not reached: {e}")))?;
         let (parts, body) = answer.into_parts();
         let body = match Limited::new(body, max).collect().await {
             Ok(whole) => whole.to_bytes().to_vec(),
@@ -204,7 +205,9 @@ mod tests {
     fn which_urls_name_a_service() {
         let path = |url: &str| Behind::of(url).map(|b| (b.proxy_path(), b.certain));
         let way = |scheme_name_port: &str, rest: &str| {
-            format!("/api/v1/namespaces/monitoring/services/{scheme_name_port}/proxy{rest}/api/v1/query")
+            format!(
+                "/api/v1/namespaces/monitoring/services/{scheme_name_port}/proxy{rest}/api/v1/query"
+            )
         };
         for (url, expected) in [
             (

@@ -83,7 +83,10 @@ pub async fn resolve(
     }
     args.extend(study.args.iter().cloned());
     let mut filled = found.spec.clone();
-    let mut builtins = of.as_ref().map(|of| of.builtins.clone()).unwrap_or_default();
+    let mut builtins = of
+        .as_ref()
+        .map(|of| of.builtins.clone())
+        .unwrap_or_default();
     if builtins.namespace.is_empty() {
         let of_session = session.ok().map(|s| s.namespace.as_str());
         builtins.namespace = namespace.or(of_session).unwrap_or_default().to_owned();
@@ -100,8 +103,7 @@ pub async fn resolve(
         spec: &filled,
     };
     let template = format!("{} {}", found.kind, found.name);
-    let frozen =
-        freeze(&[named], &args, &builtins).map_err(|found| problems(&template, &found))?;
+    let frozen = freeze(&[named], &args, &builtins).map_err(|found| problems(&template, &found))?;
     let spec = AnalysisRunSpec {
         canary_hash: builtins.canary_hash,
         stable_hash: builtins.stable_hash,
@@ -119,5 +121,8 @@ pub async fn resolve(
 #[must_use]
 pub fn problems(template: &str, problems: &[Problem]) -> CliError {
     let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    CliError::Refused(format!("{template} cannot be used as it is: {}", all.join("; ")))
+    CliError::Refused(format!(
+        "{template} cannot be used as it is: {}",
+        all.join("; ")
+    ))
 }

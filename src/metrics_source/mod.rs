@@ -138,13 +138,7 @@ impl Source {
         let way = endpoint::way(endpoint, lookup)?;
         let host = way.host.clone();
         let (timeout, concurrency) = (endpoint.timeout, endpoint.concurrency);
-        Ok(Self::on(
-            Road::Own(way),
-            &host,
-            hosts,
-            timeout,
-            concurrency,
-        ))
+        Ok(Self::on(Road::Own(way), &host, hosts, timeout, concurrency))
     }
 
     /// A source to which `relay` hands requests on, each question within `timeout` in all, at most
@@ -336,7 +330,10 @@ impl Source {
         let way = match &self.inner.road {
             Road::Own(way) => way,
             Road::Relayed(relay) => {
-                let mut parameters = vec![("query", query.to_owned()), ("timeout", format!("{left}ms"))];
+                let mut parameters = vec![
+                    ("query", query.to_owned()),
+                    ("timeout", format!("{left}ms")),
+                ];
                 parameters.extend(at.map(|at| ("time", at.to_string())));
                 let answer = relay.query(parameters, BODY_MAX).await;
                 let Relayed {

@@ -118,8 +118,15 @@ pub(super) mod tests {
             let allowed = 5.0 * (expected / 4_000.0).sqrt();
             assert!((mean - n * p).abs() < allowed, "{n} {p}: mean {mean}");
             let ratio = variance / expected;
-            assert!((0.85..1.15).contains(&ratio), "{n} {p}: variance {variance}");
-            assert!(draws.iter().all(|x| (0.0..=n).contains(x) && x.fract() == 0.0));
+            assert!(
+                (0.85..1.15).contains(&ratio),
+                "{n} {p}: variance {variance}"
+            );
+            assert!(
+                draws
+                    .iter()
+                    .all(|x| (0.0..=n).contains(x) && x.fract() == 0.0)
+            );
         }
     }
 

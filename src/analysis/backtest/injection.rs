@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chance::{Chance, binomial};
-use super::recording::{Held, Recording};
+use super::recording::{Held, Labels, Recording};
 use crate::analysis::plan::Measure;
 use crate::analysis::series::Sample;
 
@@ -109,14 +109,16 @@ fn write(samples: &mut [Sample], steps: &[(i64, f64, bool)]) {
 /// Makes every request take `factor` times as long: within its bucket it is taken to lie anywhere, on
 /// a logarithmic scale.
 fn slow(held: &mut Held, factor: f64, chance: &mut dyn Chance) {
-    let mut histograms: BTreeMap<BTreeMap<String, String>, Vec<(f64, BTreeMap<String, String>)>> =
-        BTreeMap::new();
+    let mut histograms: BTreeMap<Labels, Vec<(f64, Labels)>> = BTreeMap::new();
     for labels in held.0.keys() {
         let bound = labels.get("le").and_then(|le| bound_of(le));
         let Some(bound) = bound else { continue };
         let mut rest = labels.clone();
         rest.remove("le");
-        histograms.entry(rest).or_default().push((bound, labels.clone()));
+        histograms
+            .entry(rest)
+            .or_default()
+            .push((bound, labels.clone()));
     }
     for mut buckets in histograms.into_values() {
         buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
@@ -131,7 +133,11 @@ fn slow(held: &mut Held, factor: f64, chance: &mut dyn Chance) {
             .collect();
         let all: Vec<BTreeMap<i64, (f64, bool)>> = series
             .iter()
-            .map(|s| steps(s).map(|(at, more, anew)| (at, (more, anew))).collect())
+            .map(|s| {
+                steps(s)
+                    .map(|(at, more, anew)| (at, (more, anew)))
+                    .collect()
+            })
             .collect();
         let times: BTreeSet<i64> = all.iter().flat_map(|s| s.keys().copied()).collect();
         let mut written: Vec<Vec<(i64, f64, bool)>> = vec![Vec::new(); bounds.len()];
@@ -159,10 +165,9 @@ fn bound_of(le: &str) -> Option<f64> {
     (bound > 0.0).then_some(bound)
 }
 
-/// For each bucket the chances that a request of it is in the same one or in a later one when it takes
-/// longer.
+/// Where requests are when they take longer.
 struct Moved {
-    /// `stays[j][k]`: it is at or below the bound of `k`.
+    /// For each bucket and each bound the chance that a request of the one is at or below the other.
     below: Vec<Vec<f64>>,
 }
 

@@ -46,7 +46,9 @@ pub enum Unsuited {
         pods: usize,
     },
     /// Nothing is compared.
-    #[error("the template compares nothing: its metrics are thresholds, which are not held against other pods")]
+    #[error(
+        "the template compares nothing: its metrics are thresholds, which are not held against other pods"
+    )]
     NothingCompared,
 }
 

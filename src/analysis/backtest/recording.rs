@@ -14,7 +14,8 @@ const TARGET: [&str; 4] = ["job", "instance", "namespace", "pod"];
 /// That one.
 const BUCKET: &str = "le";
 
-type Labels = BTreeMap<String, String>;
+/// A series' name and what tells it from others.
+pub(super) type Labels = BTreeMap<String, String>;
 
 /// The series of one selector and version.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -187,7 +188,11 @@ impl Recording {
     #[must_use]
     pub fn divided(&self, from: i64, to: i64, canary: &[BTreeSet<String>]) -> Self {
         let mut divided = Self {
-            metrics: self.metrics.iter().map(|m| vec![Arms::default(); m.len()]).collect(),
+            metrics: self
+                .metrics
+                .iter()
+                .map(|m| vec![Arms::default(); m.len()])
+                .collect(),
         };
         let none = BTreeSet::new();
         for (metric, (held, into)) in self.metrics.iter().zip(&mut divided.metrics).enumerate() {

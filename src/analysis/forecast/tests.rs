@@ -53,7 +53,11 @@ fn the_smallest_regression_of_a_step() {
         (1000.0, 50, 1.4),
     ] {
         let o = tests.outlook(&service(rate, 0.001), &stretch(weight, Some(600)));
-        assert!((o.finds - expected).abs() < 0.08, "{rate} {weight}: {}", o.finds);
+        assert!(
+            (o.finds - expected).abs() < 0.08,
+            "{rate} {weight}: {}",
+            o.finds
+        );
     }
 }
 
@@ -63,7 +67,9 @@ fn tolerances_widen_what_is_not_found() {
     let usual = ratio(0.1, 0.0005);
     let finds = |compared: &ComparisonPlan| {
         let tests = Tests::of(compared).unwrap();
-        tests.outlook(&service(10_000.0, 0.001), &stretch(20, Some(3600))).finds
+        tests
+            .outlook(&service(10_000.0, 0.001), &stretch(20, Some(3600)))
+            .finds
     };
     assert!(finds(&strict) < 1.2, "{}", finds(&strict));
     // Half a tenth of a point above a tenth is half as many again.
@@ -85,7 +91,10 @@ fn a_step_that_sees_nothing_says_what_it_would_take() {
         panic!("{o:?}");
     };
     let longer = tests.outlook(&slow, &stretch(5, Some(seconds)));
-    assert!(longer.warning.is_none(), "what is said is enough: {longer:?}");
+    assert!(
+        longer.warning.is_none(),
+        "what is said is enough: {longer:?}"
+    );
     let shorter = tests.outlook(&slow, &stretch(5, Some(seconds - 60)));
     assert!(shorter.warning.is_some(), "and no more than enough");
     let o = tests.outlook(&service(60.0, 0.001), &stretch(1, Some(300)));
@@ -104,7 +113,7 @@ fn a_step_that_sees_nothing_says_what_it_would_take() {
 fn an_analysis_that_cannot_decide_in_its_time_is_named() {
     let compared = ratio(0.1, 0.0005);
     let tests = Tests::of(&compared).unwrap();
-    let o = tests.outlook(&service(5.0, 0.002), &stretch(20, None));
+    let o = tests.outlook(&service(3.0, 0.002), &stretch(20, None));
     let Some(Warning::Undecided { seconds, .. }) = o.warning else {
         panic!("{o:?}");
     };
@@ -112,7 +121,11 @@ fn an_analysis_that_cannot_decide_in_its_time_is_named() {
     assert!(o.safe_after.is_some_and(|s| s > 3600), "{o:?}");
     assert_eq!(o.seconds, 3600);
     let quick = tests.outlook(&service(1000.0, 0.002), &stretch(20, None));
-    assert_eq!((quick.seconds, quick.warning), (300, None), "never before minBake");
+    assert_eq!(
+        (quick.seconds, quick.warning),
+        (300, None),
+        "never before minBake"
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 use super::*;
 use crate::analysis::backtest::recording::Recording;
 use crate::analysis::plan;
-use crate::analysis::series::{Answers, Sample, Series};
 use crate::analysis::plan::Arms;
+use crate::analysis::series::{Answers, Sample, Series};
 use crate::api::analysis::AnalysisRunSpec;
 
 const START: i64 = 1_800_000_000;
@@ -62,7 +62,10 @@ fn harm_ends_a_run_when_it_is_shown_and_not_later() {
     for goes_on in [false, true] {
         let player = played(&plan, &recording, goes_on, START + 3600);
         let decision = player.decision().unwrap();
-        assert_eq!((decision.verdict, decision.phase), (Verdict::Fail, RunPhase::Failed));
+        assert_eq!(
+            (decision.verdict, decision.phase),
+            (Verdict::Fail, RunPhase::Failed)
+        );
         assert_eq!(decision.metric.as_deref(), Some("errors"));
         assert!(decision.at - START < 120, "{decision:?}");
         assert_eq!(player.now(), decision.at);
@@ -113,7 +116,10 @@ fn a_source_that_fails_decides_nothing_and_ends() {
             message: "no connection".into(),
             retry_after: None,
         };
-        let answers: Vec<_> = questions.into_iter().map(|q| (q, Err(down.clone()))).collect();
+        let answers: Vec<_> = questions
+            .into_iter()
+            .map(|q| (q, Err(down.clone())))
+            .collect();
         if !player.take(answers, START + 1800) {
             break;
         }

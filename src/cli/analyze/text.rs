@@ -9,6 +9,9 @@ use crate::cli::layout::{labelled, paragraph};
 use crate::cli::style::{Line, Tone};
 use crate::cli::words;
 
+/// Pods that differ by less are as good as alike.
+const MARGIN_SHOWN: f64 = 1.001;
+
 /// All lines.
 pub(super) fn lines(report: &Report, width: Option<usize>) -> Vec<Line> {
     let mut lines = Vec::new();
@@ -25,7 +28,10 @@ pub(super) fn lines(report: &Report, width: Option<usize>) -> Vec<Line> {
         ),
         ("Versions", report.versions.clone()),
         ("Metrics", report.source.clone()),
-        ("Pass", format!("would allow {} % of the traffic", report.weight)),
+        (
+            "Pass",
+            format!("would allow {} % of the traffic", report.weight),
+        ),
     ] {
         labelled(&mut lines, label, &text, width);
     }
@@ -57,12 +63,7 @@ pub(in crate::cli) fn ended(report: &Report) -> String {
     }
 }
 
-fn of_metric(
-    lines: &mut Vec<Line>,
-    metric: &MetricStatus,
-    beside: &Beside,
-    width: Option<usize>,
-) {
+fn of_metric(lines: &mut Vec<Line>, metric: &MetricStatus, beside: &Beside, width: Option<usize>) {
     let (word, tone) = evidence::verdict(metric.verdict);
     let mut line = Line::new().with(Tone::Strong, &metric.name);
     line.push(Tone::Plain, "  ");
@@ -149,7 +150,8 @@ pub(in crate::cli) fn of_comparison(compared: &Comparison, beside: &Beside) -> V
     if let Some(calibration) = &sampler.calibration {
         all.push(format!("pods: {}", evidence::noise(calibration)));
     }
-    if let Some(t) = beside.tempered.filter(|t| t.origin != Origin::None) {
+    let tempered = beside.tempered.filter(|t| t.origin != Origin::None);
+    if let Some(t) = tempered.filter(|t| t.phi > 1.0 || t.margin > MARGIN_SHOWN) {
         all.push(format!(
             "tempered by phi {} (bursts) and tau {}, so {} times stable's is within what pods differ by",
             words::digits(t.phi),

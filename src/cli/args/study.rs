@@ -16,7 +16,7 @@ const STRETCH_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 #[derive(Args, Debug, Clone, Default)]
 pub struct Study {
     /// Name of the AnalysisTemplate in the namespace
-    #[arg(value_name = "TEMPLATE", required_unless_present_any = ["file", "rollout"])]
+    #[arg(value_name = "TEMPLATE")]
     pub template: Option<String>,
     /// A file with the template, instead of the cluster's; - is standard input
     #[arg(short, long, value_name = "FILE")]
@@ -75,6 +75,9 @@ pub struct Backtest {
     /// What.
     #[command(flatten)]
     pub study: Study,
+    /// Play an AnalysisRun of the namespace again, from its start to its end
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["template", "file", "rollout", "canary", "stable", "args"])]
+    pub run: Option<String>,
     /// The beginning, as 2026-11-29T08:00:00Z, or as a time before now, as 7d is
     #[arg(long, default_value = "7d", value_parser = moment, value_name = "TIME")]
     pub from: Moment,

@@ -70,7 +70,11 @@ pub(in crate::cli) fn conclusions(report: &Report) -> Vec<(&'static str, String)
         ("Aborted", aborts),
         (
             "Passed",
-            format!("{}; {}", share(&of.passed), median(of.median_pass, &longest)),
+            format!(
+                "{}; {}",
+                share(&of.passed),
+                median(of.median_pass, &longest)
+            ),
         ),
         ("No verdict", format!("{none} within {longest}")),
     ]
@@ -111,7 +115,13 @@ pub(in crate::cli) fn row(found: &Found) -> Vec<String> {
     }) = &found.summary
     else {
         let why = "cannot be that bad".to_owned();
-        return vec![factor, found.metric.clone(), why, String::new(), String::new()];
+        return vec![
+            factor,
+            found.metric.clone(),
+            why,
+            String::new(),
+            String::new(),
+        ];
     };
     vec![
         factor,
@@ -131,7 +141,9 @@ pub(super) fn windows(report: &analyze::Report, width: Option<usize>) -> Vec<Lin
         }
         lines.push(Line::new());
         lines.push(Line::new().with(Tone::Strong, format!("{}, as it went", metric.name)));
-        let head = ["after", "canary", "stable", "harm", "gross", "safe", "effect"];
+        let head = [
+            "after", "canary", "stable", "harm", "gross", "safe", "effect",
+        ];
         let mut rows = vec![head.map(str::to_owned).to_vec()];
         let every = beside.moments.len().div_ceil(ROWS_MAX).max(1);
         let last = beside.moments.len() - 1;

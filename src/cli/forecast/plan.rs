@@ -35,7 +35,11 @@ pub fn stretches(spec: &Spec, template: &str, bounds: (i64, i64)) -> Vec<Planned
             Step::Analysis(request) if named(request) => {
                 let most = request.max_duration.as_deref();
                 let most = most.and_then(|text| crate::core::duration::parse(text).ok());
-                ("analysis", None, (bounds.0, most.map_or(bounds.1, |d| d.as_secs())))
+                (
+                    "analysis",
+                    None,
+                    (bounds.0, most.map_or(bounds.1, |d| d.as_secs())),
+                )
             }
             Step::Pause(Pause::For(time)) if watched => ("pause", Some(time.as_secs()), bounds),
             _ => continue,

@@ -71,7 +71,8 @@ pub(in crate::cli) fn row(planned: &Planned, o: &Outlook) -> Vec<String> {
         words::length(o.seconds),
         words::count(o.requests),
         finds,
-        o.safe_after.map_or_else(|| "never".to_owned(), words::length),
+        o.safe_after
+            .map_or_else(|| "never".to_owned(), words::length),
     ]
 }
 
@@ -87,7 +88,10 @@ fn times(n: f64) -> String {
 pub(in crate::cli) fn remarks(planned: &Planned, o: &Outlook) -> Vec<(Tone, String)> {
     let mut all = Vec::new();
     let instead = |seconds: Option<i64>, weight: Option<i32>| match (seconds, weight) {
-        (Some(s), Some(w)) => format!("it would take {} at this weight, or {w} % in the same time", words::length(s)),
+        (Some(s), Some(w)) => format!(
+            "it would take {} at this weight, or {w} % in the same time",
+            words::length(s)
+        ),
         (Some(s), None) => format!("it would take {} at this weight", words::length(s)),
         (None, Some(w)) => format!("it would take {w} % in the same time"),
         (None, None) => "there is too little traffic for any weight".to_owned(),

@@ -41,7 +41,10 @@ pub(super) async fn find(
     let (name, cluster_scope) = match (&study.template, rollout) {
         (Some(name), _) => (name.clone(), study.cluster_scope),
         (None, Some(rollout)) => only_template(rollout)?,
-        (None, None) => return Err(CliError::Usage("TEMPLATE or --file is needed".to_owned())),
+        (None, None) => {
+            let ways = "a template is needed: its name, -f FILE, or --rollout NAME of a Rollout whose analyses name it";
+            return Err(CliError::Usage(ways.to_owned()));
+        }
     };
     check_name("the template's name", &name).map_err(CliError::Usage)?;
     let session = needed(session, "a template's name")?;
@@ -131,7 +134,11 @@ fn from_file(file: &Path, study: &Study) -> Result<Found, CliError> {
         };
         let name = document.pointer("/metadata/name").and_then(Value::as_str);
         let name = name.unwrap_or("(without a name)").to_owned();
-        if study.template.as_ref().is_some_and(|wanted| *wanted != name) {
+        if study
+            .template
+            .as_ref()
+            .is_some_and(|wanted| *wanted != name)
+        {
             continue;
         }
         let spec = document.get("spec").cloned().unwrap_or_default();

@@ -75,7 +75,9 @@ pub(super) async fn the_one_that_uses(
 ) -> Result<Rollout, CliError> {
     let asked = session.asked("list", ROLLOUTS);
     let params = ListParams::default().limit(ROLLOUTS_MAX);
-    let list = session.ask(&asked, session.rollouts().list(&params)).await?;
+    let list = session
+        .ask(&asked, session.rollouts().list(&params))
+        .await?;
     let uses = |rollout: &Rollout| {
         let of = OfRollout::read(rollout);
         of.is_ok_and(|of| of.spec.analyses().any(|r| names(r, found)) && of.has(sides))
@@ -124,7 +126,9 @@ impl OfRollout {
                 preview_service,
             } => (
                 active_service.clone(),
-                preview_service.clone().unwrap_or_else(|| active_service.clone()),
+                preview_service
+                    .clone()
+                    .unwrap_or_else(|| active_service.clone()),
             ),
             Means::Pods { .. } => (String::new(), String::new()),
         };
@@ -210,8 +214,16 @@ pub(super) fn arms(
         return Err(told_apart(found, &why));
     }
     let arm = template.arm.clone().unwrap_or_default();
-    let by_pods = |hash: &str| format!("pod=~\"{}\"", naming::pods_of(&naming::replica_set(name, hash)));
-    let label = arm.label.clone().unwrap_or_else(|| DEFAULT_ARM_LABEL.to_owned());
+    let by_pods = |hash: &str| {
+        format!(
+            "pod=~\"{}\"",
+            naming::pods_of(&naming::replica_set(name, hash))
+        )
+    };
+    let label = arm
+        .label
+        .clone()
+        .unwrap_or_else(|| DEFAULT_ARM_LABEL.to_owned());
     let stable = if arm.pods {
         by_pods(&builtins.stable_hash)
     } else {

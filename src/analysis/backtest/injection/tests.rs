@@ -38,12 +38,21 @@ fn errors_become_so_many_times_as_many_and_requests_stay() {
     for factor in [1.5, 2.0, 5.0] {
         let mut changed = recording(vec![vec![total.clone()], vec![bad.clone()]]);
         let before = of(&changed, 1);
-        assert!(inject(&mut changed, 0, &ratio(), factor, &mut Seeded::new(3)));
+        assert!(inject(
+            &mut changed,
+            0,
+            &ratio(),
+            factor,
+            &mut Seeded::new(3)
+        ));
         let times = of(&changed, 1) / before;
         assert!((times - factor).abs() < 0.05, "{factor}: {times}");
         assert!((of(&changed, 0) - 2_400.0 * 1_000.0).abs() < 1e-6);
         let samples = changed.metrics[0][1].canary.0.values().next().unwrap();
-        assert!(samples.windows(2).all(|p| p[1].value >= p[0].value), "a counter");
+        assert!(
+            samples.windows(2).all(|p| p[1].value >= p[0].value),
+            "a counter"
+        );
     }
     let mut same = recording(vec![vec![total.clone()], vec![total.clone()]]);
     let unchanged = same.clone();
@@ -96,7 +105,11 @@ const BOUNDS: [&str; 4] = ["0.1", "0.2", "0.4", "+Inf"];
 fn shares(recording: &Recording) -> Vec<f64> {
     let held = &recording.metrics[0][0].canary;
     let upto = |le: &str| {
-        let one = held.0.iter().find(|(labels, _)| labels["le"] == le).unwrap();
+        let one = held
+            .0
+            .iter()
+            .find(|(labels, _)| labels["le"] == le)
+            .unwrap();
         steps(one.1).skip(1).map(|(_, more, _)| more).sum::<f64>()
     };
     let all = upto("+Inf");
@@ -116,9 +129,18 @@ fn slower_requests_move_up_through_the_buckets() {
         assert!((share - expected).abs() < 1e-9, "{share} {expected}");
     }
     let mut half = recording(vec![histogram(&[0.0, 100.0, 0.0, 0.0], &BOUNDS)]);
-    assert!(inject(&mut half, 0, &measure, 2.0_f64.sqrt(), &mut Seeded::new(3)));
+    assert!(inject(
+        &mut half,
+        0,
+        &measure,
+        2.0_f64.sqrt(),
+        &mut Seeded::new(3)
+    ));
     let share = shares(&half)[1];
-    assert!((share - 0.5).abs() < 0.01, "half of them by half of the way: {share}");
+    assert!(
+        (share - 0.5).abs() < 0.01,
+        "half of them by half of the way: {share}"
+    );
 }
 
 proptest! {

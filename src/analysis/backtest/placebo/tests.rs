@@ -119,7 +119,10 @@ fn too_few_pods_are_refused_with_how_many_there_are() {
     assert_eq!(error, expected);
     let nothing = Recording::of(&plan);
     let error = choose(&nothing, &plan, draw(5), &mut Seeded::new(1)).unwrap_err();
-    assert!(error.to_string().starts_with("0 scraped targets"), "{error}");
+    assert!(
+        error.to_string().starts_with("0 scraped targets"),
+        "{error}"
+    );
 }
 
 #[test]
