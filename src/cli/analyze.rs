@@ -146,7 +146,7 @@ fn beside(plan: &Plan, player: &Player<'_>) -> Vec<Beside> {
         let (mut aborts_at, mut tempered) = (None, None);
         match &metric.kind {
             Kind::Threshold(threshold) => {
-                queries.push(("query".to_owned(), threshold.query.clone()))
+                queries.push(("query".to_owned(), threshold.query.clone()));
             }
             Kind::Comparison(compared) => {
                 for (name, arms) in compared.measure.selectors() {

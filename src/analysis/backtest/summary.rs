@@ -93,7 +93,7 @@ pub fn summary(outcomes: &[Outcome]) -> Summary {
     Summary {
         median_pass: median(&passed, runs),
         median_abort: median(&aborted, runs),
-        aborting: tally(aborted.iter().filter_map(|o| metric(o))),
+        aborting: tally(aborted.iter().filter_map(metric)),
         reasons: tally(undecided.clone().map(|o| o.reason.clone())),
         aborted: Share::new(aborted.len(), runs),
         passed: Share::new(passed.len(), runs),
