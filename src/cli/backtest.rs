@@ -50,7 +50,7 @@ pub struct Report {
     pub pods: usize,
     /// By which numbers they were chosen.
     pub seed: u64,
-    /// What the template allows.
+    /// What is allowed to one run.
     pub false_abort_rate: f64,
     /// As they were.
     pub placebo: Summary,

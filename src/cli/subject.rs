@@ -13,7 +13,7 @@ use super::args::{Study, check_name};
 use super::client::Session;
 use super::error::CliError;
 use crate::analysis::problem::Problem;
-use crate::analysis::template::{NamedTemplate, freeze};
+use crate::analysis::template::{NamedTemplate, freeze, share};
 use crate::api::analysis::AnalysisRunSpec;
 use crate::core::spec::Spec;
 use template::needed;
@@ -103,7 +103,13 @@ pub async fn resolve(
         spec: &filled,
     };
     let template = format!("{} {}", found.kind, found.name);
-    let frozen = freeze(&[named], &args, &builtins).map_err(|found| problems(&template, &found))?;
+    let mut frozen =
+        freeze(&[named], &args, &builtins).map_err(|found| problems(&template, &found))?;
+    if let Some(of) = &of {
+        // The rate is the whole rollout's, as it is for the runs of the Rollout itself.
+        let runs = u32::try_from(of.spec.analyses().count()).unwrap_or(u32::MAX);
+        frozen.false_abort_rate = share(&frozen.false_abort_rate, runs);
+    }
     let spec = AnalysisRunSpec {
         canary_hash: builtins.canary_hash,
         stable_hash: builtins.stable_hash,

@@ -52,7 +52,7 @@ pub(super) fn lines(report: &Report, width: Option<usize>) -> Vec<Line> {
 pub(in crate::cli) fn conclusions(report: &Report) -> Vec<(&'static str, String)> {
     let of = &report.placebo;
     let allowed = words::percent(report.false_abort_rate, 1.0);
-    let mut aborts = format!("{}; the template allows {allowed}", share(&of.aborted));
+    let mut aborts = format!("{}; one run may do so in {allowed}", share(&of.aborted));
     if of.aborted.lower > report.false_abort_rate {
         aborts.push_str(
             ". That is more than it says: the pods differ by more than their past shows. More pods, a wider tolerance, or a control group",

@@ -171,7 +171,7 @@ async fn a_good_version_in_words_within_the_width() {
         "Successful, Pass.",
         "effect: ",
         "times stable's",
-        "of 111, where it aborts",
+        "of 222, where it aborts",
         "10 stable pods over 5h59m differ by 0 %",
         "Service monitoring/prometheus through",
         "Rollout checkout: canary 77cd81f200, stable",
@@ -426,6 +426,7 @@ async fn pods_that_are_all_right_are_played_and_regressions_found() {
     let json = json_of(&run(&lab, &store, &words).await);
     assert_eq!(json["placebo"]["aborted"]["count"], 0, "{json:#}");
     assert_eq!(json["placebo"]["aborted"]["of"], 4);
+    assert_eq!(json["falseAbortRate"], 0.005, "one of two analyses");
     assert_eq!(json["placebo"]["passed"]["count"], 4, "{json:#}");
     assert!(json["placebo"]["medianSecondsToPass"].as_i64().unwrap() >= 300);
     let regressions = json["regressions"].as_array().unwrap();
