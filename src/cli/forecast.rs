@@ -149,9 +149,11 @@ pub async fn run(
 fn stretches(args: &Forecast, subject: &Subject, plan: &Plan) -> Result<Vec<Planned>, CliError> {
     let bounds = (plan.min_bake, plan.max_duration);
     if let Some(weight) = args.weight {
-        let seconds = args
-            .duration
-            .map(|d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+        // A step that is to decide in that time.
+        let bounds = args.duration.map_or(bounds, |d| {
+            let seconds = i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
+            (seconds, seconds)
+        });
         let replicas = subject
             .rollout
             .as_ref()
@@ -162,7 +164,7 @@ fn stretches(args: &Forecast, subject: &Subject, plan: &Plan) -> Result<Vec<Plan
             step: "as typed".to_owned(),
             stretch: forecast::Stretch {
                 weight,
-                seconds,
+                seconds: None,
                 bounds,
                 next_weight: 100,
                 canary_pods: (replicas * share).div_ceil(100).max(1),

@@ -116,7 +116,7 @@ pub(in crate::cli) fn of_comparison(compared: &Comparison, beside: &Beside) -> V
     let mut all = Vec::new();
     if let Some(count) = beside.aborts_at {
         all.push(format!(
-            "aborts at {} bad ones in the same time (so far {})",
+            "aborts at {} bad ones by the end of the next window (so far {})",
             words::count(count),
             words::count(compared.canary.bad)
         ));

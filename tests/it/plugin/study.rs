@@ -520,6 +520,24 @@ async fn what_a_plan_can_find_before_it_begins() {
         out.contains("cannot see even 10 times as many: it would take"),
         "{out}"
     );
+    let longer = [
+        "forecast",
+        "golden",
+        "--weight",
+        "5",
+        "--duration",
+        "10m",
+        "--rate",
+        "90",
+        "--ratio",
+        "0.4%",
+        "--arg",
+        "service=x",
+    ];
+    let seen = run(&lab, &store, &longer).await;
+    let out = seen.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let says = "ends after 10m before a good version can be shown to be good enough for 100 %";
+    assert!(out.contains(says), "{out}");
     assert!(store.asked().is_empty(), "typed numbers need no metrics");
 }
 
