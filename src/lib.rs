@@ -22,6 +22,7 @@ pub mod demo;
 pub mod git;
 #[cfg(feature = "cluster")]
 pub mod metrics_source;
+pub mod random;
 #[cfg(feature = "cluster")]
 pub mod retry;
 pub mod sim;

@@ -94,7 +94,8 @@ impl ComparisonPlan {
         }
     }
 
-    fn alpha_main(&self) -> f64 {
+    /// The part of the rate that the main test of harm has; the rest is the gross test's.
+    pub(super) fn alpha_main(&self) -> f64 {
         self.alpha * (1.0 - GROSS_SHARE)
     }
 

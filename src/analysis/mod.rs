@@ -4,6 +4,7 @@
 //! The tests are in [`rho`] (two ratios), [`level`] (one against a level), [`interval`] (the effect);
 //! [`effects`] and [`schedule`] say what they look for and when they stake how much.
 
+pub mod backtest;
 pub mod buckets;
 pub mod comparison;
 pub mod condition;
@@ -11,16 +12,19 @@ pub mod dictionary;
 pub mod dispersion;
 pub mod effects;
 pub mod exact;
+pub mod forecast;
 pub mod gauss;
 pub mod holm;
 pub mod interval;
 pub mod level;
+pub mod outlook;
 pub mod peers;
 pub mod percent;
 pub mod plan;
 pub mod posterior;
 pub mod problem;
 pub mod promql;
+pub mod replay;
 pub mod rho;
 pub mod run;
 pub mod schedule;

@@ -1,11 +1,15 @@
 //! What can be typed, with help that teaches. Parsing only: nothing here asks a cluster.
 
+mod study;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::core::duration;
+
+pub use study::{Analyze, Backtest, Forecast, Metrics, Moment, Study};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -132,6 +136,34 @@ Without the plugin: kubectl annotate rollout.tidegate.io NAME tidegate.io/abort=
     #[command(after_help = "\
 Pods are evicted one by one while the others are available; PodDisruptionBudgets hold.")]
     Restart(Plain),
+    /// Try a template on live metrics: what it asks, what it finds, how it would decide
+    #[command(after_help = "\
+Examples:
+  kubectl tidegate analyze golden-signals --rollout checkout
+  kubectl tidegate analyze golden-signals --canary 'version=\"2\"' --stable 'version=\"1\"' --last 1h
+  kubectl tidegate analyze -f template.yaml --prometheus-url http://localhost:9090 --rollout checkout
+
+Nothing in the cluster is changed. The last minutes are judged as a run would have judged them that
+began then; a pass does not end it, so that all of them are seen.")]
+    Analyze(Analyze),
+    /// Try a template on past metrics: false aborts, time to safe, regressions that it would have found
+    #[command(after_help = "\
+Examples:
+  kubectl tidegate backtest golden-signals --rollout checkout --from 7d
+  kubectl tidegate backtest golden-signals --stable 'app=\"checkout\"' --runs 500 --seed 7
+  kubectl tidegate backtest golden-signals --canary 'version=\"2\"' --stable 'version=\"1\"' \\
+      --from 2026-11-29T08:00:00Z --to 2026-11-29T09:00:00Z
+
+With --canary a past rollout is played again. Without, stable pods stand for a new version at moments
+that chance chooses: whatever is aborted of these is aborted falsely. Then regressions are put into
+them. Nothing in the cluster is changed.")]
+    Backtest(Backtest),
+    /// Say before the start what each step of a plan can find, and how long it takes
+    #[command(after_help = "\
+Examples:
+  kubectl tidegate forecast golden-signals --rollout checkout
+  kubectl tidegate forecast golden-signals --weight 5 --duration 10m --rate 200 --ratio 0.1%")]
+    Forecast(Forecast),
     /// Versions of the plugin, the API server, the resources and the controller
     Version(Version),
     /// Print a completion script for a shell, or for kubectl itself

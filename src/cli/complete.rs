@@ -85,6 +85,9 @@ pub fn wanted(words: &[String]) -> Wanted {
         }
     }
     if let Some(arg) = value_of {
+        if arg.get_id() == "rollout" {
+            return Wanted::Rollout;
+        }
         return Wanted::Words(values(arg));
     }
     if last.starts_with('-') {
@@ -197,6 +200,9 @@ mod tests {
             "pause",
             "resume",
             "restart",
+            "analyze",
+            "backtest",
+            "forecast",
             "version",
             "completion",
         ] {
@@ -209,6 +215,8 @@ mod tests {
         assert_eq!(names("get "), ["a Rollout"]);
         assert_eq!(names("-n shop promote chec"), ["a Rollout"]);
         assert_eq!(names("get --watch "), ["a Rollout"]);
+        assert_eq!(names("analyze golden --rollout "), ["a Rollout"]);
+        assert!(names("analyze ").is_empty(), "a template's name");
         assert!(names("get checkout ").is_empty());
         assert!(names("promote checkout --").contains(&"--full".to_owned()));
         assert!(names("abort -").contains(&"--namespace".to_owned()));

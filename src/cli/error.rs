@@ -112,6 +112,12 @@ pub enum CliError {
         /// Similar names, or where there is one.
         hint: String,
     },
+    /// Something else that is needed is not there, or may not be read.
+    #[error("{0}")]
+    Missing(String),
+    /// The metrics source gave no answer that can be used.
+    #[error("{0}")]
+    Metrics(String),
     /// The custom resources are not there.
     #[error(
         "Tidegate's resources are not installed in this cluster ({context}): the API server does not know {resource}. Install the chart (helm install tidegate charts/tidegate -n tidegate --create-namespace), or the resources alone (tidegate crds | kubectl apply --server-side -f -). If they are in another cluster, choose its --context"
@@ -163,6 +169,8 @@ impl CliError {
             | CliError::Unauthorized { .. }
             | CliError::Forbidden { .. }
             | CliError::NotFound { .. }
+            | CliError::Missing(_)
+            | CliError::Metrics(_)
             | CliError::NotInstalled { .. }
             | CliError::Unreadable { .. }
             | CliError::Api { .. }

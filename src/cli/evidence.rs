@@ -129,7 +129,7 @@ fn is_ratio(metric: &MetricStatus) -> bool {
 }
 
 /// `10 stable pods over 6h differ by 4 %`
-fn noise(calibration: &Calibration) -> String {
+pub(super) fn noise(calibration: &Calibration) -> String {
     let over = words::length(calibration.seconds);
     match calibration.origin {
         Origin::None => format!("independent events: {}", calibration.why),
@@ -140,7 +140,9 @@ fn noise(calibration: &Calibration) -> String {
         ),
         Origin::Pods => {
             let pods = words::plural(calibration.targets.into(), "stable pod");
-            let differ = words::percent(calibration.tau, 1.0);
+            // What is less than nobody can measure is rounding.
+            let tau = (calibration.tau * 1e6).round() / 1e6;
+            let differ = words::percent(tau, 1.0);
             format!("{pods} over {over} differ by {differ}")
         }
     }

@@ -163,7 +163,7 @@ impl Fields<'_> {
 }
 
 /// Breaks a sentence at blanks so that no part is wider than `room`, unless one word is.
-fn wrap(text: &str, room: Option<usize>) -> Vec<String> {
+pub(super) fn wrap(text: &str, room: Option<usize>) -> Vec<String> {
     let Some(room) = room else {
         return if text.is_empty() {
             Vec::new()

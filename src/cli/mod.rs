@@ -5,23 +5,32 @@
 
 pub mod abort;
 pub mod advice;
+pub mod analyze;
 pub mod args;
+pub mod backtest;
 pub mod client;
 pub mod command;
 pub mod complete;
 pub mod completion;
 pub mod error;
 pub mod evidence;
+pub mod forecast;
 pub mod get;
 pub mod header;
+mod layout;
 pub mod objects;
+mod page;
 pub mod pause;
+mod prometheus;
 pub mod promote;
+mod reading;
 pub mod restart;
 pub mod resume;
 pub mod retry;
+mod service_proxy;
 pub mod status;
 pub mod style;
+mod subject;
 pub mod terminal;
 pub mod tree;
 pub mod version;
@@ -115,6 +124,15 @@ async fn dispatch(
         Command::Get(args) => return get::run(&session?, terminal, args, output).await,
         Command::Status(args) => return status::run(&session?, terminal, args, output).await,
         Command::Promote(args) => return promote::run(&session?, terminal, args, output).await,
+        Command::Analyze(args) => {
+            return Box::pin(analyze::run(session, terminal, args, &cli.global)).await;
+        }
+        Command::Backtest(args) => {
+            return Box::pin(backtest::run(session, terminal, args, &cli.global)).await;
+        }
+        Command::Forecast(args) => {
+            return Box::pin(forecast::run(session, terminal, args, &cli.global)).await;
+        }
         Command::Version(args) => return version::run(session, terminal, args, output).await,
         Command::Completion(args) => return completion::run(terminal, args),
         Command::Complete(args) => return complete::run(session, terminal, args).await,

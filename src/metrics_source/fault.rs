@@ -39,6 +39,9 @@ pub(super) enum AskError {
     /// No connection, or one that broke.
     #[error("{0}; is prometheus.url right, does a NetworkPolicy let the controller there?")]
     Unreachable(&'static str),
+    /// Whoever hands requests on did not: the reason in a word, and what it said.
+    #[error("{1}")]
+    NotHandedOn(&'static str, String),
     /// An address that is never asked.
     #[error(
         "the host is a link-local address, that of a cloud's metadata, or nobody's, and is not asked; name the Service or host of a Prometheus"
@@ -194,6 +197,7 @@ impl AskError {
     fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "Unreachable",
+            Self::NotHandedOn(reason, _) => reason,
             Self::AddressRefused => "AddressRefused",
             Self::Timeout(_) | Self::GivenUp => "Timeout",
             Self::TooManyQueries(..) | Self::HostIsBusy(..) => "TooManyQueries",

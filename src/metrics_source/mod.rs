@@ -18,6 +18,7 @@ mod ca;
 mod endpoint;
 mod fault;
 mod hosts;
+mod relay;
 mod shared;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub use ca::{CaBundle, CaError};
 pub use endpoint::{Endpoint, EndpointError, Login};
 pub use fault::REASONS;
 pub use hosts::Hosts;
+pub use relay::{Relay, RelayError, Relayed};
 
 use address::Lookup;
 use answer::{Found, Wanted};
@@ -59,8 +61,16 @@ pub struct Source {
     inner: Arc<Inner>,
 }
 
+/// How requests get to the endpoint.
+enum Road {
+    /// By connections of this process.
+    Own(Way),
+    /// Somebody hands them on.
+    Relayed(Box<dyn Relay>),
+}
+
 struct Inner {
-    way: Way,
+    road: Road,
     timeout: Duration,
     concurrency: usize,
     places: Semaphore,
@@ -71,8 +81,12 @@ struct Inner {
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let place = match &self.inner.road {
+            Road::Own(way) => way.client.base_url().to_string(),
+            Road::Relayed(relay) => relay.place(),
+        };
         f.debug_struct("Source")
-            .field("url", &self.inner.way.client.base_url().as_str())
+            .field("url", &place)
             .finish_non_exhaustive()
     }
 }
@@ -122,17 +136,32 @@ impl Source {
         lookup: Lookup,
     ) -> Result<Self, EndpointError> {
         let way = endpoint::way(endpoint, lookup)?;
-        Ok(Self {
+        let host = way.host.clone();
+        let (timeout, concurrency) = (endpoint.timeout, endpoint.concurrency);
+        Ok(Self::on(Road::Own(way), &host, hosts, timeout, concurrency))
+    }
+
+    /// A source to which `relay` hands requests on, each question within `timeout` in all, at most
+    /// `concurrency` queries at once. Nothing is asked yet.
+    #[must_use]
+    pub fn relayed(relay: Box<dyn Relay>, timeout: Duration, concurrency: usize) -> Self {
+        let place = relay.place();
+        let road = Road::Relayed(relay);
+        Self::on(road, &place, &Hosts::default(), timeout, concurrency.max(1))
+    }
+
+    fn on(road: Road, host: &str, hosts: &Hosts, timeout: Duration, concurrency: usize) -> Self {
+        Self {
             inner: Arc::new(Inner {
-                timeout: endpoint.timeout,
-                concurrency: endpoint.concurrency,
-                places: Semaphore::new(endpoint.concurrency),
-                places_at_host: hosts.places(&way.host),
+                timeout,
+                concurrency,
+                places: Semaphore::new(concurrency),
+                places_at_host: hosts.places(host),
                 hosts: hosts.clone(),
                 answers: Arc::default(),
-                way,
+                road,
             }),
-        })
+        }
     }
 
     /// Asks what the metric of this `kind` needs, within the endpoint's timeout in all.
@@ -296,17 +325,33 @@ impl Source {
         wanted: Wanted,
     ) -> Result<Found, AskError> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let mut request = self
-            .inner
-            .way
-            .client
-            .query(query)
-            // The source need not go on when nobody waits any more.
-            .timeout(i64::try_from(left.as_millis()).unwrap_or(i64::MAX).max(1));
+        // The source need not go on when nobody waits any more.
+        let left = i64::try_from(left.as_millis()).unwrap_or(i64::MAX).max(1);
+        let way = match &self.inner.road {
+            Road::Own(way) => way,
+            Road::Relayed(relay) => {
+                let mut parameters = vec![
+                    ("query", query.to_owned()),
+                    ("timeout", format!("{left}ms")),
+                ];
+                parameters.extend(at.map(|at| ("time", at.to_string())));
+                let answer = relay.query(parameters, BODY_MAX).await;
+                let Relayed {
+                    status,
+                    headers,
+                    body,
+                } = answer.map_err(|error| error.of(BODY_MAX))?;
+                if !status.is_success() {
+                    return Err(answer::refusal(status, &headers, &body, Timestamp::now()));
+                }
+                return understand(body, headers, wanted).await;
+            }
+        };
+        let mut request = way.client.query(query).timeout(left);
         if let Some(at) = at {
             request = request.at(at);
         }
-        if let Some(authorization) = &self.inner.way.authorization {
+        if let Some(authorization) = &way.authorization {
             request = request.header(header::AUTHORIZATION, authorization.clone());
         }
         let response = request.post_raw().await.map_err(|e| AskError::sent(&e))?;

@@ -14,7 +14,7 @@ pub mod jobs;
 pub mod minimise;
 pub mod mutants;
 pub mod play;
-pub mod random;
+pub use crate::random;
 pub mod scenario;
 pub mod simulate;
 mod structural;

@@ -114,10 +114,24 @@ const LAYERS: &[(&str, &[&str])] = &[
             "retry",
         ],
     ),
-    ("cli", &["api", "core", "analysis", "traffic", "retry"]),
+    (
+        "cli",
+        &[
+            "api",
+            "core",
+            "analysis",
+            "traffic",
+            "metrics_source",
+            "random",
+            "retry",
+        ],
+    ),
+    ("random", &[]),
     (
         "sim",
-        &["api", "core", "analysis", "traffic", "git", "retry"],
+        &[
+            "api", "core", "analysis", "traffic", "git", "random", "retry",
+        ],
     ),
     (
         "demo",

@@ -4,6 +4,7 @@ mod answers;
 mod endpoint;
 mod limits;
 mod refusals;
+mod relayed;
 mod sharing;
 mod tls;
 

@@ -6,4 +6,6 @@ mod commands;
 mod controller;
 mod failures;
 mod lab;
+mod store;
+mod study;
 mod views;

@@ -1,0 +1,135 @@
+//! A report of `forecast` in lines for people. Pure.
+
+use super::{OfMetric, Planned, Report};
+use crate::analysis::forecast::{Outlook, PLAIN, Warning};
+use crate::cli::layout::{labelled, paragraph, table};
+use crate::cli::style::{Line, Tone};
+use crate::cli::words;
+
+/// A difference between pods up to this is not worth a word.
+const MARGIN_SHOWN: f64 = 1.05;
+
+/// All lines.
+pub(super) fn lines(report: &Report, width: Option<usize>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (label, text) in [
+        ("Forecast", &report.template),
+        ("Plan", &report.plan),
+        ("Numbers", &report.source),
+    ] {
+        labelled(&mut lines, label, text, width);
+    }
+    for note in &report.notes {
+        labelled(&mut lines, "Note", note, width);
+    }
+    for metric in &report.metrics {
+        lines.push(Line::new());
+        let mut head = Line::new().with(Tone::Strong, &metric.name);
+        head.push(Tone::Plain, format!("  {}", numbers(metric)));
+        lines.push(head.fit(width));
+        let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
+        let steps = report.stretches.iter().zip(&metric.outlooks);
+        rows.extend(steps.clone().map(|(planned, o)| row(planned, o)));
+        lines.extend(table(&rows, width));
+        for (planned, o) in steps {
+            for (tone, text) in remarks(planned, o) {
+                let text = format!("{}: {text}", planned.step);
+                paragraph(&mut lines, 2, tone, &text, width);
+            }
+        }
+    }
+    lines.push(Line::new());
+    let legend = "finds: the smallest regression, in times stable's, that 80 % of the runs find in that time; with a regression an analysis goes on for as long as it may, which finds what stands in parentheses. safe: after how long half of the runs of a good version pass.";
+    paragraph(&mut lines, 0, Tone::Faint, legend, width);
+    lines
+}
+
+/// The heads of the columns.
+pub(in crate::cli) const HEAD: [&str; 6] = ["step", "weight", "time", "requests", "finds", "safe"];
+
+/// `80 requests/s, 0.1 % bad, phi 1.3, pods differ by 4 %`
+pub(in crate::cli) fn numbers(metric: &OfMetric) -> String {
+    let s = &metric.service;
+    format!(
+        "{} requests/s, {} bad, phi {}, pods differ by {}",
+        words::digits(s.rate),
+        words::percent(s.ratio, 1.0),
+        words::digits(s.phi),
+        words::percent(s.tau, 1.0)
+    )
+}
+
+/// A step's row, of six cells.
+pub(in crate::cli) fn row(planned: &Planned, o: &Outlook) -> Vec<String> {
+    let mut finds = times(o.finds);
+    if o.finds_at_most < o.finds * 0.99 || o.finds.is_infinite() && o.finds_at_most.is_finite() {
+        finds.push_str(&format!(" ({})", times(o.finds_at_most)));
+    }
+    vec![
+        planned.step.clone(),
+        format!("{} %", planned.stretch.weight),
+        words::length(o.seconds),
+        words::count(o.requests),
+        finds,
+        o.safe_after
+            .map_or_else(|| "never".to_owned(), words::length),
+    ]
+}
+
+fn times(n: f64) -> String {
+    if n.is_finite() {
+        words::digits(n)
+    } else {
+        "nothing".to_owned()
+    }
+}
+
+/// What is wrong with a step, and what bounds it, in sentences.
+pub(in crate::cli) fn remarks(planned: &Planned, o: &Outlook) -> Vec<(Tone, String)> {
+    let mut all = Vec::new();
+    let instead = |seconds: Option<i64>, weight: Option<i32>| match (seconds, weight) {
+        (Some(s), Some(w)) => format!(
+            "it would take {} at this weight, or {w} % in the same time",
+            words::length(s)
+        ),
+        (Some(s), None) => format!("it would take {} at this weight", words::length(s)),
+        (None, Some(w)) => format!("it would take {w} % in the same time"),
+        (None, None) => "there is too little traffic for any weight".to_owned(),
+    };
+    match o.warning {
+        Some(Warning::Blind { seconds, weight }) => all.push((
+            Tone::Warn,
+            format!(
+                "cannot see even {} times as many: {}",
+                words::digits(PLAIN),
+                instead(seconds, weight)
+            ),
+        )),
+        Some(Warning::Undecided { seconds, weight }) => all.push((
+            Tone::Warn,
+            format!(
+                "ends after {} before a good version can be shown to be good enough for {} %: {}",
+                words::length(planned.stretch.bounds.1),
+                planned.stretch.next_weight,
+                instead(seconds, weight)
+            ),
+        )),
+        Some(Warning::Pods) => all.push((
+            Tone::Warn,
+            "stable pods differ by so much that a regression cannot be told from a pod; more pods help, more time does not".to_owned(),
+        )),
+        None => {}
+    }
+    if o.margin > MARGIN_SHOWN {
+        let pods = i64::try_from(planned.stretch.canary_pods).unwrap_or(i64::MAX);
+        all.push((
+            Tone::Faint,
+            format!(
+                "with {} of the new version, up to {} times stable's is within what pods differ by",
+                words::plural(pods, "pod"),
+                words::digits(o.margin)
+            ),
+        ));
+    }
+    all
+}
