@@ -32,6 +32,7 @@ use latency::Latency;
 use super::effects::Grid;
 use super::interval;
 use super::level::Law;
+use super::native;
 use super::plan::{Arms, ComparisonPlan, Measure, Plan, Version};
 use super::rho::{Bets, Window};
 use super::schedule::Schedule;
@@ -196,6 +197,11 @@ fn look(
     s: &mut Sampler,
     answers: &Answers,
 ) -> Result<Looked, DataError> {
+    let buckets = native::largest(answers).max(s.histogram_buckets);
+    let objective = compared.measure.objective().map(|o| o.seconds);
+    let answers = native::classic(answers, &s.bounds, objective)?;
+    let answers = answers.as_ref();
+    s.histogram_buckets = buckets;
     if matches!(compared.measure, Measure::Histogram { .. }) && s.bounds.is_empty() {
         let needs = judge(plan, compared, s).needs();
         let Some(bounds) = common_bounds(answers, needs)? else {

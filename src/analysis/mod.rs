@@ -15,6 +15,7 @@ pub mod gauss;
 pub mod holm;
 pub mod interval;
 pub mod level;
+pub mod native;
 pub mod peers;
 pub mod percent;
 pub mod plan;

@@ -230,6 +230,15 @@ impl Measure {
         }
     }
 
+    /// What is met beside the comparison.
+    #[must_use]
+    pub fn objective(&self) -> Option<ObjectivePlan> {
+        match self {
+            Self::Histogram { objective, .. } => *objective,
+            _ => None,
+        }
+    }
+
     /// Whether fewer are the harm.
     #[must_use]
     pub fn fewer_is_harm(&self) -> bool {

@@ -9,11 +9,13 @@ mod bounds;
 
 pub use bounds::common_bounds;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Arms, Version};
 use super::rho::Window;
-use super::series::{Answers, DataError, Reading, Series, first_of, increases, target_of};
+use super::series::{
+    Answers, DataError, Reading, Series, first_of, increases, increases_with, target_of,
+};
 
 /// A window is looked at this long after its end (plus one scrape) even if a target's last scrape in
 /// it is missing: no scrape takes longer than the interval between scrapes.
@@ -121,6 +123,10 @@ impl Scrapes {
             targets: targets(answers, scrape_seconds),
         };
         let first = first_samples(answers);
+        let anew = match reading {
+            Reading::Buckets(_) => bounds::began_anew(answers),
+            _ => BTreeMap::new(),
+        };
         for (selected, arms) in answers.selected.iter().enumerate() {
             let name = names.get(selected).copied().unwrap_or("the query");
             for version in BOTH {
@@ -138,7 +144,8 @@ impl Scrapes {
                     match (reading, selected) {
                         (Reading::Values, _) => target.read_values(version, &one)?,
                         (Reading::Buckets(bounds), _) => {
-                            target.read_bucket(version, &one, bounds)?;
+                            let anew = anew.get(&bounds::histogram_of(series));
+                            target.read_bucket(version, &one, bounds, anew)?;
                         }
                         (Reading::PerSecond, _) => target.read_counter(version, &one, 1)?,
                         (Reading::Part | Reading::PerRequest, 0) => {
@@ -321,10 +328,15 @@ struct One<'a> {
 impl One<'_> {
     /// What each sample of a counter adds.
     fn increases(&self) -> Result<impl Iterator<Item = (i64, f64, bool)> + '_, DataError> {
+        self.is_counter()?;
+        Ok(increases(&self.series.samples, self.existed_before))
+    }
+
+    fn is_counter(&self) -> Result<(), DataError> {
         let wrong = |value: f64| value.is_infinite() || value < 0.0;
         match self.series.samples.iter().find(|s| wrong(s.value)) {
             Some(sample) => Err(DataError::NotACounter(self.name, sample.value)),
-            None => Ok(increases(&self.series.samples, self.existed_before)),
+            None => Ok(()),
         }
     }
 }
@@ -384,10 +396,14 @@ impl Target {
         version: Version,
         one: &One<'_>,
         bounds: &[f64],
+        anew: Option<&BTreeSet<i64>>,
     ) -> Result<(), DataError> {
         let bound = bounds::of(one.series)?;
         let index = bounds.iter().position(|b| *b == bound);
-        for (at, increase, restarted) in one.increases()? {
+        one.is_counter()?;
+        let began = |at| anew.is_some_and(|anew| anew.contains(&at));
+        let samples = &one.series.samples;
+        for (at, increase, restarted) in increases_with(samples, one.existed_before, began) {
             if restarted {
                 self.restarted(at);
             }

@@ -52,6 +52,10 @@ pub struct Sampler {
     #[serde(skip_serializing_if = "is_default")]
     #[schemars(length(max = 64))]
     pub bounds: Vec<f64>,
+    /// Buckets of the largest native histogram that was seen; 0: they are classic ones.
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(range(min = 0))]
+    pub histogram_buckets: i64,
     /// Stable's requests in each bucket before the first judged window: what the bets are made of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]

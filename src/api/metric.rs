@@ -179,7 +179,7 @@ pub enum Harm {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Histogram {
-    /// Selector of the series with the label `le`. Must contain `$(arm)`.
+    /// Selector of the series with the label `le`, or of native histograms. Must contain `$(arm)`.
     #[schemars(schema_with = "query_schema")]
     pub buckets: String,
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::dispersion::{self, History};
 use crate::analysis::gauss;
+use crate::analysis::native;
 use crate::analysis::plan::{ComparisonPlan, Measure, Plan};
 use crate::analysis::series::{Series, increases, target_of};
 use crate::api::analysis::Reference;
@@ -48,7 +49,8 @@ pub fn wanted(plan: &Plan, compared: &ComparisonPlan, s: &Sampler) -> Option<Pas
         return None;
     }
     let each = match compared.measure {
-        Measure::Histogram { .. } => s.bounds.len() as i64 + 1,
+        // Of native ones every bucket comes, and takes more than a number.
+        Measure::Histogram { .. } => (s.bounds.len() as i64 + 1).max(3 * s.histogram_buckets),
         _ => 1,
     };
     let series = s.stable_targets.max(1) * each;
@@ -76,7 +78,8 @@ pub fn calibrate(
     let found = match &compared.measure {
         Measure::Gauge { .. } => of_gauge(selected, past, blocks),
         Measure::Histogram { .. } => {
-            latency::calibrate(selected, past, blocks, 1.0 + compared.relative, s)
+            let selected = native::past(selected, &s.bounds);
+            latency::calibrate(&selected, past, blocks, 1.0 + compared.relative, s)
         }
         Measure::Events { requests: None, .. } => of_events(selected, past, blocks),
         Measure::Ratio { .. } | Measure::Events { .. } => of_counts(selected, past, blocks),

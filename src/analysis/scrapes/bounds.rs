@@ -1,13 +1,12 @@
-//! Which buckets two versions' histograms have in common (statistics, sections 1 and 2c).
+//! Which buckets two versions' histograms have in common, and when a histogram began anew (statistics,
+//! sections 1 and 2c).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{BOTH, Needs};
+use crate::analysis::native::BOUNDS_MAX;
 use crate::analysis::plan::Version;
 use crate::analysis::series::{Answers, DataError, Series, target_of};
-
-/// Most buckets that are compared; of more, every second one is merged into its neighbour.
-const BUCKETS_MAX: usize = 48;
 
 /// The upper bound of a bucket.
 pub(super) fn of(series: &Series) -> Result<f64, DataError> {
@@ -62,7 +61,7 @@ impl Ord for Bound {
 }
 
 /// The bucket bounds that all targets of both versions have, ascending, the last infinite, at most
-/// [`BUCKETS_MAX`]. `None`: there are no series of one version yet.
+/// [`BOUNDS_MAX`] of them finite; of more, every second one is merged into its neighbour. `None`: there are no series of one version yet.
 ///
 /// # Errors
 /// [`DataError`] where there is nothing to compare bucket by bucket.
@@ -81,7 +80,7 @@ pub fn common_bounds(answers: &Answers, needs: Needs) -> Result<Option<Vec<f64>>
     if bounds.len() < 2 || bounds.last() != Some(&f64::INFINITY) {
         return Err(DataError::NoCommonBuckets(bounds.len()));
     }
-    while bounds.len() > BUCKETS_MAX {
+    while bounds.len() > BOUNDS_MAX + 1 {
         let last = bounds.len() - 1;
         let mut index = 0;
         bounds.retain(|_| {
@@ -101,4 +100,27 @@ pub(super) fn check(answers: &Answers, bounds: &[f64]) -> Result<(), DataError> 
         }
     }
     Ok(())
+}
+
+/// What tells a histogram from others: the labels of its buckets but the bound.
+pub(super) fn histogram_of(series: &Series) -> Vec<(&str, &str)> {
+    let labels = series.labels.iter().filter(|(name, _)| *name != "le");
+    labels.map(|(n, v)| (n.as_str(), v.as_str())).collect()
+}
+
+/// When each histogram began anew, in milliseconds: one of its buckets lost something. Another may
+/// have more in it than before by then, and yet began anew with it.
+pub(super) fn began_anew(answers: &Answers) -> BTreeMap<Vec<(&str, &str)>, BTreeSet<i64>> {
+    let mut anew: BTreeMap<_, BTreeSet<i64>> = BTreeMap::new();
+    for series in answers.series() {
+        let mut before: Option<f64> = None;
+        for sample in series.samples.iter().filter(|s| !s.value.is_nan()) {
+            if before.is_some_and(|before| sample.value < before) {
+                let of = anew.entry(histogram_of(series)).or_default();
+                of.insert(sample.at_ms);
+            }
+            before = Some(sample.value);
+        }
+    }
+    anew
 }

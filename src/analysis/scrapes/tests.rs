@@ -17,6 +17,7 @@ fn series(pod: &str, code: &str, samples: &[(i64, f64)]) -> Series {
                 value: *value,
             })
             .collect(),
+        ..Series::default()
     }
 }
 

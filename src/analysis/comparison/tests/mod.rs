@@ -2,6 +2,7 @@
 //! missing data. The other kinds are in `kinds`.
 
 mod kinds;
+mod native;
 
 use std::collections::BTreeMap;
 
@@ -112,6 +113,7 @@ impl Counters {
                         value: if bad { *x } else { *n },
                     })
                     .collect(),
+                ..Series::default()
             }]
         };
         let both = |bad| Arms {
