@@ -5,17 +5,18 @@
 //! an increase belongs to the window in which the later of its two scrapes lies, so nothing is
 //! counted twice and nothing is interpolated.
 
+mod anew;
 mod bounds;
 
 pub use bounds::common_bounds;
 
-use std::collections::{BTreeMap, BTreeSet};
+use anew::Anew;
+
+use std::collections::BTreeMap;
 
 use super::plan::{Arms, Version};
 use super::rho::Window;
-use super::series::{
-    Answers, DataError, Reading, Series, first_of, increases, increases_with, target_of,
-};
+use super::series::{Answers, DataError, Reading, Series, first_of, increases_with, target_of};
 
 /// A window is looked at this long after its end (plus one scrape) even if a target's last scrape in
 /// it is missing: no scrape takes longer than the interval between scrapes.
@@ -123,10 +124,7 @@ impl Scrapes {
             targets: targets(answers, scrape_seconds),
         };
         let first = first_samples(answers);
-        let anew = match reading {
-            Reading::Buckets(_) => bounds::began_anew(answers),
-            _ => BTreeMap::new(),
-        };
+        let anew = Anew::of(answers);
         for (selected, arms) in answers.selected.iter().enumerate() {
             let name = names.get(selected).copied().unwrap_or("the query");
             for version in BOTH {
@@ -140,12 +138,12 @@ impl Scrapes {
                         series,
                         name,
                         existed_before,
+                        anew: &anew,
                     };
                     match (reading, selected) {
                         (Reading::Values, _) => target.read_values(version, &one)?,
                         (Reading::Buckets(bounds), _) => {
-                            let anew = anew.get(&bounds::histogram_of(series));
-                            target.read_bucket(version, &one, bounds, anew)?;
+                            target.read_bucket(version, &one, bounds)?;
                         }
                         (Reading::PerSecond, _) => target.read_counter(version, &one, 1)?,
                         (Reading::Part | Reading::PerRequest, 0) => {
@@ -323,21 +321,19 @@ struct One<'a> {
     name: &'static str,
     /// Its target was scraped before its first sample.
     existed_before: bool,
+    /// When others beside it began anew.
+    anew: &'a Anew<'a>,
 }
 
 impl One<'_> {
     /// What each sample of a counter adds.
     fn increases(&self) -> Result<impl Iterator<Item = (i64, f64, bool)> + '_, DataError> {
-        self.is_counter()?;
-        Ok(increases(&self.series.samples, self.existed_before))
-    }
-
-    fn is_counter(&self) -> Result<(), DataError> {
         let wrong = |value: f64| value.is_infinite() || value < 0.0;
-        match self.series.samples.iter().find(|s| wrong(s.value)) {
-            Some(sample) => Err(DataError::NotACounter(self.name, sample.value)),
-            None => Ok(()),
+        if let Some(sample) = self.series.samples.iter().find(|s| wrong(s.value)) {
+            return Err(DataError::NotACounter(self.name, sample.value));
         }
+        let (samples, anew) = (&self.series.samples, self.anew.for_series(self.series));
+        Ok(increases_with(samples, self.existed_before, anew))
     }
 }
 
@@ -396,14 +392,10 @@ impl Target {
         version: Version,
         one: &One<'_>,
         bounds: &[f64],
-        anew: Option<&BTreeSet<i64>>,
     ) -> Result<(), DataError> {
         let bound = bounds::of(one.series)?;
         let index = bounds.iter().position(|b| *b == bound);
-        one.is_counter()?;
-        let began = |at| anew.is_some_and(|anew| anew.contains(&at));
-        let samples = &one.series.samples;
-        for (at, increase, restarted) in increases_with(samples, one.existed_before, began) {
+        for (at, increase, restarted) in one.increases()? {
             if restarted {
                 self.restarted(at);
             }

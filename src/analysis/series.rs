@@ -164,26 +164,28 @@ pub fn increases(
     samples: &[Sample],
     existed_before: bool,
 ) -> impl Iterator<Item = (i64, f64, bool)> + '_ {
-    increases_with(samples, existed_before, |_| false)
+    increases_with(samples, existed_before, |_, _| false)
 }
 
-/// The same for a counter of several that begin anew together: at the times of `anew` it did, though
-/// by then it may have counted more than before.
+/// The same where it is known of a counter that it began `anew` between the times of two samples,
+/// though it may have counted more than before by the second one.
 pub(super) fn increases_with<'a>(
     samples: &'a [Sample],
     existed_before: bool,
-    anew: impl Fn(i64) -> bool + 'a,
+    anew: impl Fn(i64, i64) -> bool + 'a,
 ) -> impl Iterator<Item = (i64, f64, bool)> + 'a {
-    let mut last: Option<f64> = None;
-    samples.iter().filter(|s| !s.value.is_nan()).map(move |s| {
-        let before = last.replace(s.value);
-        match before {
+    let mut last: Option<Sample> = None;
+    samples
+        .iter()
+        .filter(|s| !s.value.is_nan())
+        .map(move |s| match last.replace(*s) {
             None if existed_before => (s.at_ms, s.value, false),
             None => (s.at_ms, 0.0, false),
-            Some(before) if s.value < before || anew(s.at_ms) => (s.at_ms, s.value, true),
-            Some(before) => (s.at_ms, s.value - before, false),
-        }
-    })
+            Some(before) if s.value < before.value || anew(before.at_ms, s.at_ms) => {
+                (s.at_ms, s.value, true)
+            }
+            Some(before) => (s.at_ms, s.value - before.value, false),
+        })
 }
 
 /// The endpoint that a series was scraped from.

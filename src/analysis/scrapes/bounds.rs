@@ -1,5 +1,4 @@
-//! Which buckets two versions' histograms have in common, and when a histogram began anew (statistics,
-//! sections 1 and 2c).
+//! Which buckets two versions' histograms have in common (statistics, sections 1 and 2c).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,27 +99,4 @@ pub(super) fn check(answers: &Answers, bounds: &[f64]) -> Result<(), DataError> 
         }
     }
     Ok(())
-}
-
-/// What tells a histogram from others: the labels of its buckets but the bound.
-pub(super) fn histogram_of(series: &Series) -> Vec<(&str, &str)> {
-    let labels = series.labels.iter().filter(|(name, _)| *name != "le");
-    labels.map(|(n, v)| (n.as_str(), v.as_str())).collect()
-}
-
-/// When each histogram began anew, in milliseconds: one of its buckets lost something. Another may
-/// have more in it than before by then, and yet began anew with it.
-pub(super) fn began_anew(answers: &Answers) -> BTreeMap<Vec<(&str, &str)>, BTreeSet<i64>> {
-    let mut anew: BTreeMap<_, BTreeSet<i64>> = BTreeMap::new();
-    for series in answers.series() {
-        let mut before: Option<f64> = None;
-        for sample in series.samples.iter().filter(|s| !s.value.is_nan()) {
-            if before.is_some_and(|before| sample.value < before) {
-                let of = anew.entry(histogram_of(series)).or_default();
-                of.insert(sample.at_ms);
-            }
-            before = Some(sample.value);
-        }
-    }
-    anew
 }
