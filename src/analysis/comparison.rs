@@ -16,11 +16,13 @@ mod guard;
 mod history;
 mod latency;
 mod levels;
+mod limits;
 mod stable;
 mod wording;
 
 pub use calibration::{Past, calibrate, wanted, without};
 pub use finding::{Finding, find};
+pub use limits::decides;
 pub use stable::StableRatio;
 
 use concurrent::Concurrent;
@@ -28,6 +30,7 @@ use fixed::Fixed;
 use gauge::Gauge;
 use history::History;
 use latency::Latency;
+use limits::{evidence, further, limit, log, nearer_to_zero};
 
 use super::effects::Grid;
 use super::interval;
@@ -39,9 +42,7 @@ use super::schedule::Schedule;
 use super::scrapes::{Age, Needs, Observed, Scrapes, common_bounds};
 use super::series::{Answers, DataError};
 use crate::api::analysis::{Reference, RunMode};
-use crate::api::analysis_status::{
-    Comparison, Counts, Effect, Evidence, Masses, Sampler, WindowRecord,
-};
+use crate::api::analysis_status::{Comparison, Counts, Effect, Masses, Sampler, WindowRecord};
 
 /// A judged window is at least this long: shorter ones cost more in the sums than they gain.
 const WINDOW_MIN_S: i64 = 15;
@@ -55,8 +56,6 @@ const GROSS_SHARE: f64 = 0.1;
 pub const UNSAFE_RATE: f64 = 0.05;
 /// Windows that are kept for the reader.
 const RECORDS_MAX: usize = 12;
-/// Rounding of the last digits must not keep a test from deciding that was boosted to the limit.
-const ROUNDING: f64 = 1e-9;
 
 /// Which ratio, multiple and level are asked of a version before it gets more traffic, by the
 /// weight that a promotion authorises (section 2g: the more traffic, the more must be shown). The
@@ -423,11 +422,6 @@ struct Alphas {
     safe: f64,
 }
 
-/// Where a test of this level decides, as a logarithm.
-fn limit(alpha: f64) -> f64 {
-    (1.0 / alpha).ln()
-}
-
 fn bets(grid: &Grid, alpha: f64) -> Bets<'_> {
     Bets {
         deltas: &grid.deltas,
@@ -447,18 +441,6 @@ fn add(counts: &mut Counts, requests: f64, bad: f64) {
     counts.bad += bad;
 }
 
-/// The smallest normal number stands for less: a logarithm in a status must be a number.
-fn log(e: f64) -> f64 {
-    e.max(f64::MIN_POSITIVE).ln()
-}
-
-fn evidence(e: f64, alpha: f64) -> Evidence {
-    Evidence {
-        log: log(e),
-        limit: limit(alpha),
-    }
-}
-
 /// The effect from its likelihood, wrong in `rate` of the cases.
 fn effect(likelihood: &[f64], stable: &Counts, rate: f64) -> Option<Effect> {
     let found = interval::interval(likelihood, rate)?;
@@ -469,30 +451,6 @@ fn effect(likelihood: &[f64], stable: &Counts, rate: f64) -> Option<Effect> {
         upper: found.upper,
         points: (found.most_likely - 1.0) * ratio * 100.0,
     })
-}
-
-/// The one that is nearer to its limit.
-fn further(a: Evidence, b: Evidence) -> Evidence {
-    if b.log - b.limit > a.log - a.limit {
-        b
-    } else {
-        a
-    }
-}
-
-/// The one that is further from its limit: both are needed.
-fn nearer_to_zero(a: Evidence, b: Evidence) -> Evidence {
-    if b.log - b.limit > a.log - a.limit {
-        a
-    } else {
-        b
-    }
-}
-
-/// Whether evidence has reached its limit.
-#[must_use]
-pub fn decides(evidence: &Evidence) -> bool {
-    evidence.limit > 0.0 && evidence.log >= evidence.limit - ROUNDING
 }
 
 #[cfg(test)]
