@@ -2,7 +2,7 @@
 //!
 //! How the windows are judged is one of the [`Judge`]s: `concurrent` counts while both versions have
 //! traffic, `history` where the stable version has none any more, `fixed` against a level that was
-//! asked for.
+//! asked for, `one_look` as Kayenta does.
 //!
 //! The state is in the status; the same samples lead to the same state, in however many answers
 //! they come.
@@ -17,6 +17,7 @@ mod history;
 mod latency;
 mod levels;
 mod limits;
+mod one_look;
 mod stable;
 mod wording;
 
@@ -31,6 +32,7 @@ use gauge::Gauge;
 use history::History;
 use latency::Latency;
 use limits::{evidence, further, limit, log, nearer_to_zero};
+use one_look::OneLook;
 
 use super::effects::Grid;
 use super::interval;
@@ -321,6 +323,11 @@ trait Judge {
         None
     }
 
+    /// What a judge says that gathers no evidence.
+    fn found(&self, _: &Comparison, _: &Sampler) -> Option<Finding> {
+        None
+    }
+
     /// What is missing on the side of the reference.
     fn missing(&self, plan: &Plan, status: &Comparison, s: &Sampler) -> Option<Finding>;
 
@@ -346,6 +353,10 @@ fn judge<'a>(plan: &'a Plan, compared: &'a ComparisonPlan, s: &Sampler) -> Box<d
                 Box::new(Concurrent::new(plan, compared, s))
             }
             Measure::Histogram { .. } => Box::new(Latency::new(plan, compared, s)),
+            Measure::Gauge {
+                kayenta: Some(direction),
+                ..
+            } => Box::new(OneLook::new(plan, compared, direction)),
             Measure::Gauge { .. } => Box::new(Gauge::new(plan, compared, s)),
         },
     }

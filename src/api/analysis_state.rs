@@ -89,6 +89,9 @@ pub struct Sampler {
     /// The differences of a gauge.
     #[serde(skip_serializing_if = "is_default")]
     pub differences: Differences,
+    /// The values of a gauge that are looked at once.
+    #[serde(skip_serializing_if = "is_default")]
+    pub values: Values,
     /// The test of an objective against the stable version.
     #[serde(skip_serializing_if = "is_default")]
     pub objective: Masses,
@@ -207,6 +210,24 @@ pub struct Differences {
     /// Means of five minutes each, oldest first.
     #[schemars(length(max = 64))]
     pub blocks: Vec<f64>,
+}
+
+/// The values of a gauge, a mean over pods and scrapes each, until they are looked at.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Values {
+    /// The new version's, oldest first.
+    #[schemars(length(max = 120))]
+    pub canary: Vec<f64>,
+    /// The stable version's.
+    #[schemars(length(max = 120))]
+    pub stable: Vec<f64>,
+    /// The number of the present one since the epoch.
+    pub number: i64,
+    /// What the new version's scrapes said within it, and how many there were.
+    pub canary_sum: [f64; 2],
+    /// The stable version's.
+    pub stable_sum: [f64; 2],
 }
 
 /// The state of one test: what is bet on each effect, and what is not bet yet.

@@ -44,7 +44,9 @@ pub struct Past {
 /// What is to be asked before the first window can be judged; nothing: it is known, or of no use.
 #[must_use]
 pub fn wanted(plan: &Plan, compared: &ComparisonPlan, s: &Sampler) -> Option<Past> {
-    let compares = compared.level.is_none() && plan.reference == Reference::Stable;
+    let compares = compared.level.is_none()
+        && !compared.measure.is_looked_at_once()
+        && plan.reference == Reference::Stable;
     if !compares || s.scrape_seconds == 0 || s.calibration.is_some() {
         return None;
     }

@@ -3,6 +3,7 @@
 
 mod kinds;
 mod native;
+mod one_look;
 
 use std::collections::BTreeMap;
 
