@@ -164,15 +164,16 @@ pub fn increases(
     samples: &[Sample],
     existed_before: bool,
 ) -> impl Iterator<Item = (i64, f64, bool)> + '_ {
-    increases_with(samples, existed_before, |_, _| false)
+    increases_with(samples, existed_before, |_, _| None)
 }
 
-/// The same where it is known of a counter that it began `anew` between the times of two samples,
-/// though it may have counted more than before by the second one.
+/// The same where it is known of a counter when it began `anew` between the times of two samples,
+/// though it may have counted more than before by the second one. Where that was before the second
+/// one, it is not said of it: others have said it then.
 pub(super) fn increases_with<'a>(
     samples: &'a [Sample],
     existed_before: bool,
-    anew: impl Fn(i64, i64) -> bool + 'a,
+    anew: impl Fn(i64, i64) -> Option<i64> + 'a,
 ) -> impl Iterator<Item = (i64, f64, bool)> + 'a {
     let mut last: Option<Sample> = None;
     samples
@@ -181,10 +182,11 @@ pub(super) fn increases_with<'a>(
         .map(move |s| match last.replace(*s) {
             None if existed_before => (s.at_ms, s.value, false),
             None => (s.at_ms, 0.0, false),
-            Some(before) if s.value < before.value || anew(before.at_ms, s.at_ms) => {
-                (s.at_ms, s.value, true)
-            }
-            Some(before) => (s.at_ms, s.value - before.value, false),
+            Some(before) => match anew(before.at_ms, s.at_ms) {
+                Some(then) => (s.at_ms, s.value, then == s.at_ms),
+                None if s.value < before.value => (s.at_ms, s.value, true),
+                None => (s.at_ms, s.value - before.value, false),
+            },
         })
 }
 

@@ -40,15 +40,17 @@ impl<'a> Anew<'a> {
         anew
     }
 
-    /// What is known of a series: whether it began anew between a sample and the next one.
-    pub fn for_series<'s>(&'s self, series: &'s Series) -> impl Fn(i64, i64) -> bool + 's {
+    /// What is known of a series: when it began anew between a sample and the next one.
+    pub fn for_series<'s>(&'s self, series: &'s Series) -> impl Fn(i64, i64) -> Option<i64> + 's {
         let of_histogram = histogram_of(series).and_then(|h| self.histograms.get(&h));
         let of_target = self.targets.get(&target_of(series));
         move |before, now| {
-            let together = of_histogram.is_some_and(|times| times.contains(&now));
             // The scrape at that time has others of the target, and not this one.
-            let absent = |times: &Times| times.range(before + 1..now).next().is_some();
-            together || of_target.is_some_and(absent)
+            let absent = |times: &Times| times.range(before + 1..now).next().copied();
+            let together = |times: &Times| times.get(&now).copied();
+            of_target
+                .and_then(absent)
+                .or_else(|| of_histogram.and_then(together))
         }
     }
 }

@@ -135,16 +135,21 @@ fn what_comes_back_after_a_restart_counts_from_nothing() {
             [vec![total, errors()], vec![]],
             [vec![errors()], vec![]],
         );
-        counted(&scrapes(&a), 415, 450, Age::Any)
+        // The restart was when the others began anew: six seconds later the target is grown.
+        let grown = counted(&scrapes(&a), 435, 450, Age::Grown(6));
+        (counted(&scrapes(&a), 415, 450, Age::Any), grown.nc)
     };
-    assert_eq!(read(total), window(8.0 + 12.0 + 5.0, 5.0, 0.0, 0.0));
+    assert_eq!(read(total), (window(8.0 + 12.0 + 5.0, 5.0, 0.0, 0.0), 17.0));
     // A scrape that lacks a series of a target without a restart only comes late.
     let steady = series(
         "c",
         "200",
         &[(400, 900.0), (415, 950.0), (430, 958.0), (445, 970.0)],
     );
-    assert_eq!(read(steady), window(8.0 + 12.0 + 3.0, 3.0, 0.0, 0.0));
+    assert_eq!(
+        read(steady),
+        (window(8.0 + 12.0 + 3.0, 3.0, 0.0, 0.0), 15.0)
+    );
 }
 
 #[test]
