@@ -2,7 +2,7 @@
 //!
 //! How the windows are judged is one of the [`Judge`]s: `concurrent` counts while both versions have
 //! traffic, `history` where the stable version has none any more, `fixed` against a level that was
-//! asked for.
+//! asked for, `one_look` as Kayenta does.
 //!
 //! The state is in the status; the same samples lead to the same state, in however many answers
 //! they come.
@@ -16,11 +16,14 @@ mod guard;
 mod history;
 mod latency;
 mod levels;
+mod limits;
+mod one_look;
 mod stable;
 mod wording;
 
 pub use calibration::{Past, calibrate, wanted, without};
 pub use finding::{Finding, find};
+pub use limits::decides;
 pub use stable::StableRatio;
 
 use concurrent::Concurrent;
@@ -28,19 +31,20 @@ use fixed::Fixed;
 use gauge::Gauge;
 use history::History;
 use latency::Latency;
+use limits::{evidence, further, limit, log, nearer_to_zero};
+use one_look::OneLook;
 
 use super::effects::Grid;
 use super::interval;
 use super::level::Law;
+use super::native;
 use super::plan::{Arms, ComparisonPlan, Measure, Plan, Version};
 use super::rho::{Bets, Window};
 use super::schedule::Schedule;
 use super::scrapes::{Age, Needs, Observed, Scrapes, common_bounds};
 use super::series::{Answers, DataError};
 use crate::api::analysis::{Reference, RunMode};
-use crate::api::analysis_status::{
-    Comparison, Counts, Effect, Evidence, Masses, Sampler, WindowRecord,
-};
+use crate::api::analysis_status::{Comparison, Counts, Effect, Masses, Sampler, WindowRecord};
 
 /// A judged window is at least this long: shorter ones cost more in the sums than they gain.
 const WINDOW_MIN_S: i64 = 15;
@@ -54,8 +58,6 @@ const GROSS_SHARE: f64 = 0.1;
 pub const UNSAFE_RATE: f64 = 0.05;
 /// Windows that are kept for the reader.
 const RECORDS_MAX: usize = 12;
-/// Rounding of the last digits must not keep a test from deciding that was boosted to the limit.
-const ROUNDING: f64 = 1e-9;
 
 /// Which ratio, multiple and level are asked of a version before it gets more traffic, by the
 /// weight that a promotion authorises (section 2g: the more traffic, the more must be shown). The
@@ -197,6 +199,11 @@ fn look(
     s: &mut Sampler,
     answers: &Answers,
 ) -> Result<Looked, DataError> {
+    let buckets = native::largest(answers).max(s.histogram_buckets);
+    let objective = compared.measure.objective().map(|o| o.seconds);
+    let answers = native::classic(answers, &s.bounds, objective)?;
+    let answers = answers.as_ref();
+    s.histogram_buckets = buckets;
     if matches!(compared.measure, Measure::Histogram { .. }) && s.bounds.is_empty() {
         let needs = judge(plan, compared, s).needs();
         let Some(bounds) = common_bounds(answers, needs)? else {
@@ -317,6 +324,11 @@ trait Judge {
         None
     }
 
+    /// What a judge says that gathers no evidence.
+    fn found(&self, _: &Comparison, _: &Sampler) -> Option<Finding> {
+        None
+    }
+
     /// What is missing on the side of the reference.
     fn missing(&self, plan: &Plan, status: &Comparison, s: &Sampler) -> Option<Finding>;
 
@@ -342,6 +354,10 @@ fn judge<'a>(plan: &'a Plan, compared: &'a ComparisonPlan, s: &Sampler) -> Box<d
                 Box::new(Concurrent::new(plan, compared, s))
             }
             Measure::Histogram { .. } => Box::new(Latency::new(plan, compared, s)),
+            Measure::Gauge {
+                kayenta: Some(direction),
+                ..
+            } => Box::new(OneLook::new(plan, compared, direction)),
             Measure::Gauge { .. } => Box::new(Gauge::new(plan, compared, s)),
         },
     }
@@ -418,11 +434,6 @@ struct Alphas {
     safe: f64,
 }
 
-/// Where a test of this level decides, as a logarithm.
-fn limit(alpha: f64) -> f64 {
-    (1.0 / alpha).ln()
-}
-
 fn bets(grid: &Grid, alpha: f64) -> Bets<'_> {
     Bets {
         deltas: &grid.deltas,
@@ -442,18 +453,6 @@ fn add(counts: &mut Counts, requests: f64, bad: f64) {
     counts.bad += bad;
 }
 
-/// The smallest normal number stands for less: a logarithm in a status must be a number.
-fn log(e: f64) -> f64 {
-    e.max(f64::MIN_POSITIVE).ln()
-}
-
-fn evidence(e: f64, alpha: f64) -> Evidence {
-    Evidence {
-        log: log(e),
-        limit: limit(alpha),
-    }
-}
-
 /// The effect from its likelihood, wrong in `rate` of the cases.
 fn effect(likelihood: &[f64], stable: &Counts, rate: f64) -> Option<Effect> {
     let found = interval::interval(likelihood, rate)?;
@@ -464,30 +463,6 @@ fn effect(likelihood: &[f64], stable: &Counts, rate: f64) -> Option<Effect> {
         upper: found.upper,
         points: (found.most_likely - 1.0) * ratio * 100.0,
     })
-}
-
-/// The one that is nearer to its limit.
-fn further(a: Evidence, b: Evidence) -> Evidence {
-    if b.log - b.limit > a.log - a.limit {
-        b
-    } else {
-        a
-    }
-}
-
-/// The one that is further from its limit: both are needed.
-fn nearer_to_zero(a: Evidence, b: Evidence) -> Evidence {
-    if b.log - b.limit > a.log - a.limit {
-        a
-    } else {
-        b
-    }
-}
-
-/// Whether evidence has reached its limit.
-#[must_use]
-pub fn decides(evidence: &Evidence) -> bool {
-    evidence.limit > 0.0 && evidence.log >= evidence.limit - ROUNDING
 }
 
 #[cfg(test)]

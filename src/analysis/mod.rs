@@ -17,6 +17,7 @@ pub mod gauss;
 pub mod holm;
 pub mod interval;
 pub mod level;
+pub mod native;
 pub mod outlook;
 pub mod peers;
 pub mod percent;

@@ -11,7 +11,7 @@ pub use super::problem::Problem;
 use super::condition::Condition;
 use super::series::Reading;
 use crate::api::analysis::{OnInconclusive, PlanStep, Reference, RunMode};
-use crate::api::metric::Harm;
+use crate::api::metric::{Direction, Harm};
 
 /// Most metrics of a run, as in the schema.
 pub const METRICS_MAX: usize = 20;
@@ -186,6 +186,8 @@ pub enum Measure {
     Gauge {
         /// Selectors of the series.
         query: Arms<String>,
+        /// Which way Kayenta's judge is to look, once; none: evidence is gathered.
+        kayenta: Option<Direction>,
     },
 }
 
@@ -212,7 +214,7 @@ impl Measure {
             } => vec![("requests", requests), ("count", count)],
             Self::Events { count, .. } => vec![("count", count)],
             Self::Histogram { buckets, .. } => vec![("buckets", buckets)],
-            Self::Gauge { query } => vec![("query", query)],
+            Self::Gauge { query, .. } => vec![("query", query)],
         }
     }
 
@@ -228,6 +230,27 @@ impl Measure {
             Self::Histogram { .. } => Reading::Buckets(bounds),
             Self::Gauge { .. } => Reading::Values,
         }
+    }
+
+    /// What is met beside the comparison.
+    #[must_use]
+    pub fn objective(&self) -> Option<ObjectivePlan> {
+        match self {
+            Self::Histogram { objective, .. } => *objective,
+            _ => None,
+        }
+    }
+
+    /// Whether it is looked at once, and not by evidence that is gathered.
+    #[must_use]
+    pub fn is_looked_at_once(&self) -> bool {
+        matches!(
+            self,
+            Self::Gauge {
+                kayenta: Some(_),
+                ..
+            }
+        )
     }
 
     /// Whether fewer are the harm.

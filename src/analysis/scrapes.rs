@@ -5,15 +5,18 @@
 //! an increase belongs to the window in which the later of its two scrapes lies, so nothing is
 //! counted twice and nothing is interpolated.
 
+mod anew;
 mod bounds;
 
 pub use bounds::common_bounds;
+
+use anew::Anew;
 
 use std::collections::BTreeMap;
 
 use super::plan::{Arms, Version};
 use super::rho::Window;
-use super::series::{Answers, DataError, Reading, Series, first_of, increases, target_of};
+use super::series::{Answers, DataError, Reading, Series, first_of, increases_with, target_of};
 
 /// A window is looked at this long after its end (plus one scrape) even if a target's last scrape in
 /// it is missing: no scrape takes longer than the interval between scrapes.
@@ -121,6 +124,7 @@ impl Scrapes {
             targets: targets(answers, scrape_seconds),
         };
         let first = first_samples(answers);
+        let anew = Anew::of(answers);
         for (selected, arms) in answers.selected.iter().enumerate() {
             let name = names.get(selected).copied().unwrap_or("the query");
             for version in BOTH {
@@ -134,6 +138,7 @@ impl Scrapes {
                         series,
                         name,
                         existed_before,
+                        anew: &anew,
                     };
                     match (reading, selected) {
                         (Reading::Values, _) => target.read_values(version, &one)?,
@@ -316,16 +321,19 @@ struct One<'a> {
     name: &'static str,
     /// Its target was scraped before its first sample.
     existed_before: bool,
+    /// When others beside it began anew.
+    anew: &'a Anew<'a>,
 }
 
 impl One<'_> {
     /// What each sample of a counter adds.
     fn increases(&self) -> Result<impl Iterator<Item = (i64, f64, bool)> + '_, DataError> {
         let wrong = |value: f64| value.is_infinite() || value < 0.0;
-        match self.series.samples.iter().find(|s| wrong(s.value)) {
-            Some(sample) => Err(DataError::NotACounter(self.name, sample.value)),
-            None => Ok(increases(&self.series.samples, self.existed_before)),
+        if let Some(sample) = self.series.samples.iter().find(|s| wrong(s.value)) {
+            return Err(DataError::NotACounter(self.name, sample.value));
         }
+        let (samples, anew) = (&self.series.samples, self.anew.for_series(self.series));
+        Ok(increases_with(samples, self.existed_before, anew))
     }
 }
 

@@ -21,6 +21,32 @@ pub struct Series {
     pub labels: BTreeMap<String, String>,
     /// Its samples.
     pub samples: Vec<Sample>,
+    /// Its samples that are native histograms; only a selector of buckets may have them. `native`
+    /// makes of them what is read of classic ones.
+    pub histograms: Vec<Histogram>,
+}
+
+/// A native histogram as it was scraped.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Histogram {
+    /// When it was scraped, in Unix milliseconds.
+    pub at_ms: i64,
+    /// How many observations it has in all.
+    pub count: f64,
+    /// Those of its buckets that have something in them, ascending; none overlaps another.
+    pub buckets: Vec<Bucket>,
+}
+
+/// A bucket of a native histogram. Which of its ends it has itself is not kept: no observation of
+/// time lies on one but by chance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bucket {
+    /// Its lower end, which may be infinite.
+    pub lower: f64,
+    /// Its upper end, which may be infinite.
+    pub upper: f64,
+    /// How many observations are in it, and in no other bucket.
+    pub count: f64,
 }
 
 /// The answers for a comparison, all asked for the same time and reach.
@@ -100,7 +126,7 @@ pub enum DataError {
     },
     /// No buckets.
     #[error(
-        "a series has no readable label le: select the series of a histogram's buckets, as in http_request_duration_seconds_bucket"
+        "a series has no readable label le and is no native histogram: select the buckets of a classic one, as in http_request_duration_seconds_bucket, or a native one itself"
     )]
     NoBuckets,
     /// Nothing to compare bucket by bucket.
@@ -110,7 +136,7 @@ pub enum DataError {
     NoCommonBuckets(usize),
     /// Other buckets than at the beginning.
     #[error(
-        "target {0:?} no longer has the bucket le=\"{1}\" that the comparison began with: its buckets were changed"
+        "target {0:?} has no bucket that ends at le=\"{1}\", by which the comparison began: its buckets were changed, or are not those of the other targets"
     )]
     BucketsChanged(String, f64),
 }
@@ -138,16 +164,30 @@ pub fn increases(
     samples: &[Sample],
     existed_before: bool,
 ) -> impl Iterator<Item = (i64, f64, bool)> + '_ {
-    let mut last: Option<f64> = None;
-    samples.iter().filter(|s| !s.value.is_nan()).map(move |s| {
-        let before = last.replace(s.value);
-        match before {
+    increases_with(samples, existed_before, |_, _| None)
+}
+
+/// The same where it is known of a counter when it began `anew` between the times of two samples,
+/// though it may have counted more than before by the second one. Where that was before the second
+/// one, it is not said of it: others have said it then.
+pub(super) fn increases_with<'a>(
+    samples: &'a [Sample],
+    existed_before: bool,
+    anew: impl Fn(i64, i64) -> Option<i64> + 'a,
+) -> impl Iterator<Item = (i64, f64, bool)> + 'a {
+    let mut last: Option<Sample> = None;
+    samples
+        .iter()
+        .filter(|s| !s.value.is_nan())
+        .map(move |s| match last.replace(*s) {
             None if existed_before => (s.at_ms, s.value, false),
             None => (s.at_ms, 0.0, false),
-            Some(before) if s.value < before => (s.at_ms, s.value, true),
-            Some(before) => (s.at_ms, s.value - before, false),
-        }
-    })
+            Some(before) => match anew(before.at_ms, s.at_ms) {
+                Some(then) => (s.at_ms, s.value, then == s.at_ms),
+                None if s.value < before.value => (s.at_ms, s.value, true),
+                None => (s.at_ms, s.value - before.value, false),
+            },
+        })
 }
 
 /// The endpoint that a series was scraped from.

@@ -52,6 +52,10 @@ pub struct Sampler {
     #[serde(skip_serializing_if = "is_default")]
     #[schemars(length(max = 64))]
     pub bounds: Vec<f64>,
+    /// Buckets of the largest native histogram that was seen; 0: they are classic ones.
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(range(min = 0))]
+    pub histogram_buckets: i64,
     /// Stable's requests in each bucket before the first judged window: what the bets are made of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -89,6 +93,9 @@ pub struct Sampler {
     /// The differences of a gauge.
     #[serde(skip_serializing_if = "is_default")]
     pub differences: Differences,
+    /// The values of a gauge that are looked at once.
+    #[serde(skip_serializing_if = "is_default")]
+    pub values: Values,
     /// The test of an objective against the stable version.
     #[serde(skip_serializing_if = "is_default")]
     pub objective: Masses,
@@ -216,6 +223,24 @@ pub struct Differences {
     /// Means of five minutes each, oldest first.
     #[schemars(length(max = 64))]
     pub blocks: Vec<f64>,
+}
+
+/// The values of a gauge, a mean over pods and scrapes each, until they are looked at.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Values {
+    /// The new version's, oldest first.
+    #[schemars(length(max = 120))]
+    pub canary: Vec<f64>,
+    /// The stable version's.
+    #[schemars(length(max = 120))]
+    pub stable: Vec<f64>,
+    /// The number of the present one since the epoch.
+    pub number: i64,
+    /// What the new version's scrapes said within it, and how many there were.
+    pub canary_sum: [f64; 2],
+    /// The stable version's.
+    pub stable_sum: [f64; 2],
 }
 
 /// The state of one test: what is bet on each effect, and what is not bet yet.

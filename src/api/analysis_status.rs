@@ -2,7 +2,7 @@
 //! the run goes on after a restart at any instant. Serde and schema, no logic.
 
 pub use super::analysis_state::{
-    Calibration, Differences, Guard, Masses, Origin, Sampler, Stretch,
+    Calibration, Differences, Guard, Masses, Origin, Sampler, Stretch, Values,
 };
 
 use jiff::Timestamp;
@@ -163,6 +163,9 @@ pub struct Comparison {
     /// About how many more requests to the new version decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Forecast>,
+    /// What Kayenta's judge found in its one look, where it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look: Option<Look>,
     /// Harm was shown by the window that ended then, in Unix seconds; nothing is judged after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub harm_shown_at: Option<i64>,
@@ -207,6 +210,51 @@ pub struct Effect {
     pub upper: f64,
     /// Most likely difference in percentage points.
     pub points: f64,
+}
+
+/// What a judge found that looks only once.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Look {
+    /// The end of the last value that it saw, in Unix seconds.
+    pub at: i64,
+    /// Kayenta's word for it.
+    pub classification: Classification,
+    /// How many values of the new version it saw.
+    #[schemars(range(min = 0))]
+    pub canary: i32,
+    /// How many of the stable version.
+    #[schemars(range(min = 0))]
+    pub stable: i32,
+    /// The level of the interval of the shift.
+    pub confidence: f64,
+    /// By how much the new version's values are shifted, and the ends of the interval; absent: they
+    /// are the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Shift>,
+}
+
+/// By how much one version's values are above the other's.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Shift {
+    /// Most likely.
+    pub estimate: f64,
+    /// Lower end of the interval.
+    pub lower: f64,
+    /// Upper end of the interval.
+    pub upper: f64,
+}
+
+/// What Kayenta calls a metric.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Classification {
+    /// Not different enough.
+    Pass,
+    /// Higher than it may be.
+    High,
+    /// Lower than it may be.
+    Low,
 }
 
 /// What is still needed at the present rate.

@@ -179,7 +179,7 @@ pub enum Harm {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Histogram {
-    /// Selector of the series with the label `le`. Must contain `$(arm)`.
+    /// Selector of the series with the label `le`, or of native histograms. Must contain `$(arm)`.
     #[schemars(schema_with = "query_schema")]
     pub buckets: String,
 }
@@ -191,6 +191,31 @@ pub struct Gauge {
     /// Selector of the series; a pod's are added up. Must contain `$(arm)`.
     #[schemars(schema_with = "query_schema")]
     pub query: String,
+    /// Judged as Kayenta would: by one look when `promote.minBake` is over, and not by evidence that
+    /// may be looked at any time. For teams that come from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kayenta: Option<Kayenta>,
+}
+
+/// How Kayenta's judge is to look at a gauge.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Kayenta {
+    /// Which way the new version's values must not be off.
+    #[serde(default)]
+    pub direction: Direction,
+}
+
+/// Which way a value must not be off.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// Not above stable's.
+    #[default]
+    Increase,
+    /// Not below them.
+    Decrease,
+    /// Neither.
+    Either,
 }
 
 /// A fixed level in place of the stable version.

@@ -15,6 +15,7 @@ use serde::de::{self, DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::fault::AskError;
+use super::histogram::{self, Histograms, Native};
 use crate::analysis::series::{Sample, Series};
 use crate::analysis::threshold::Point;
 
@@ -37,6 +38,8 @@ pub(super) enum Wanted {
     Samples {
         /// The time that was asked for.
         until: i64,
+        /// Whether samples may be native histograms.
+        histograms: bool,
     },
     /// Numbers.
     Points,
@@ -65,7 +68,11 @@ fn bytes_of(series: &Series) -> usize {
     // A text on the heap takes more than its length.
     let text = |text: &String| text.len() + 2 * size_of::<String>();
     let labels: usize = series.labels.iter().map(|(n, v)| text(n) + text(v)).sum();
-    size_of::<Series>() + labels + size_of_val(series.samples.as_slice())
+    let histograms = series.histograms.iter();
+    let histograms: usize = histograms
+        .map(|h| size_of_val(h) + size_of_val(h.buckets.as_slice()))
+        .sum();
+    size_of::<Series>() + labels + size_of_val(series.samples.as_slice()) + histograms
 }
 
 /// What an answer says about itself.
@@ -110,15 +117,17 @@ pub(super) fn understand(
     let broken = || odd("the answer has no result of a known shape");
     match envelope.data.and_then(|d| d.result_type).as_deref() {
         Some("matrix") => {
-            let Wanted::Samples { until } = wanted else {
+            let Wanted::Samples { until, histograms } = wanted else {
                 return Err(AskError::WrongResultType("matrix", "vector or scalar"));
             };
-            let all: Limited<RawSeries> = result(body).ok_or_else(broken)?;
-            all.check()?;
-            let read = all.items.into_iter().map(|raw| series(raw, until));
-            let read: Option<Vec<Series>> = read.collect();
-            let odd = || odd("the answer has samples out of order or after the time asked for");
-            Ok(Found::Samples(read.ok_or_else(odd)?))
+            let read = if histograms {
+                matrix::<Histograms>(body, until, true)
+            } else {
+                matrix::<IgnoredAny>(body, until, false)
+            };
+            let shuffled = "the answer has samples out of order or after the time asked for";
+            let read = read.ok_or_else(broken)??.ok_or_else(|| odd(shuffled))?;
+            Ok(Found::Samples(read))
         }
         Some(found @ ("vector" | "scalar")) => {
             if let Wanted::Samples { .. } = wanted {
@@ -134,7 +143,7 @@ pub(super) fn understand(
                 return Ok(Found::Points(vec![point.point()]));
             }
             let all: Limited<RawPoint> = result(body).ok_or_else(broken)?;
-            all.check()?;
+            all.check(false)?;
             let points = all.items.iter().filter_map(|raw| raw.value.as_ref());
             Ok(Found::Points(points.map(Pair::point).collect()))
         }
@@ -147,6 +156,23 @@ pub(super) fn understand(
         )),
         _ => Err(broken()),
     }
+}
+
+/// The series of a matrix, if they are an answer to the question.
+type Matrix = Option<Vec<Series>>;
+
+/// Reads a matrix, with native histograms in it or not; nothing: it is none.
+fn matrix<H: Native>(
+    body: &[u8],
+    until: i64,
+    histograms: bool,
+) -> Option<Result<Matrix, AskError>> {
+    let all: Limited<RawSeries<H>> = result(body)?;
+    let read = all.check(histograms).map(|()| {
+        let read = all.items.into_iter().map(|raw| series(raw, until));
+        read.collect()
+    });
+    Some(read)
 }
 
 /// Reads an answer with a bad status, at `now`.
@@ -251,7 +277,8 @@ impl Pair {
     }
 }
 
-struct Number(f64);
+/// A number in quotes.
+pub(super) struct Number(pub(super) f64);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -271,12 +298,13 @@ impl<'de> Deserialize<'de> for Number {
 }
 
 #[derive(Deserialize)]
-struct RawSeries {
+#[serde(bound = "H: Native")]
+struct RawSeries<H> {
     metric: BTreeMap<String, String>,
     #[serde(default)]
     values: Vec<Pair>,
     #[serde(default)]
-    histograms: Option<IgnoredAny>,
+    histograms: Option<H>,
 }
 
 #[derive(Deserialize)]
@@ -288,7 +316,7 @@ struct RawPoint {
 }
 
 /// None: the samples cannot be an answer to the question.
-fn series(raw: RawSeries, until: i64) -> Option<Series> {
+fn series<H: Native>(raw: RawSeries<H>, until: i64) -> Option<Series> {
     let samples: Vec<Sample> = raw
         .values
         .iter()
@@ -297,11 +325,16 @@ fn series(raw: RawSeries, until: i64) -> Option<Series> {
             value: pair.1.0,
         })
         .collect();
-    let newest = samples.last().map_or(i64::MIN, |s| s.at_ms);
-    let fits = samples.is_sorted_by_key(|s| s.at_ms) && newest <= until.saturating_mul(1000);
+    let histograms = raw.histograms.map_or(Some(Vec::new()), Native::read)?;
+    let until = until.saturating_mul(1000);
+    let fits = samples.is_sorted_by_key(|s| s.at_ms)
+        && histograms.is_sorted_by_key(|h| h.at_ms)
+        && samples.last().is_none_or(|s| s.at_ms <= until)
+        && histograms.last().is_none_or(|h| h.at_ms <= until);
     fits.then_some(Series {
         labels: raw.metric,
         samples,
+        histograms,
     })
 }
 
@@ -309,14 +342,22 @@ fn series(raw: RawSeries, until: i64) -> Option<Series> {
 trait Counted {
     fn samples(&self) -> usize;
     fn is_histogram(&self) -> bool;
+    /// The buckets of its largest histogram.
+    fn buckets(&self) -> usize {
+        0
+    }
 }
 
-impl Counted for RawSeries {
+impl<H: Native> Counted for RawSeries<H> {
     fn samples(&self) -> usize {
-        self.values.len()
+        let of_histograms = self.histograms.as_ref().map_or(0, |h| h.size().0);
+        self.values.len() + of_histograms
     }
     fn is_histogram(&self) -> bool {
         self.histograms.is_some()
+    }
+    fn buckets(&self) -> usize {
+        self.histograms.as_ref().map_or(0, |h| h.size().1)
     }
 }
 
@@ -335,12 +376,15 @@ struct Limited<T> {
     samples: usize,
     series: usize,
     histograms: bool,
+    buckets: usize,
 }
 
 impl<T> Limited<T> {
-    fn check(&self) -> Result<(), AskError> {
-        if self.histograms {
+    fn check(&self, histograms: bool) -> Result<(), AskError> {
+        if self.histograms && !histograms {
             Err(AskError::NativeHistogram)
+        } else if self.buckets > histogram::BUCKETS_MAX {
+            Err(AskError::TooFine(histogram::BUCKETS_MAX))
         } else if self.series > SERIES_MAX {
             Err(AskError::TooMany(SERIES_MAX, "series"))
         } else if self.samples > SAMPLES_MAX {
@@ -365,6 +409,7 @@ impl<'de, T: Deserialize<'de> + Counted> Deserialize<'de> for Limited<T> {
                     samples: 0,
                     series: 0,
                     histograms: false,
+                    buckets: 0,
                 };
                 while all.samples <= SAMPLES_MAX && all.series <= SERIES_MAX {
                     let Some(item) = list.next_element::<T>()? else {
@@ -373,6 +418,7 @@ impl<'de, T: Deserialize<'de> + Counted> Deserialize<'de> for Limited<T> {
                     all.series += 1;
                     all.samples += item.samples();
                     all.histograms |= item.is_histogram();
+                    all.buckets = all.buckets.max(item.buckets());
                     if item.samples() > 0 {
                         all.items.push(item);
                     }

@@ -15,7 +15,7 @@ use crate::analysis::plan::Version;
 use crate::analysis::run::Fault;
 
 /// Every reason that a [`Fault`] of this module can have. `docs/analysis.md` has a line for each.
-pub const REASONS: [&str; 15] = [
+pub const REASONS: [&str; 16] = [
     "Unreachable",
     "AddressRefused",
     "Timeout",
@@ -29,6 +29,7 @@ pub const REASONS: [&str; 15] = [
     "PartialAnswer",
     "WrongResultType",
     "NativeHistogram",
+    "TooManyBuckets",
     "TooLarge",
     "TooManySeries",
 ];
@@ -116,9 +117,14 @@ pub(super) enum AskError {
     WrongResultType(&'static str, &'static str),
     /// Samples that are no numbers.
     #[error(
-        "the result has native histograms, which are no numbers; use a counter, or in a threshold histogram_count() or histogram_quantile()"
+        "the result has native histograms, which are no numbers; compare them in a metric of the kind histogram, use a counter, or in a threshold histogram_count() or histogram_quantile()"
     )]
     NativeHistogram,
+    /// A native histogram with more buckets than are read.
+    #[error(
+        "a native histogram has more than {0} buckets; give it a coarser resolution, or set native_histogram_bucket_limit where it is scraped"
+    )]
+    TooFine(usize),
     /// More bytes than are read.
     #[error(
         "the answer is larger than {} KiB; narrow the selector, as by namespace or job",
@@ -176,6 +182,7 @@ impl AskError {
             Self::QueryRefused { .. }
                 | Self::WrongResultType(..)
                 | Self::NativeHistogram
+                | Self::TooFine(_)
                 | Self::TooLarge(_)
                 | Self::TooMany(..)
         );
@@ -210,6 +217,7 @@ impl AskError {
             Self::PartialAnswer => "PartialAnswer",
             Self::WrongResultType(..) => "WrongResultType",
             Self::NativeHistogram => "NativeHistogram",
+            Self::TooFine(_) => "TooManyBuckets",
             Self::TooLarge(_) => "TooLarge",
             Self::TooMany(..) => "TooManySeries",
         }

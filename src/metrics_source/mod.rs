@@ -1,6 +1,6 @@
 //! Where samples come from: the Prometheus HTTP API, asked for what an analysis run needs.
 //!
-//! A ratio is asked as raw samples: instant queries of range selectors, so nothing is extrapolated
+//! A comparison is asked as raw samples: instant queries of range selectors, so nothing is extrapolated
 //! (statistics, section 1). A threshold is asked as an instant query of one number. The time is
 //! always that of the question, so that a question that is asked again is the same question.
 //!
@@ -10,13 +10,15 @@
 //!
 //! `prometheus-http-query` makes the requests and knows the API's kinds of errors. Its own reading
 //! of answers is not used: it has no limit on their size, drops `warnings` (a partial answer would
-//! look whole) and takes a native histogram for a broken answer. Answers are read by [`answer`].
+//! look whole) and takes a native histogram for a broken answer. Answers are read by [`answer`], native
+//! histograms in them by [`histogram`].
 
 mod address;
 mod answer;
 mod ca;
 mod endpoint;
 mod fault;
+mod histogram;
 mod hosts;
 mod relay;
 mod shared;
@@ -185,7 +187,8 @@ impl Source {
                         past.reach,
                         past.step
                     );
-                    let series = self.matrix(deadline, query, question, None).await;
+                    let wanted = wanted(&plan.measure, question);
+                    let series = self.matrix(deadline, query, question, wanted, None).await;
                     let series = series.map_err(|e| e.of_selector(name, Version::Stable))?;
                     selected.push(series.0);
                 }
@@ -195,7 +198,9 @@ impl Source {
                 let both = async |name, selectors: &Arms<String>, since| {
                     let one = |version| {
                         let selector = selectors.of(version).trim();
-                        self.samples(deadline, selector, question, since)
+                        let query = format!("{selector}[{}s]", question.reach.max(1));
+                        let wanted = wanted(&plan.measure, question);
+                        self.matrix(deadline, query, question, wanted, since)
                             .map_err(move |error| error.of_selector(name, version))
                     };
                     let ((canary, canary_at), (stable, stable_at)) =
@@ -242,25 +247,14 @@ impl Source {
         }
     }
 
-    async fn samples(
-        &self,
-        deadline: Instant,
-        selector: &str,
-        question: &Question,
-        since: Option<Instant>,
-    ) -> Result<(Vec<Series>, Instant), AskError> {
-        let query = format!("{selector}[{}s]", question.reach.max(1));
-        self.matrix(deadline, query, question, since).await
-    }
-
     async fn matrix(
         &self,
         deadline: Instant,
         query: String,
         question: &Question,
+        wanted: Wanted,
         since: Option<Instant>,
     ) -> Result<(Vec<Series>, Instant), AskError> {
-        let wanted = Wanted::Samples { until: question.at };
         let asked = Asked {
             query,
             at: question.at,
@@ -364,6 +358,14 @@ impl Source {
         }
         let body = read(response, BODY_MAX).await?;
         understand(body, headers, wanted).await
+    }
+}
+
+/// Raw samples up to the time of the question; native histograms where buckets are compared.
+fn wanted(measure: &Measure, question: &Question) -> Wanted {
+    Wanted::Samples {
+        until: question.at,
+        histograms: matches!(measure, Measure::Histogram { .. }),
     }
 }
 

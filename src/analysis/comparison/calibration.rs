@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::dispersion::{self, History};
 use crate::analysis::gauss;
+use crate::analysis::native;
 use crate::analysis::plan::{ComparisonPlan, Measure, Plan};
 use crate::analysis::series::{Series, increases, target_of};
 use crate::api::analysis::Reference;
@@ -43,12 +44,15 @@ pub struct Past {
 /// What is to be asked before the first window can be judged; nothing: it is known, or of no use.
 #[must_use]
 pub fn wanted(plan: &Plan, compared: &ComparisonPlan, s: &Sampler) -> Option<Past> {
-    let compares = compared.level.is_none() && plan.reference == Reference::Stable;
+    let compares = compared.level.is_none()
+        && !compared.measure.is_looked_at_once()
+        && plan.reference == Reference::Stable;
     if !compares || s.scrape_seconds == 0 || s.calibration.is_some() {
         return None;
     }
     let each = match compared.measure {
-        Measure::Histogram { .. } => s.bounds.len() as i64 + 1,
+        // Of native ones every bucket comes, and takes more than a number.
+        Measure::Histogram { .. } => (s.bounds.len() as i64 + 1).max(3 * s.histogram_buckets),
         _ => 1,
     };
     let series = s.stable_targets.max(1) * each;
@@ -76,7 +80,8 @@ pub fn calibrate(
     let found = match &compared.measure {
         Measure::Gauge { .. } => of_gauge(selected, past, blocks),
         Measure::Histogram { .. } => {
-            latency::calibrate(selected, past, blocks, 1.0 + compared.relative, s)
+            let selected = native::past(selected, &s.bounds);
+            latency::calibrate(&selected, past, blocks, 1.0 + compared.relative, s)
         }
         Measure::Events { requests: None, .. } => of_events(selected, past, blocks),
         Measure::Ratio { .. } | Measure::Events { .. } => of_counts(selected, past, blocks),

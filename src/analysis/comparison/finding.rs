@@ -61,6 +61,9 @@ pub fn find(
         status,
         sampler: &s,
     };
+    if let Some(found) = judge.found(status, &s).filter(|_| status.look.is_some()) {
+        return (found, None);
+    }
     if status.harm_shown_at.is_some() {
         let reason = if decides(&status.gross) {
             "GrossHarm"
@@ -82,6 +85,9 @@ pub fn find(
             None,
         );
     };
+    if let Some(found) = judge.found(status, s) {
+        return (found, None);
+    }
     if s.harm.windows.max(s.harm_level.windows) == 0 {
         let left = s.first + s.window_seconds - s.cursor;
         let message = format!(

@@ -9,11 +9,11 @@ use super::{
 };
 use crate::analysis::condition::Condition;
 use crate::analysis::promql;
-use crate::api::metric::{CompareTo, Harm, Metric, Objective, Threshold};
+use crate::api::metric::{CompareTo, Direction, Harm, Metric, Objective, Threshold};
 
 /// Shortest and longest time between two measurements of a threshold.
 const INTERVAL: [SignedDuration; 2] = [SignedDuration::from_secs(5), SignedDuration::from_hours(1)];
-/// Orders that become fewer by this much are the most that can be tolerated.
+/// Orders or values that become fewer by this much are the most that can be tolerated.
 const FEWER_MAX: f64 = 0.9;
 /// Most that a latency may become slower.
 const SLOWER_MAX: f64 = 1.0;
@@ -139,8 +139,16 @@ impl Parser {
                 objective: objective.and_then(|o| self.objective(at, o)),
             }
         } else {
+            let gauge = m.gauge.as_ref()?;
+            if gauge
+                .kayenta
+                .is_some_and(|k| k.direction != Direction::Increase)
+            {
+                default.1 = FEWER_MAX;
+            }
             Measure::Gauge {
-                query: of(&m.gauge.as_ref()?.query),
+                query: of(&gauge.query),
+                kayenta: gauge.kayenta.map(|k| k.direction),
             }
         };
         let tolerate = m.tolerate.clone().unwrap_or_default();

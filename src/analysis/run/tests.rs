@@ -66,7 +66,11 @@ impl Store {
                 second += 5;
             }
             let labels = BTreeMap::from([("instance".to_owned(), version.to_string())]);
-            vec![Series { labels, samples }]
+            vec![Series {
+                labels,
+                samples,
+                ..Series::default()
+            }]
         };
         let both = |bad| Arms {
             canary: series(0, bad),

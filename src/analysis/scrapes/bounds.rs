@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{BOTH, Needs};
+use crate::analysis::native::BOUNDS_MAX;
 use crate::analysis::plan::Version;
 use crate::analysis::series::{Answers, DataError, Series, target_of};
-
-/// Most buckets that are compared; of more, every second one is merged into its neighbour.
-const BUCKETS_MAX: usize = 48;
 
 /// The upper bound of a bucket.
 pub(super) fn of(series: &Series) -> Result<f64, DataError> {
@@ -62,7 +60,7 @@ impl Ord for Bound {
 }
 
 /// The bucket bounds that all targets of both versions have, ascending, the last infinite, at most
-/// [`BUCKETS_MAX`]. `None`: there are no series of one version yet.
+/// [`BOUNDS_MAX`] of them finite; of more, every second one is merged into its neighbour. `None`: there are no series of one version yet.
 ///
 /// # Errors
 /// [`DataError`] where there is nothing to compare bucket by bucket.
@@ -81,7 +79,7 @@ pub fn common_bounds(answers: &Answers, needs: Needs) -> Result<Option<Vec<f64>>
     if bounds.len() < 2 || bounds.last() != Some(&f64::INFINITY) {
         return Err(DataError::NoCommonBuckets(bounds.len()));
     }
-    while bounds.len() > BUCKETS_MAX {
+    while bounds.len() > BOUNDS_MAX + 1 {
         let last = bounds.len() - 1;
         let mut index = 0;
         bounds.retain(|_| {

@@ -17,6 +17,7 @@ fn series(pod: &str, code: &str, samples: &[(i64, f64)]) -> Series {
                 value: *value,
             })
             .collect(),
+        ..Series::default()
     }
 }
 
@@ -117,6 +118,57 @@ fn restarts_and_newborn_series() {
         counted(&s, 420, 450, Age::Any),
         window(2.0 + 3.0 + 2.0, 2.0, 7.0, 0.0)
     );
+}
+
+#[test]
+fn what_comes_back_after_a_restart_counts_from_nothing() {
+    // Two errors before it, and five since the restart: more than before, and yet all of them new.
+    let total = series(
+        "c",
+        "200",
+        &[(400, 900.0), (415, 950.0), (430, 8.0), (445, 20.0)],
+    );
+    let errors = || series("c", "500", &[(400, 2.0), (415, 2.0), (445, 5.0)]);
+    let read = |total: Series| {
+        let a = answers(
+            600,
+            [vec![total, errors()], vec![]],
+            [vec![errors()], vec![]],
+        );
+        // The restart was when the others began anew: six seconds later the target is grown.
+        let grown = counted(&scrapes(&a), 435, 450, Age::Grown(6));
+        (counted(&scrapes(&a), 415, 450, Age::Any), grown.nc)
+    };
+    assert_eq!(read(total), (window(8.0 + 12.0 + 5.0, 5.0, 0.0, 0.0), 17.0));
+    // A scrape that lacks a series of a target without a restart only comes late.
+    let steady = series(
+        "c",
+        "200",
+        &[(400, 900.0), (415, 950.0), (430, 958.0), (445, 970.0)],
+    );
+    assert_eq!(
+        read(steady),
+        (window(8.0 + 12.0 + 3.0, 3.0, 0.0, 0.0), 15.0)
+    );
+}
+
+#[test]
+fn the_buckets_of_a_histogram_begin_anew_together() {
+    let bucket = |le: &str, samples: &[(i64, f64)]| {
+        let mut bucket = series("c", "200", samples);
+        bucket.labels.insert("le".to_owned(), le.to_owned());
+        bucket
+    };
+    // After the restart there are more quick requests than ever before, and fewer in all.
+    let all = vec![
+        bucket("0.1", &[(400, 3.0), (415, 3.0), (430, 7.0)]),
+        bucket("+Inf", &[(400, 90.0), (415, 95.0), (430, 20.0)]),
+    ];
+    let a = answers(600, [all, vec![]], [vec![], vec![]]);
+    let bounds = [0.1, f64::INFINITY];
+    let s = Scrapes::new(&a, Reading::Buckets(&bounds), &["buckets"], 15).unwrap();
+    let window = s.window(415, 430, Age::Any);
+    assert_eq!(window.0.canary, [20.0, 7.0, 13.0]);
 }
 
 #[test]

@@ -155,6 +155,100 @@ async fn a_ratio_takes_nothing_but_samples() {
     }
 }
 
+/// As Prometheus 3 prints them: an exponential histogram with its zero bucket, and a custom one.
+fn native() -> Value {
+    json!([
+        [AT - 15, {"count": "42", "sum": "34593.34", "buckets": [
+            [1, "-0.5", "-0.25", "1"], [3, "-0.25", "0.25", "2"], [0, "0.25", "0.5", "12"],
+            [0, "0.5", "1", "21"], [0, "2", "4", "6"]]}],
+        [AT, {"count": "3", "sum": "NaN", "buckets": [
+            [3, "-Inf", "0.005", "2"], [0, "10", "+Inf", "1"]]}],
+        [AT, {"count": "0", "sum": "0"}],
+    ])
+}
+
+#[tokio::test]
+async fn native_histograms_are_read_where_buckets_are_compared() {
+    let series = |histograms: Value| {
+        let series = json!({"metric": {"pod": "a"}, "histograms": histograms});
+        json!({"resultType": "matrix", "result": [series]})
+    };
+    let answer = ask(&histogram(), move || good(&series(native()))).await;
+    let Ok(Answer::Samples(answers)) = answer else {
+        panic!("{answer:?}");
+    };
+    let [read] = answers.selected[0].canary.as_slice() else {
+        panic!("{answers:?}");
+    };
+    let said = |h: &crate::analysis::series::Histogram| {
+        let bucket = |b: &crate::analysis::series::Bucket| [b.lower, b.upper, b.count];
+        let buckets: Vec<[f64; 3]> = h.buckets.iter().map(bucket).collect();
+        (h.at_ms / 1000, h.count, buckets)
+    };
+    let infinite = f64::INFINITY;
+    let expected = [
+        (
+            AT - 15,
+            42.0,
+            vec![
+                [-0.5, -0.25, 1.0],
+                [-0.25, 0.25, 2.0],
+                [0.25, 0.5, 12.0],
+                [0.5, 1.0, 21.0],
+                [2.0, 4.0, 6.0],
+            ],
+        ),
+        (
+            AT,
+            3.0,
+            vec![[-infinite, 0.005, 2.0], [10.0, infinite, 1.0]],
+        ),
+        (AT, 0.0, vec![]),
+    ];
+    let read: Vec<_> = read.histograms.iter().map(said).collect();
+    assert_eq!(read, expected);
+
+    let bucket = |rule: u8, lower: &str, upper: &str| json!([rule, lower, upper, "1"]);
+    let one = |at: i64, buckets: Value| json!([[at, {"count": "1", "buckets": buckets}]]);
+    let many: Vec<Value> = (0..1001)
+        .map(|k| bucket(0, &k.to_string(), &(k + 1).to_string()))
+        .collect();
+    let same = |n: usize| json!(vec![json!([AT, {"count": "1"}]); n]);
+    for (histograms, reason, words) in [
+        (one(AT, json!(many)), "TooManyBuckets", "buckets of the"),
+        (
+            one(AT, json!([bucket(4, "0", "1")])),
+            "NotPrometheus",
+            "known shape",
+        ),
+        (
+            one(AT, json!([[0, "0", "1"]])),
+            "NotPrometheus",
+            "known shape",
+        ),
+        (one(AT + 1, json!([])), "NotPrometheus", "after the time"),
+        (
+            one(AT, json!([bucket(0, "1", "2"), bucket(0, "0", "1")])),
+            "NotPrometheus",
+            "out of order",
+        ),
+        // Each of them becomes a number for every bound that is compared.
+        (same(8_164), "TooManySeries", "400000 samples"),
+    ] {
+        let data = series(histograms);
+        let fault = ask(&histogram(), move || good(&data)).await.unwrap_err();
+        check_fault(&fault, reason, &[words]);
+    }
+    // Whoever needs numbers is told what else there is.
+    let answer = move || good(&series(native()));
+    let fault = ask(&ratio(), answer).await.unwrap_err();
+    check_fault(
+        &fault,
+        "NativeHistogram",
+        &["total of the", "kind histogram"],
+    );
+}
+
 #[tokio::test]
 async fn remarks_on_the_query_are_no_missing_data() {
     let answer = || {

@@ -38,7 +38,10 @@ async fn an_answer_may_be_so_large_and_no_larger() {
         format!("{{\"status\":\"success\",\"data\":{data}}}")
     };
     let read = |body: &str| {
-        let wanted = Wanted::Samples { until: AT };
+        let wanted = Wanted::Samples {
+            until: AT,
+            histograms: false,
+        };
         answer::understand(body.as_bytes(), &HeaderMap::new(), wanted)
     };
     for (body, words) in [

@@ -184,16 +184,30 @@ fn threshold(query: &str) -> Kind {
     })
 }
 
-fn ratio() -> Kind {
-    let arms = |name: &str| Arms {
+fn arms(name: &str) -> Arms<String> {
+    Arms {
         canary: format!("{name}{{hash=\"new\"}}"),
         stable: format!("{name}{{hash=\"old\"}} "),
-    };
+    }
+}
+
+fn ratio() -> Kind {
+    comparison(Measure::Ratio {
+        total: arms("total"),
+        bad: arms("bad"),
+    })
+}
+
+fn histogram() -> Kind {
+    comparison(Measure::Histogram {
+        buckets: arms("latency"),
+        objective: None,
+    })
+}
+
+fn comparison(measure: Measure) -> Kind {
     Kind::Comparison(ComparisonPlan {
-        measure: Measure::Ratio {
-            total: arms("total"),
-            bad: arms("bad"),
-        },
+        measure,
         relative: 0.1,
         absolute: 0.0005,
         floor: 0.0,

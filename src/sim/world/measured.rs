@@ -170,6 +170,7 @@ impl World {
             Series {
                 labels: BTreeMap::from([("instance".to_owned(), instance)]),
                 samples: samples.collect(),
+                ..Series::default()
             }
         };
         (0..).zip(targets).map(of_target).collect()

@@ -9,7 +9,7 @@ use super::traffic::Traffic;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tidegate_lab::LOGS_VARIABLE;
 use tidegate_lab::audit::Audit;
@@ -128,6 +128,13 @@ Ctrl-C ends it and removes everything.",
             &self.exporter.targets(),
         )
         .await;
+        self.provider(name, prometheus.url()).await;
+        prometheus
+    }
+
+    /// The same, with a configuration of its own.
+    pub async fn prometheus_of(&self, name: &str, config: &Value) -> Prometheus {
+        let prometheus = Prometheus::configured(&self.tools, self.home.path(), name, config).await;
         self.provider(name, prometheus.url()).await;
         prometheus
     }

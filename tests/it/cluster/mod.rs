@@ -15,6 +15,7 @@ mod lab;
 mod resources;
 mod scenarios;
 mod self_test;
+mod served;
 mod shop;
 mod table;
 mod traffic;
@@ -59,6 +60,7 @@ const SCENARIOS: &[Scenario] = scenarios! {
     "evidence: background abort" => scenarios::evidence::background,
     "evidence: Prometheus down" => scenarios::evidence::prometheus_down,
     "evidence: wrong URL" => scenarios::evidence::wrong_url,
+    "evidence: served and counted" => scenarios::counting::served_and_counted,
     "git: reverted" => scenarios::git::reverted,
     "git: server fails" => scenarios::git::server_fails,
     "git: moved on" => scenarios::git::moved_on,

@@ -27,7 +27,6 @@ struct Start {
 impl Prometheus {
     /// Starts one that scrapes what is listed under a URL (`http_sd_configs`), and waits until it answers.
     pub async fn start(tools: &Path, home: &Path, name: &str, targets: &str) -> Self {
-        let [port] = free_ports();
         let config = json!({
             "global": {"scrape_interval": format!("{SCRAPE_INTERVAL_S}s")},
             "scrape_configs": [{
@@ -38,7 +37,13 @@ impl Prometheus {
                 }],
             }],
         });
-        configure(home, name, &config);
+        Self::configured(tools, home, name, &config).await
+    }
+
+    /// Starts one with this configuration, and waits until it answers.
+    pub async fn configured(tools: &Path, home: &Path, name: &str, config: &Value) -> Self {
+        let [port] = free_ports();
+        configure(home, name, config);
         let address = (Ipv4Addr::LOCALHOST, port).into();
         let start = Start {
             tools: tools.to_path_buf(),

@@ -88,6 +88,7 @@ impl Pods {
                 all.push(Series {
                     labels: self.labels(version, number, series),
                     samples: samples.iter().map(sample).collect(),
+                    ..Series::default()
                 });
             }
         }

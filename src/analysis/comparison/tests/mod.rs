@@ -2,6 +2,8 @@
 //! missing data. The other kinds are in `kinds`.
 
 mod kinds;
+mod native;
+mod one_look;
 
 use std::collections::BTreeMap;
 
@@ -112,6 +114,7 @@ impl Counters {
                         value: if bad { *x } else { *n },
                     })
                     .collect(),
+                ..Series::default()
             }]
         };
         let both = |bad| Arms {

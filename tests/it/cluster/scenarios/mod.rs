@@ -2,6 +2,7 @@
 
 pub mod blue_green;
 pub mod canary;
+pub mod counting;
 pub mod evidence;
 pub mod git;
 pub mod plugin;
