@@ -158,6 +158,7 @@ fn mid_canary(now: Timestamp) -> Observed {
             hash: hash(10),
             phase: RunPhase::Running,
             verdict: Some(Verdict::Inconclusive),
+            reason: String::new(),
             message: "gathers evidence".into(),
             terminate: false,
             created: earlier,

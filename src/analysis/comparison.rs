@@ -18,7 +18,10 @@ mod latency;
 mod levels;
 mod limits;
 mod one_look;
+mod presence;
+mod split;
 mod stable;
+mod thinning;
 mod wording;
 
 pub use calibration::{Past, calibrate, wanted, without};
@@ -47,7 +50,7 @@ use crate::api::analysis::{Reference, RunMode};
 use crate::api::analysis_status::{Comparison, Counts, Effect, Masses, Sampler, WindowRecord};
 
 /// A judged window is at least this long: shorter ones cost more in the sums than they gain.
-const WINDOW_MIN_S: i64 = 15;
+pub const WINDOW_MIN_S: i64 = 15;
 /// No answer covers more than this beyond its anchor; a run that is far behind asks several times.
 const CHUNK_S: i64 = 600;
 /// Where the time between scrapes is not known yet, this is the longest that is reckoned with.
@@ -211,8 +214,7 @@ fn look(
             s.stable_seen |= answers.selected.iter().any(|arms| !arms.stable.is_empty());
             return Ok(Looked::Nothing);
         };
-        s.bounds = bounds;
-        s.bounds.pop();
+        s.bounds = thinning::of_run(plan, compared, bounds);
     }
     let mut bounds = s.bounds.clone();
     bounds.push(f64::INFINITY);
@@ -261,6 +263,8 @@ fn look(
         if short <= long {
             let window = scrapes.window(s.gross_cursor, short, Age::Any);
             let counted = judge.counted(s, &window);
+            split::note(plan, compared, status, s, &scrapes, short);
+            presence::note_targets(s, &scrapes, short);
             note_short(status, s, &counted, short);
             judge.short(status, s, &window, short);
         } else {
@@ -269,6 +273,7 @@ fn look(
         }
         looked = Looked::Windows;
     }
+    presence::note_ages(s, answers, status.harm_shown_at.is_some());
     status.effect = judge.effect(status, s);
     Ok(looked)
 }

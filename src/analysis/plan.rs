@@ -1,10 +1,11 @@
 //! The spec of a run, parsed once: defaults applied, percentages and durations resolved, selectors
 //! and conditions read, wrong states unrepresentable. All problems are found at once.
 
+mod in_time;
 mod metric;
 mod parse;
 
-pub use parse::parse;
+pub use parse::{parse, read};
 
 pub use super::problem::Problem;
 
@@ -60,10 +61,23 @@ pub struct Plan {
     pub on_inconclusive: OnInconclusive,
     /// What a promotion would authorise, in percent.
     pub next_weight: i32,
+    /// How the requests are to be split between the versions, where that is known.
+    pub split: Option<SplitPlan>,
     /// What is planned.
     pub steps: Vec<PlanStep>,
     /// In the order of the spec.
     pub metrics: Vec<PlannedMetric>,
+}
+
+/// How a route splits the requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SplitPlan {
+    /// The new version's share.
+    pub share: f64,
+    /// Since when, in Unix seconds, rounded up.
+    pub since: i64,
+    /// Whether a run is held while they are split otherwise.
+    pub holds: bool,
 }
 
 /// A parsed metric.
@@ -251,6 +265,17 @@ impl Measure {
                 ..
             }
         )
+    }
+
+    /// Whether the first number of a scrape is requests, of which a route gives a share to each
+    /// version: scrapes and the time of pods are none.
+    #[must_use]
+    pub fn counts_requests(&self) -> bool {
+        match self {
+            Self::Ratio { .. } | Self::Histogram { .. } => true,
+            Self::Events { requests, .. } => requests.is_some(),
+            Self::Gauge { .. } => false,
+        }
     }
 
     /// Whether fewer are the harm.

@@ -5,21 +5,24 @@
 
 mod size;
 mod trouble;
+mod verdict;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use trouble::{fault, trouble};
+use verdict::{COLLECTING, TIME_IS_OVER, too_little_traffic, verdict};
 
 use super::comparison::{self, Finding, Looked, Past};
 use super::plan::{Kind, Plan, PlannedMetric, Problem};
 use super::series::{Answers, Series};
 use super::threshold::{self, Point};
 use super::words;
-use crate::api::analysis::{OnInconclusive, RunMode};
+use crate::api::analysis::RunMode;
 use crate::api::analysis_status::{
-    AnalysisRunStatus, Comparison, MetricStatus, RunPhase, ThresholdStatus, Verdict,
+    AnalysisRunStatus, Comparison, MetricStatus, RunPhase, TOO_LITTLE_TRAFFIC, ThresholdStatus,
+    Verdict,
 };
 
 /// Longest message of a run or metric.
@@ -96,7 +99,7 @@ fn metric_status(metric: &PlannedMetric) -> MetricStatus {
         name: metric.name.clone(),
         kind: metric.kind.word().to_owned(),
         verdict: Verdict::Inconclusive,
-        reason: "Collecting".into(),
+        reason: COLLECTING.into(),
         message: String::new(),
         dry_run: metric.dry_run,
         queries: queries
@@ -302,8 +305,9 @@ pub fn conclude(plan: &Plan, status: &mut AnalysisRunStatus, terminate: bool, no
     }
     status.started_at.get_or_insert(whole(now));
     status.phase = Some(RunPhase::Running);
+    let left = plan.begin + plan.max_duration + held(status, at) - at;
     for (metric, status) in plan.metrics.iter().zip(&mut status.metrics) {
-        conclude_metric(plan, metric, status, at);
+        conclude_metric(plan, metric, status, at, left);
     }
     let finding = verdict(plan, status, at);
     hold(status, finding.verdict, now);
@@ -324,23 +328,34 @@ pub fn conclude(plan: &Plan, status: &mut AnalysisRunStatus, terminate: bool, no
     size::fit(status);
 }
 
-/// The reason of a run that ends for want of evidence.
-const TIME_IS_OVER: &str = "TimeIsOver";
-
-fn conclude_metric(plan: &Plan, metric: &PlannedMetric, status: &mut MetricStatus, at: i64) {
+fn conclude_metric(
+    plan: &Plan,
+    metric: &PlannedMetric,
+    status: &mut MetricStatus,
+    at: i64,
+    left: i64,
+) {
     let mut asked = false;
+    let before = status.reason == TOO_LITTLE_TRAFFIC;
     let found = match (&metric.kind, &mut status.comparison, &status.threshold) {
         (Kind::Comparison(plan_of), Some(ratio), _) => {
             asked = ratio.sampler.is_some();
             let (found, forecast) = comparison::find(plan, plan_of, ratio, at);
             ratio.forecast = forecast;
-            found
+            match too_little_traffic(plan, ratio, left, before) {
+                Some(message) if found.reason == COLLECTING => Finding::new(
+                    found.verdict,
+                    TOO_LITTLE_TRAFFIC,
+                    format!("{}; {message}", found.message),
+                ),
+                _ => found,
+            }
         }
         (Kind::Threshold(plan_of), _, Some(threshold)) => {
             asked = threshold.last_at.is_some();
             threshold::find(plan_of, threshold)
         }
-        _ => Finding::new(Verdict::Inconclusive, "Collecting", ""),
+        _ => Finding::new(Verdict::Inconclusive, COLLECTING, ""),
     };
     let found = match &status.trouble {
         Some(trouble) if found.verdict != Verdict::Fail => {
@@ -374,80 +389,6 @@ fn held_back(verdict: Verdict) -> Verdict {
     } else {
         verdict
     }
-}
-
-/// Harm goes before missing data, missing data before everything that promotes, and evidence before
-/// the time that is over: a run that was not looked at for a while is judged by what it finds.
-fn verdict(plan: &Plan, status: &AnalysisRunStatus, at: i64) -> Finding {
-    let judged: Vec<&MetricStatus> = status.metrics.iter().filter(|m| !m.dry_run).collect();
-    let of = |verdict: Verdict| judged.iter().filter(move |m| m.verdict == verdict);
-    for (verdict, reason) in [
-        (Verdict::Fail, "Fail"),
-        (Verdict::SourceError, "SourceError"),
-        (Verdict::NoData, "NoData"),
-    ] {
-        if let Some(first) = of(verdict).next() {
-            return Finding::new(verdict, reason, said(first, of(verdict).count()));
-        }
-    }
-    let open = judged.iter().filter(|m| m.verdict != Verdict::Pass);
-    let left = plan.begin + plan.min_bake - at;
-    if let Some(first) = judged.first()
-        && open.clone().next().is_none()
-    {
-        if left > 0 {
-            let message = format!(
-                "good so far, watched for another {}; {}",
-                words::seconds(left),
-                said(first, judged.len())
-            );
-            return Finding::new(Verdict::Inconclusive, "Baking", message);
-        }
-        return Finding::new(Verdict::Pass, "Pass", said(first, judged.len()));
-    }
-    let count = open.clone().count();
-    let message = open
-        .clone()
-        .next()
-        .map_or_else(String::new, |first| said(first, count));
-    let elapsed = at - plan.begin - held(status, at);
-    if plan.mode == RunMode::Background || elapsed < plan.max_duration {
-        return Finding::new(Verdict::Inconclusive, "Collecting", message);
-    }
-    let waited = words::seconds(plan.max_duration);
-    if open.clone().all(|m| nearly_safe(plan, m)) {
-        let message = format!(
-            "not shown to be good enough within {waited}, but more than twice as bad is ruled out with 95 %; {message}"
-        );
-        return Finding::new(Verdict::Pass, "PassWithWarning", message);
-    }
-    let message = format!("not enough evidence within {waited}; {message}");
-    match plan.on_inconclusive {
-        OnInconclusive::Pause => Finding::new(Verdict::Inconclusive, TIME_IS_OVER, message),
-        OnInconclusive::Abort => Finding::new(Verdict::Fail, "TooLittleEvidence", message),
-    }
-}
-
-/// Whether the interval rules out twice what would be too bad for the next weight (statistics,
-/// section 2g).
-fn nearly_safe(plan: &Plan, status: &MetricStatus) -> bool {
-    let planned = plan.metrics.iter().find(|m| m.name == status.name);
-    let effect = status.comparison.as_ref().and_then(|r| r.effect);
-    match (planned.map(|m| &m.kind), effect) {
-        (Some(Kind::Comparison(ratio)), Some(effect)) => {
-            effect.upper < 2.0 * ratio.required(plan.next_weight).times
-        }
-        _ => false,
-    }
-}
-
-fn said(metric: &MetricStatus, count: usize) -> String {
-    let more = match count {
-        0 | 1 => String::new(),
-        2 => " (and one more metric)".to_owned(),
-        n => format!(" (and {} more metrics)", n - 1),
-    };
-    format!("{}: {}{more}", metric.name, metric.message)
 }
 
 /// Keeps the time of holds apart, so that a source that is down does not use up `maxDuration`.

@@ -97,7 +97,7 @@ pub fn freeze(
         ..frozen.clone().into_spec()
     };
     if problems.is_empty()
-        && let Err(found) = plan::parse(&spec, Timestamp::UNIX_EPOCH)
+        && let Err(found) = plan::read(&spec, Timestamp::UNIX_EPOCH)
     {
         let all = templates
             .iter()
@@ -149,6 +149,13 @@ pub fn share(false_abort_rate: &str, runs: u32) -> String {
         |_| false_abort_rate.to_owned(),
         |rate| super::percent::format(rate / f64::from(runs.max(1))),
     )
+}
+
+/// What is wrong with a whole run that is made at `now`, its times included: whether it could decide
+/// at all before they are over.
+#[must_use]
+pub fn problems(spec: &AnalysisRunSpec, now: Timestamp) -> Vec<Problem> {
+    plan::parse(spec, now).err().unwrap_or_default()
 }
 
 fn undeclared(templates: &[NamedTemplate<'_>], args: &BTreeMap<String, String>) -> Vec<Problem> {
@@ -267,6 +274,7 @@ fn with_defaults(merged: AnalysisTemplateSpec) -> Frozen {
                 .max_duration
                 .or_else(|| Some(plan::MAX_DURATION.into())),
             on_inconclusive: Some(promote.on_inconclusive.unwrap_or_default()),
+            on_split_mismatch: promote.on_split_mismatch,
         },
     }
 }

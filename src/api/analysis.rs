@@ -127,8 +127,9 @@ pub struct ClusterAnalysisTemplateSpec(pub AnalysisTemplateSpec);
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!oldSelf.terminate || self.terminate").message("spec.terminate: false is not allowed after true; create a new AnalysisRun instead"),
-    validation = Rule::new("has(self.rollout) == has(oldSelf.rollout) && has(self.provider) == has(oldSelf.provider) && has(self.step) == has(oldSelf.step) && has(self.startAt) == has(oldSelf.startAt) && has(self.plan) == has(oldSelf.plan)").message("spec: only terminate may change; create a new AnalysisRun instead"),
+    validation = Rule::new("has(self.rollout) == has(oldSelf.rollout) && has(self.provider) == has(oldSelf.provider) && has(self.step) == has(oldSelf.step) && has(self.startAt) == has(oldSelf.startAt) && has(self.plan) == has(oldSelf.plan) && has(self.split) == has(oldSelf.split)").message("spec: only terminate and ttlSecondsAfterFinished may change; create a new AnalysisRun instead"),
     validation = Rule::new("!self.metrics.exists(m, !has(m.threshold) && !has(m.compareTo)) || (has(self.arm) && has(self.arm.canary)) || (self.canaryHash != '' && self.stableHash != '')").message("spec: a comparison is between two versions; give canaryHash and stableHash, or arm.canary and arm.stable"),
+    validation = Rule::new("!has(self.ttlSecondsAfterFinished) || !has(self.rollout)").message("spec.ttlSecondsAfterFinished is for a run of its own; a Rollout keeps the last 20 of its runs"),
 )]
 pub struct AnalysisRunSpec {
     /// The Rollout that this run belongs to. Absent: a run of its own.
@@ -174,6 +175,11 @@ pub struct AnalysisRunSpec {
     #[schemars(length(max = 50))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.plan is immutable"))]
     pub plan: Vec<PlanStep>,
+    /// What the route gives the new version while a step waits for this run: the requests that it
+    /// gets are held against it. Absent: that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.split is immutable"))]
+    pub split: Option<Split>,
     /// From when on the canary's data count. Absent: from the run's creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.startAt is immutable"))]
@@ -211,6 +217,10 @@ pub struct AnalysisRunSpec {
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.promote is immutable"))]
     pub promote: Promote,
+    /// So many seconds after its end a run of its own is deleted. Absent: it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2592000))]
+    pub ttl_seconds_after_finished: Option<i64>,
     /// True ends the run as Terminated, which is no verdict.
     #[serde(default)]
     pub terminate: bool,
@@ -258,6 +268,17 @@ pub struct PlanStep {
     /// How long it is planned to last.
     #[schemars(range(min = 0, max = 2592000))]
     pub seconds: i64,
+}
+
+/// How a route splits the requests between the versions.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Split {
+    /// The new version's share in percent.
+    #[schemars(range(min = 1, max = 99))]
+    pub weight: i32,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// Something that a Rollout fills in.
@@ -338,6 +359,20 @@ pub struct Promote {
     /// What an inconclusive run does. Default Pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_inconclusive: Option<OnInconclusive>,
+    /// What happens while the new version gets another share of the requests than the route gives
+    /// it. Default Hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_split_mismatch: Option<OnSplitMismatch>,
+}
+
+/// What a run does while the requests are not split as the route says.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnSplitMismatch {
+    /// It holds: what was measured is not what was planned.
+    #[default]
+    Hold,
+    /// Nothing; the status shows the shares.
+    Ignore,
 }
 
 /// What a run does whose evidence suffices for neither side in time.

@@ -1,4 +1,5 @@
-//! From where a comparison goes on after a restart at any instant. Serde and schema, no logic.
+//! From where a comparison goes on after a restart at any instant. Serde and schema, no logic. Long lists
+//! of numbers are packed: eleven characters for each, to the bit.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,23 @@ pub struct Sampler {
     /// End of the last window with requests to the stable version.
     #[serde(skip_serializing_if = "is_default")]
     pub last_stable: i64,
+    /// When the newest sample of the new version was scraped.
+    #[serde(skip_serializing_if = "is_default")]
+    pub newest_canary: i64,
+    /// When the newest sample of either version was scraped.
+    #[serde(skip_serializing_if = "is_default")]
+    pub newest: i64,
+    /// Targets of the new version in the last short windows, young or not.
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(range(min = 0))]
+    pub seen_targets: i64,
+    /// The most that were seen in the last minutes.
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(range(min = 0))]
+    pub most_targets: i64,
+    /// End of the last short window in which so many were seen.
+    #[serde(skip_serializing_if = "is_default")]
+    pub most_at: i64,
     /// Stable targets when the first samples came.
     #[serde(skip_serializing_if = "is_default")]
     #[schemars(range(min = 0))]
@@ -65,12 +83,12 @@ pub struct Sampler {
     pub harm_from: f64,
     /// The effects that the comparison's test of harm looks for, where nothing is known of what is
     /// planned.
-    #[serde(skip_serializing_if = "is_default")]
-    #[schemars(length(max = 16))]
+    #[serde(with = "super::packed", skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "super::packed::schema")]
     pub deltas: Vec<f64>,
     /// Their weights.
-    #[serde(skip_serializing_if = "is_default")]
-    #[schemars(length(max = 16))]
+    #[serde(with = "super::packed", skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "super::packed::schema")]
     pub weights: Vec<f64>,
     /// Requests to the new version in the window before.
     #[serde(skip_serializing_if = "is_default")]
@@ -123,9 +141,18 @@ pub struct Sampler {
     /// The test of safety against the tolerated level.
     #[serde(skip_serializing_if = "is_default")]
     pub safe_level: Masses,
-    /// The log-likelihood of the effect at fixed nodes, from which the interval is made.
+    /// The test that the new version gets no more than its share of the requests.
     #[serde(skip_serializing_if = "is_default")]
-    #[schemars(length(max = 64))]
+    pub split_more: Masses,
+    /// The test that it gets no less.
+    #[serde(skip_serializing_if = "is_default")]
+    pub split_less: Masses,
+    /// How much its share varies from one short window to the next.
+    #[serde(skip_serializing_if = "is_default")]
+    pub split_guard: Guard,
+    /// The log-likelihood of the effect at fixed nodes, from which the interval is made.
+    #[serde(with = "super::packed", skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "super::packed::schema")]
     pub likelihood: Vec<f64>,
     /// The stable version's last half hour in stretches of five minutes, oldest first.
     #[serde(skip_serializing_if = "is_default")]
@@ -173,8 +200,8 @@ pub struct Calibration {
     #[serde(skip_serializing_if = "is_default")]
     pub variance: f64,
     /// A latency's dispersion for each bet and each request of a pod in a window.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[serde(with = "super::packed", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::packed::schema")]
     pub dispersion: Vec<f64>,
 }
 
@@ -221,7 +248,8 @@ pub struct Differences {
     /// How many windows were in them.
     pub block_windows: i64,
     /// Means of five minutes each, oldest first.
-    #[schemars(length(max = 64))]
+    #[serde(with = "super::packed")]
+    #[schemars(schema_with = "super::packed::schema")]
     pub blocks: Vec<f64>,
 }
 
@@ -252,7 +280,8 @@ pub struct Masses {
     /// What is not bet yet.
     pub cash: f64,
     /// What each effect's bet is worth.
-    #[schemars(length(max = 32))]
+    #[serde(with = "super::packed")]
+    #[schemars(schema_with = "super::packed::schema")]
     pub bets: Vec<f64>,
 }
 

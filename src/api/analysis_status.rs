@@ -9,6 +9,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The reason of a run that will not have enough evidence in its time, as it looks now.
+pub const TOO_LITTLE_TRAFFIC: &str = "TooLittleTraffic";
+
 /// What a run has found so far.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -157,6 +160,9 @@ pub struct Comparison {
     pub baseline: Option<Counts>,
     /// Evidence of gross harm, from the first scrapes on: aborts at the limit.
     pub gross: Evidence,
+    /// How the requests were split between the versions, where the route says how they should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<SplitStatus>,
     /// How many times the stable version's ratio, with the 95 % interval that may be looked at any time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
@@ -186,6 +192,20 @@ pub struct Counts {
     pub requests: f64,
     /// The bad ones.
     pub bad: f64,
+}
+
+/// How the requests were split, and what that says of the share that the route gives.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SplitStatus {
+    /// Requests to the new version in the last minutes; older ones count for less.
+    pub canary: f64,
+    /// Requests to the stable version, counted alike.
+    pub stable: f64,
+    /// Evidence that the new version gets more than its share: holds at the limit.
+    pub more: Evidence,
+    /// Evidence that it gets less: holds at the limit.
+    pub less: Evidence,
 }
 
 /// Evidence on a natural-log scale: 0 says nothing, the limit decides.

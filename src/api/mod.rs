@@ -8,6 +8,7 @@ mod fields;
 pub mod manifests;
 pub mod metric;
 pub mod metrics_provider;
+mod packed;
 pub mod revert;
 pub mod rollout;
 pub mod rollout_status;

@@ -71,7 +71,7 @@ pub struct RolloutStatus {
     /// How often the template's hash met a foreign ReplicaSet of the same name.
     #[serde(skip_serializing_if = "is_zero")]
     pub collision_count: i32,
-    /// Ready, Reconciling, Stalled (kstatus) and Available, Paused, TrafficConfirmed, Lossless, WorkloadScaledDown, LabelsShared, RejectedVersionServing, GitReverted.
+    /// Ready, Reconciling, Stalled (kstatus) and Available, Paused, TrafficConfirmed, Lossless, WorkloadScaledDown, LabelsShared, TooLittleTraffic, RejectedVersionServing, GitReverted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,

@@ -1,11 +1,13 @@
 //! The loop of AnalysisRuns: ask the metrics source, let the pure analysis judge, write what it says.
 //!
-//! Every run that is not over has a task of its own, because each has times of its own. What a task
+//! Every run that is not over has a task of its own, because each has times of its own; so has one
+//! that is to be deleted some time after its end. What a task
 //! knows beyond the status that it wrote is found again from the same samples, so it may end at any
 //! instant. Nothing in here decides anything: what is asked, what answers mean and when to look
 //! again is `analysis::run`.
 
 mod carrier;
+mod expiry;
 mod pacing;
 
 use std::collections::BTreeMap;
@@ -85,7 +87,7 @@ impl Carried {
             return;
         }
         let run = ctx.caches.get(Kind::AnalysisRun, &key.0, &key.1);
-        if let Some(run) = run.filter(|run| !is_over(run)) {
+        if let Some(run) = run.filter(|run| !is_over(run) || expiry::at(&run.value()).is_some()) {
             self.begin(ctx, key, run.uid().to_owned(), Duration::ZERO);
         }
     }

@@ -138,6 +138,7 @@ pub(super) fn run(object: &Object) -> RunObserved {
         hash: text(&value, "/spec/canaryHash").to_owned(),
         phase: parsed(status("phase")).unwrap_or(RunPhase::Pending),
         verdict: parsed(status("verdict")),
+        reason: text(&value, "/status/reason").to_owned(),
         message: text(&value, "/status/message").to_owned(),
         terminate: value
             .pointer("/spec/terminate")

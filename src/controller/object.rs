@@ -249,8 +249,20 @@ impl Object {
         let kept = match kind {
             // The evidence may take 64 KiB; the Rollout needs the verdict.
             Kind::AnalysisRun => Some((
-                keep("spec", &["canaryHash", "terminate"]),
-                keep("status", &["phase", "verdict", "message"]),
+                keep(
+                    "spec",
+                    &[
+                        "canaryHash",
+                        "terminate",
+                        "promote",
+                        "rollout",
+                        "ttlSecondsAfterFinished",
+                    ],
+                ),
+                keep(
+                    "status",
+                    &["phase", "verdict", "reason", "message", "completedAt"],
+                ),
             )),
             // There are as many as a cluster has workloads; few of them belong to a Rollout.
             Kind::Deployment => Some((
@@ -333,6 +345,7 @@ impl Resource for Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::facts;
 
     #[test]
     fn unknown_and_odd_objects_are_read_as_they_are() {
@@ -348,16 +361,22 @@ mod tests {
     fn the_cache_keeps_what_is_read_and_no_more() {
         let mut run = Object::new(json!({
             "metadata": {"name": "r", "managedFields": [{"manager": "x"}], "annotations": {LAST_APPLIED: "{}", "a": "b"}},
-            "spec": {"canaryHash": "h", "metrics": [1, 2, 3], "terminate": true},
-            "status": {"phase": "Failed", "metrics": [{"much": "evidence"}]},
+            "spec": {"canaryHash": "h", "metrics": [1, 2, 3], "terminate": true, "promote": {"maxDuration": "7m"}},
+            "status": {"phase": "Failed", "verdict": "Fail", "reason": "Fail", "message": "m",
+                "completedAt": "2026-01-01T00:00:00Z", "metrics": [{"much": "evidence"}]},
         }))
         .unwrap();
+        let whole = facts::run(&run);
         run.slim(Kind::AnalysisRun);
         assert_eq!(
             run.value().into_owned(),
             json!({"metadata": {"name": "r", "annotations": {"a": "b"}},
-                "spec": {"canaryHash": "h", "terminate": true}, "status": {"phase": "Failed"}})
+                "spec": {"canaryHash": "h", "terminate": true, "promote": {"maxDuration": "7m"}},
+                "status": {"phase": "Failed", "verdict": "Fail", "reason": "Fail", "message": "m",
+                    "completedAt": "2026-01-01T00:00:00Z"}})
         );
+        // What is decided on the caches is what is decided on the objects.
+        assert_eq!(facts::run(&run), whole);
         assert!(run.annotation(LAST_APPLIED).is_none() && run.annotation("a").is_some());
     }
 

@@ -2,6 +2,8 @@
 //! used, other Rollouts in the way, and a version that the API server refuses. While there is anything,
 //! nothing new begins and no weight rises; an abort and going back still work.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::draft::Draft;
 use super::judge;
 use super::naming;
@@ -9,7 +11,11 @@ use super::observed::RouteState;
 use super::run_spec;
 use super::spec::{AnalysisRequest, Means, Problem, Spec, Step};
 use super::targets::authorised_weight;
+use crate::analysis::template;
 use crate::api::analysis::{AnalysisRunSpec, Arm, RunMode};
+
+/// Longer than any warm-up.
+const LONG: SignedDuration = SignedDuration::from_hours(24);
 
 /// Collects every problem, in the order of the fields.
 pub(super) fn collect(draft: &mut Draft<'_>, desired: &str) {
@@ -103,6 +109,9 @@ pub(super) fn before_begin(draft: &mut Draft<'_>) {
             Ok(run) => {
                 draft.problems.extend(comparisons(spec, request, &run));
                 draft.problems.extend(gauges(spec, request, &run));
+                draft
+                    .problems
+                    .extend(in_time(spec, request, run, draft.now));
             }
             Err(problems) => draft.problems.extend(problems),
         }
@@ -157,6 +166,34 @@ fn gauges(spec: &Spec, request: &AnalysisRequest, run: &AnalysisRunSpec) -> Vec<
             )
         })
         .collect()
+}
+
+/// What of a run could not be decided before its time is over, or contradicts the time that its step
+/// gives it.
+fn in_time(
+    spec: &Spec,
+    request: &AnalysisRequest,
+    mut run: AnalysisRunSpec,
+    now: Timestamp,
+) -> Vec<Problem> {
+    let mut steps = spec.steps.iter();
+    let own = steps.position(|step| matches!(step, Step::Analysis(own) if own == request));
+    match own {
+        // It begins with the pods, as far as is known.
+        Some(at) if !spec.steps.iter().take(at).any(takes_time) => run.start_at = Some(now),
+        // What was measured in the steps before counts, and nobody knows how long they take.
+        Some(_) => run.start_at = now.checked_sub(LONG).ok(),
+        None => run.mode = RunMode::Background,
+    }
+    let problems = template::problems(&run, now).into_iter();
+    problems
+        .map(|p| Problem::new(format!("{}: {}", request.field, p.at), p.value, p.message))
+        .collect()
+}
+
+/// Whether a step lasts longer than pods and routes need.
+fn takes_time(step: &Step) -> bool {
+    matches!(step, Step::Pause(_) | Step::Analysis(_))
 }
 
 /// Whether an analysis looks when all of the traffic is on the new version.

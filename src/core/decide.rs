@@ -11,6 +11,7 @@ use super::checks;
 use super::commands;
 use super::deletion;
 use super::draft::Draft;
+use super::forecast;
 use super::judge;
 use super::lifecycle::{self, Situation};
 use super::naming;
@@ -92,6 +93,7 @@ fn with_spec(o: &Observed, spec: &Spec, now: Timestamp) -> Plan {
     );
     status::handing_over(&mut draft, &live);
     shared_labels::tell(&mut draft);
+    forecast::tell(&mut draft);
     draft.finish()
 }
 

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::observed::{Observed, ReplicaSetObserved, RunObserved, ServiceObserved};
 use super::plan::{Plan, PlannedEvent, Precondition, Write};
 use super::spec::{Problem, Spec};
+use crate::api::conditions::Condition;
 use crate::api::rollout_status::RolloutStatus;
 
 /// Longest note of an Event and message of a condition: the API's own limit for notes.
@@ -112,6 +113,18 @@ impl<'a> Draft<'a> {
             reason,
             note: cut(note.into(), TEXT_MAX),
         });
+    }
+
+    /// Says a condition of this type in an Event, if it begins with this status.
+    pub fn tell_of_condition(&mut self, type_: &'static str) {
+        let find = |all: &[Condition]| {
+            let found = all.iter().find(|condition| condition.type_ == type_);
+            found.map(|condition| condition.message.clone())
+        };
+        let before = find(&self.o.rollout.status.conditions);
+        if let (None, Some(message)) = (before, find(&self.status.conditions)) {
+            self.event(true, type_, message);
+        }
     }
 
     /// Whether `since + wait` has come; if not, the plan wakes then.

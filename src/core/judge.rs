@@ -242,7 +242,10 @@ fn unclear(run: &RunObserved) -> Wait {
 fn running(run: &RunObserved) -> Wait {
     match run.verdict {
         Some(RunVerdict::NoData) => Wait::planned(
-            format!("analysis {} has no data: {}", run.name, run.message),
+            format!(
+                "analysis {} has nothing that it could judge: {}",
+                run.name, run.message
+            ),
             Some((PauseReason::NoData, None)),
         ),
         Some(RunVerdict::SourceError) => Wait::planned(

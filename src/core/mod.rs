@@ -12,6 +12,7 @@ mod deletion;
 mod draft;
 pub mod duration;
 pub mod failures;
+mod forecast;
 mod judge;
 mod lifecycle;
 mod lossless;

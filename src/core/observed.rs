@@ -314,6 +314,8 @@ pub struct RunObserved {
     pub phase: RunPhase,
     /// The present verdict.
     pub verdict: Option<RunVerdict>,
+    /// The verdict's reason in one word.
+    pub reason: String,
     /// One sentence with numbers.
     pub message: String,
     /// Whether it was told to end.

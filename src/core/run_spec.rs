@@ -8,7 +8,7 @@ use super::naming;
 use super::spec::{AnalysisRequest, Means, Pause, Problem, Step};
 use super::targets::authorised_weight;
 use crate::analysis::template::{Builtins, NamedTemplate, freeze, share};
-use crate::api::analysis::{AnalysisRunSpec, Arm, PlanStep, Reference, RunMode, RunRollout};
+use crate::api::analysis::{AnalysisRunSpec, Arm, PlanStep, Reference, RunMode, RunRollout, Split};
 
 /// Retries that still halve the false abort rate; beyond, the share would be too small to write down.
 const RETRIES_SHARED_MAX: i32 = 10;
@@ -35,8 +35,11 @@ pub(super) fn build(
     if mode == RunMode::Step && at.is_some_and(|at| authorised_weight(steps, at) == 100) {
         // The stable version has no traffic any more, and the new one's before was not all of it.
         spec.reference = Reference::StableHistory;
-        spec.start_at = all_traffic_since(draft);
+        spec.start_at = weight_since(draft, 100);
     }
+    spec.split = at
+        .filter(|_| mode == RunMode::Step && spec.reference == Reference::Stable)
+        .and_then(|at| split(draft, &spec, at));
     if spec.arm.as_ref().is_some_and(|arm| arm.pods) {
         spec.arm = Some(by_pods(draft, &spec));
     }
@@ -44,6 +47,8 @@ pub(super) fn build(
         && let Some(group) = control_group(draft, &spec)
     {
         spec.arm = Some(group);
+        // It is only a part of the stable version.
+        spec.split = None;
     }
     let from = at.unwrap_or(usize::try_from(canary.step).unwrap_or(0));
     // A background analysis answers for everything that is still to come.
@@ -93,11 +98,41 @@ fn control_group(draft: &Draft<'_>, spec: &AnalysisRunSpec) -> Option<Arm> {
     })
 }
 
-/// Since when the new version is known to have all of the traffic; at the latest since the step that
-/// is carried out began.
-fn all_traffic_since(draft: &Draft<'_>) -> Option<Timestamp> {
+/// What the route gives the new version while the step `at` looks, where its requests can be held
+/// against that. With weights of a router only: connections are split by pods, not requests. What comes
+/// by a header or as a copy comes on top, and no weight says how much that is.
+fn split(draft: &Draft<'_>, spec: &AnalysisRunSpec, at: usize) -> Option<Split> {
+    let Means::Routes {
+        stable_service,
+        canary_service,
+        ..
+    } = &draft.spec.means
+    else {
+        return None;
+    };
+    let weight = authorised_weight(&draft.spec.steps, at);
+    let alone = draft.spec.side_routes_at(at).is_empty();
+    let arm = spec.arm.as_ref()?;
+    let whole = match (&arm.canary, &arm.stable) {
+        // Matchers of the user's own are known to mean all of a version where they name it.
+        (Some(canary), Some(stable)) => {
+            let names = |matchers: &str, service: &str, hash: &str| {
+                matchers.contains(service) || (!hash.is_empty() && matchers.contains(hash))
+            };
+            names(canary, canary_service, &spec.canary_hash)
+                && names(stable, stable_service, &spec.stable_hash)
+        }
+        _ => true,
+    };
+    let since = weight_since(draft, weight)?;
+    ((1..100).contains(&weight) && alone && whole).then_some(Split { weight, since })
+}
+
+/// Since when the data plane is known to have this weight; at the latest since the step that is carried
+/// out began.
+fn weight_since(draft: &Draft<'_>, weight: i32) -> Option<Timestamp> {
     let traffic = draft.status.traffic.as_ref();
-    let whole = traffic.filter(|t| t.desired == 100 && t.accepted == 100);
+    let whole = traffic.filter(|t| t.desired == weight && t.accepted == weight);
     let step = draft.status.canary.as_ref().and_then(|c| c.step_started_at);
     whole
         .and_then(|t| t.confirmed_at)

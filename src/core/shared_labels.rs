@@ -41,12 +41,5 @@ pub(super) fn condition(draft: &Draft<'_>) -> Option<(ConditionStatus, &'static 
 
 /// Says it once, when it begins, in an Event.
 pub(super) fn tell(draft: &mut Draft<'_>) {
-    let find = |all: &[crate::api::conditions::Condition]| {
-        let found = all.iter().find(|condition| condition.type_ == TYPE);
-        found.map(|condition| condition.message.clone())
-    };
-    let before = find(&draft.o.rollout.status.conditions);
-    if let (None, Some(message)) = (before, find(&draft.status.conditions)) {
-        draft.event(true, TYPE, message);
-    }
+    draft.tell_of_condition(TYPE);
 }

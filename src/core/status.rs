@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::counts;
 use super::draft::{Draft, TEXT_MAX, cut};
+use super::forecast;
 use super::lifecycle::{Situation, rejection};
 use super::lossless;
 use super::observed::Observed;
@@ -384,6 +385,9 @@ fn conditions(draft: &mut Draft<'_>, phase: Phase, desired: &str) {
     }
     if let Some((is, why, text)) = shared_labels::condition(draft) {
         list.push((shared_labels::TYPE, is, why.to_owned(), text));
+    }
+    if let Some((is, why, text)) = forecast::condition(draft) {
+        list.push((forecast::TYPE, is, why.to_owned(), text));
     }
     if phase == Phase::Degraded && rejection(draft, desired).is_some() {
         list.push((

@@ -1,6 +1,7 @@
 //! Analyses as the controller carries them: real queries over HTTP, real verdicts, and a rollout
 //! that follows them.
 
+mod beside_metrics;
 mod endpoint;
 
 use std::sync::Arc;
@@ -277,7 +278,7 @@ async fn a_threshold_passes_fails_and_holds() {
 async fn a_restart_in_mid_analysis_loses_no_evidence() {
     let slow = json!([{"name": "errors", "ratio": {
         "bad": "requests_total{code=~\"5..\", $(arm)}", "total": "requests_total{$(arm)}"}},
-        {"name": "lag", "threshold": {"query": "max(lag_seconds)", "failure": "result > 5.0", "count": 1000}}]);
+        {"name": "lag", "threshold": {"query": "max(lag_seconds)", "failure": "result > 5.0", "count": 100}}]);
     let (world, endpoint, controller) = shop(Behaviour::Ratio(0.001), &slow, &steps()).await;
     controller.kill().await;
     // Both controllers of this test have one clock: time does not go back.

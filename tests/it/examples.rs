@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use tidegate::analysis::plan;
 use tidegate::analysis::template::{Builtins, NamedTemplate, freeze};
-use tidegate::api::analysis::AnalysisTemplate;
+use tidegate::api::analysis::{AnalysisRun, AnalysisTemplate};
 use tidegate::api::revert::TemplateChange;
 use tidegate::api::rollout::Rollout;
 use tidegate::core::spec::{self, AnalysisRequest, Spec};
@@ -155,12 +156,24 @@ fn check_analysis(example: &str, objects: &[Value], request: &AnalysisRequest) {
         .unwrap_or_else(|problems| panic!("{example}: {}: {problems:?}", request.field));
 }
 
+/// Reads a run of its own as the controller does before it asks anything.
+fn check_run(example: &str, object: &Value) {
+    let run: AnalysisRun = serde_json::from_value(object.clone())
+        .unwrap_or_else(|error| panic!("{example}: AnalysisRun {}: {error}", name(object)));
+    assert_eq!(run.spec.rollout, None, "{example}");
+    plan::parse(&run.spec, jiff::Timestamp::now())
+        .unwrap_or_else(|problems| panic!("{example}: {}: {problems:?}", name(object)));
+}
+
 #[test]
 fn every_rollout_is_one_that_the_planner_can_read() {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for (example, objects) in examples() {
         for object in &objects {
             *kinds.entry(kind(object).to_owned()).or_default() += 1;
+            if kind(object) == "AnalysisRun" {
+                check_run(&example, object);
+            }
             if kind(object) != "Rollout" {
                 continue;
             }
@@ -179,7 +192,7 @@ fn every_rollout_is_one_that_the_planner_can_read() {
     }
     // The test is worth something only if it has seen what it is about.
     assert!(
-        kinds["Rollout"] >= 5 && kinds["AnalysisTemplate"] >= 4,
+        kinds["Rollout"] >= 5 && kinds["AnalysisTemplate"] >= 4 && kinds["AnalysisRun"] >= 1,
         "{kinds:?}"
     );
 }

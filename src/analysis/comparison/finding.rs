@@ -1,7 +1,7 @@
 //! What the state of a ratio means now, in a verdict and a sentence with numbers.
 
 use super::wording::Words;
-use super::{Judge, decides};
+use super::{Judge, decides, presence, split};
 use crate::analysis::plan::{ComparisonPlan, Plan};
 use crate::analysis::scrapes::{Needs, PATIENCE_S};
 use crate::analysis::words;
@@ -100,6 +100,9 @@ pub fn find(
     let sofar = said.sofar(false);
     if decides(&status.safe) {
         let shown = format!("{sofar}; {}", said.good_enough());
+        if let Some(withheld) = presence::withheld(s, &shown, now) {
+            return (withheld, None);
+        }
         return (Finding::new(Verdict::Pass, "Safe", shown), None);
     }
     let forecast = forecast(judge, status, s);
@@ -161,12 +164,18 @@ fn missing(
         let message = format!("the newest samples are {} old", words::seconds(behind));
         return no_data("StaleData", message);
     }
+    if let Some(message) = presence::gone(s) {
+        return no_data("NoCanarySamples", message);
+    }
     if let Some(quiet) = gap(plan, s, s.last_canary, status.canary_all.requests) {
         let message = format!(
             "no requests to the new version for {}",
             words::seconds(quiet)
         );
         return no_data("NoCanaryTraffic", message);
+    }
+    if let Some(message) = split::mismatch(plan, status) {
+        return no_data("SplitMismatch", message);
     }
     judge.missing(plan, status, s)
 }

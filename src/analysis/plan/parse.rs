@@ -6,10 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Arms, GROSS_ABSOLUTE, GROSS_TIMES, Kind, MAX_DURATION, METRICS_MAX, MIN_BAKE, Plan,
-    PlannedMetric, Problem, WARMUP,
+    PlannedMetric, Problem, SplitPlan, WARMUP, in_time,
 };
 use crate::analysis::{percent, promql};
-use crate::api::analysis::{AnalysisRunSpec, Arm, DEFAULT_ARM_LABEL, Promote, Warmup};
+use crate::api::analysis::{
+    AnalysisRunSpec, Arm, DEFAULT_ARM_LABEL, OnSplitMismatch, Promote, Warmup,
+};
 use crate::api::metric::Metric;
 use crate::core::duration;
 
@@ -21,8 +23,19 @@ const FALSE_ABORT_RATE_MAX: f64 = 0.1;
 /// Parses the spec of a run that was created at `created`.
 ///
 /// # Errors
-/// Every [`Problem`] of the spec.
+/// Every [`Problem`] of the spec; if there is none besides, that it could not decide in its time.
 pub fn parse(spec: &AnalysisRunSpec, created: Timestamp) -> Result<Plan, Vec<Problem>> {
+    let plan = read(spec, created)?;
+    let late = in_time::problems(spec, &plan);
+    if late.is_empty() { Ok(plan) } else { Err(late) }
+}
+
+/// The same for who does not know yet how long the run may take: its times are not held against one
+/// another.
+///
+/// # Errors
+/// Every other [`Problem`] of the spec.
+pub fn read(spec: &AnalysisRunSpec, created: Timestamp) -> Result<Plan, Vec<Problem>> {
     let mut p = Parser {
         problems: Vec::new(),
     };
@@ -71,6 +84,11 @@ pub fn parse(spec: &AnalysisRunSpec, created: Timestamp) -> Result<Plan, Vec<Pro
         max_duration,
         on_inconclusive: spec.promote.on_inconclusive.unwrap_or_default(),
         next_weight: spec.next_weight,
+        split: spec.split.map(|split| SplitPlan {
+            share: f64::from(split.weight.clamp(1, 99)) / 100.0,
+            since: up(split.since),
+            holds: spec.promote.on_split_mismatch.unwrap_or_default() == OnSplitMismatch::Hold,
+        }),
         steps: spec.plan.clone(),
         metrics,
     };

@@ -8,8 +8,11 @@ const QUERY_SHORT: usize = 200;
 /// Largest status.
 pub(super) const STATUS_MAX: usize = 64 * 1024;
 
+/// Longest sentence that is shown in it.
+const WORDS_SHORT: usize = 100;
+
 /// Makes a status small enough: first the windows go, then the ends of the queries, then the
-/// queries, which the spec has too.
+/// queries, which the spec has too, then the ends of the sentences. What the run goes on from stays.
 pub(super) fn fit(status: &mut AnalysisRunStatus) {
     let large = |status: &AnalysisRunStatus| {
         serde_json::to_vec(status).map_or(usize::MAX, |bytes| bytes.len()) > STATUS_MAX
@@ -28,5 +31,13 @@ pub(super) fn fit(status: &mut AnalysisRunStatus) {
     }
     if large(status) {
         status.metrics.iter_mut().for_each(|m| m.queries.clear());
+    }
+    if large(status) {
+        for metric in &mut status.metrics {
+            metric.message = words::cut(&metric.message, WORDS_SHORT);
+            if let Some(trouble) = &mut metric.trouble {
+                trouble.message = words::cut(&trouble.message, WORDS_SHORT);
+            }
+        }
     }
 }

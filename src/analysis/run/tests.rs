@@ -3,6 +3,8 @@ use crate::analysis::plan::{self, Arms};
 use crate::analysis::series::{Sample, Series};
 use crate::api::analysis::AnalysisRunSpec;
 
+mod restored;
+
 const START: i64 = 1_000_000;
 
 fn plan(yaml: &str) -> Plan {
@@ -494,30 +496,6 @@ fn the_hour_before_is_read_at_once() {
 }
 
 #[test]
-fn a_status_is_never_too_large() {
-    let metrics: Vec<String> = (0..20)
-        .map(|i| {
-            RATIO
-                .replace("errors", &format!("errors-{i}"))
-                .replace("$(arm)", &format!("a=\"{}\", $(arm)", "x".repeat(1900)))
-        })
-        .collect();
-    let plan = plan(&format!(
-        "promote: {{maxDuration: 2h}}\nmetrics: [{}]",
-        metrics.join(", ")
-    ));
-    let (status, _) = follow(&plan, &GOOD, 400);
-    let bytes = serde_json::to_vec(&status).unwrap().len();
-    assert!(bytes <= 64 * 1024, "{bytes} bytes");
-    assert!(
-        status
-            .metrics
-            .iter()
-            .all(|m| m.comparison.as_ref().unwrap().canary.requests > 0.0)
-    );
-}
-
-#[test]
 fn a_spec_that_cannot_be_read_neither_passes_nor_fails() {
     let spec: AnalysisRunSpec =
         serde_saphyr::from_str("metrics: [{name: a, threshold: {query: x, success: 'true'}}]")
@@ -547,4 +525,34 @@ fn a_status_of_another_plan_begins_anew() {
     let resumed = resume(&other, Some(status));
     assert_eq!(resumed.metrics[0].threshold.as_ref().unwrap().successes, 0);
     assert!(resumed.metrics[1].comparison.is_some());
+}
+
+#[test]
+fn a_step_that_the_traffic_will_not_do_for_is_said_while_there_is_time() {
+    // A little better than what the next weight asks for: shown in hours, not in minutes.
+    let with = |max: &str, mode: &str| {
+        plan(&format!(
+            "mode: {mode}\npromote: {{minBake: 0s, maxDuration: {max}}}\nmetrics: [{RATIO}]"
+        ))
+    };
+    let slow = Store {
+        bad: |_| [0.0066, 0.005],
+        ..GOOD
+    };
+    let reason = |plan: &Plan, seconds: i64| {
+        let (status, _) = follow(plan, &slow, seconds);
+        let metric = status.metrics[0].reason.clone();
+        assert_eq!(metric, status.reason, "{}", status.message);
+        (metric, status.message)
+    };
+    let (early, _) = reason(&with("8m", "Step"), 100);
+    assert_eq!(early, "Collecting", "the first windows say little");
+    let (lacks, message) = reason(&with("8m", "Step"), 300);
+    assert_eq!(lacks, TOO_LITTLE_TRAFFIC, "{message}");
+    assert!(
+        message.contains("will not decide at this traffic within the step: 3 min are left"),
+        "{message}"
+    );
+    assert_eq!(reason(&with("30d", "Step"), 300).0, "Collecting");
+    assert_eq!(reason(&with("8m", "Background"), 300).0, "Collecting");
 }

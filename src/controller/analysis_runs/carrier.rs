@@ -9,7 +9,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::{RunContext, pacing};
+use super::{RunContext, expiry, pacing};
 use crate::analysis::plan::{self, Plan, Problem};
 use crate::analysis::run::{self, Answer, Fault, Pace, Question};
 use crate::api::analysis::AnalysisRunSpec;
@@ -29,11 +29,15 @@ const FAILURE_MAX: Duration = Duration::from_secs(60);
 /// After a conflict or another failure of the API server.
 const FAILURE: Retry = Retry::new(Duration::from_millis(200), FAILURE_MAX, 2.0).jitter(0.3);
 
-/// Carries the run of this uid until it is over or gone.
+/// Carries the run of this uid until it is over or gone; if it is not to be kept, until it is gone.
 pub(super) async fn carry(ctx: Arc<RunContext>, key: Key, uid: String, changed: Arc<Notify>) {
     let mut failures = 0;
     loop {
-        let Err(error) = follow(&ctx, &key, &uid, &changed, &mut failures).await else {
+        let followed = match follow(&ctx, &key, &uid, &changed, &mut failures).await {
+            Ok(()) => expiry::wait(&ctx, &key, &uid, &changed).await,
+            failed => failed,
+        };
+        let Err(error) = followed else {
             return;
         };
         failures += 1;

@@ -12,6 +12,7 @@ mod blue_green;
 mod canary;
 mod capacity;
 mod commands;
+mod evidence;
 mod golden;
 mod hand_over;
 mod invariants;

@@ -288,6 +288,7 @@ fn run(stored: &Stored) -> Option<RunObserved> {
         hash: body.spec.canary_hash.clone(),
         phase: body.phase,
         verdict: body.verdict,
+        reason: String::new(),
         message: body.message.clone(),
         terminate: body.terminate,
         max_duration: (body.spec.promote.max_duration.as_deref())

@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 
 /// Requests per second to the canary and to stable.
 const RATES: [f64; 2] = [200.0, 800.0];
+/// When the counters began.
+const BEGUN: f64 = 1_700_000_000.0;
 
 /// How it answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,6 +43,10 @@ pub enum Behaviour {
 struct Shared {
     behaviour: Mutex<Behaviour>,
     stable: Mutex<String>,
+    /// Requests a second to the canary and to stable, from when on; counters go on from where they are.
+    rates: Mutex<Vec<(f64, [f64; 2])>>,
+    /// The newest time that was asked for: the controller has a clock of its own.
+    asked: Mutex<f64>,
     /// What an instant query that is no selector of a range returns.
     value: Mutex<f64>,
     /// The last request's headers.
@@ -65,6 +71,8 @@ impl Endpoint {
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(behaviour),
             stable: Mutex::default(),
+            rates: Mutex::new(vec![(BEGUN, RATES)]),
+            asked: Mutex::new(BEGUN),
             value: Mutex::new(0.0),
             headers: Mutex::default(),
         });
@@ -90,6 +98,15 @@ impl Endpoint {
     /// Whatever names this hash is stable's; everything else is the canary's.
     pub fn stable_is(&self, hash: &str) {
         hash.clone_into(&mut self.shared.stable.lock().unwrap());
+    }
+
+    /// Of the requests of both, the canary gets this share.
+    pub fn share(&self, canary: f64) {
+        let all: f64 = RATES.iter().sum();
+        let from = *self.shared.asked.lock().unwrap();
+        let mut rates = self.shared.rates.lock().unwrap();
+        rates.retain(|(before, _)| *before < from);
+        rates.push((from, [all * canary, all * (1.0 - canary)]));
     }
 
     pub fn value(&self, value: f64) {
@@ -137,12 +154,22 @@ async fn answer(
         .collect();
     let now = || jiff::Timestamp::now().as_second() as f64;
     let at: f64 = form.get("time").map_or_else(now, |t| t.parse().unwrap());
+    let mut asked = shared.asked.lock().unwrap();
+    *asked = asked.max(at);
+    drop(asked);
     let stable = shared.stable.lock().unwrap().clone();
     let query = &form["query"];
     let data = match range(query) {
         Some(reach) => {
             let arm = usize::from(query.contains(&stable));
-            matrix(behaviour, arm, query.contains("5.."), at as i64, reach)
+            let rates = shared.rates.lock().unwrap().clone();
+            matrix(
+                behaviour,
+                (arm, &rates),
+                query.contains("5.."),
+                at as i64,
+                reach,
+            )
         }
         None if behaviour == Behaviour::Nothing => json!({"resultType": "vector", "result": []}),
         None => {
@@ -163,19 +190,33 @@ fn range(query: &str) -> Option<i64> {
     reach.parse().ok()
 }
 
-fn matrix(behaviour: Behaviour, arm: usize, bad: bool, at: i64, reach: i64) -> Value {
+fn matrix(
+    behaviour: Behaviour,
+    (arm, rates): (usize, &[(f64, [f64; 2])]),
+    bad: bool,
+    at: i64,
+    reach: i64,
+) -> Value {
     let ratio = match behaviour {
         Behaviour::Nothing => return json!({"resultType": "matrix", "result": []}),
         Behaviour::Ratio(ratio) if arm == 0 => ratio,
         _ => 0.001,
     };
-    let per_second = RATES[arm] * if bad { ratio } else { 1.0 };
+    let part = if bad { ratio } else { 1.0 };
+    // What each stretch of time with its rate has added.
+    let ends = rates.iter().skip(1).map(|(from, _)| *from);
+    let ends: Vec<f64> = ends.chain([f64::INFINITY]).collect();
+    let counted = |t: f64| {
+        let stretches = rates.iter().zip(&ends);
+        let added = stretches.map(|((from, rate), to)| rate[arm] * (t.min(*to) - from).max(0.0));
+        added.sum::<f64>() * part
+    };
     // Scraped every second.
     let times = at - reach + 1..=at;
     let values: Vec<Value> = times
         .map(|t| {
             // Counters are whole numbers.
-            let value = (per_second * (t - 1_700_000_000) as f64).floor();
+            let value = counted(t as f64).floor();
             let value = match behaviour {
                 Behaviour::NotANumber => "NaN".to_owned(),
                 _ => value.to_string(),

@@ -141,6 +141,7 @@ impl World {
                     hash: spec.canary_hash.clone(),
                     phase: RunPhase::Running,
                     verdict: None,
+                    reason: String::new(),
                     message: "m".into(),
                     terminate: false,
                     max_duration: RUN_MAX_DURATION,
