@@ -25,6 +25,7 @@ mod thinning;
 mod wording;
 
 pub use calibration::{Past, calibrate, wanted, without};
+pub use concurrent::asks_for_level;
 pub use finding::{Finding, find};
 pub use limits::decides;
 pub use stable::StableRatio;

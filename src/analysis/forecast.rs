@@ -4,7 +4,7 @@
 //! The sums are those by which the tests were designed: Wald's bound for the growth of the evidence
 //! (equation 5), tempered as the tests are. A forecast is no promise: it reckons with steady traffic.
 
-use super::comparison::UNSAFE_RATE;
+use super::comparison::{UNSAFE_RATE, asks_for_level};
 use super::effects::{growth, wald_requests};
 use super::level::Law;
 use super::plan::{ComparisonPlan, Measure};
@@ -128,8 +128,7 @@ impl<'a> Tests<'a> {
         }
         let against_stable = wald_requests(self.alpha(), p, kappa, r, r0);
         let needed = match self.law {
-            Law::Poisson => against_stable,
-            Law::Bernoulli => {
+            Law::Bernoulli if asks_for_level(self.compared, p) => {
                 let level = (p + self.compared.absolute).max(self.compared.floor) * margin;
                 let bad = (p * r).min(SHARE_MAX);
                 if bad <= level {
@@ -137,6 +136,7 @@ impl<'a> Tests<'a> {
                 }
                 against_stable.max((1.0 / self.alpha()).ln() / entropy(bad, level))
             }
+            _ => against_stable,
         };
         needed * service.phi * POWER_80
     }

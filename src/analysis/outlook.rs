@@ -101,7 +101,10 @@ pub fn tempered(compared: &ComparisonPlan, status: &Comparison) -> Option<Temper
             1.0 + worst * each
         }
         Measure::Gauge { .. } => 1.0,
-        _ => calibration.phi(StableRatio::of(&sampler.history, sampler.cursor).estimate * each),
+        _ => {
+            let stable = StableRatio::of(&sampler.history, Some(calibration), sampler.cursor);
+            calibration.phi(stable.estimate * each)
+        }
     };
     Some(Tempered {
         phi,

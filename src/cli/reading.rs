@@ -5,6 +5,7 @@ use crate::analysis::backtest::recording::Recording;
 use crate::analysis::plan::{Kind, Plan};
 use crate::analysis::replay::Player;
 use crate::analysis::run::{Answer, Fault, Question};
+use crate::analysis::series::DataError;
 use crate::metrics_source::Source;
 
 /// The longest piece that is asked for, in seconds: a day with a scrape every 15 s is 5,760 samples of
@@ -83,9 +84,13 @@ impl Reader<'_> {
             };
             match self.ask(kind, &question).await {
                 Ok(Answer::Samples(answers)) if self.alike => {
-                    self.recording.add_stable(metric, answers);
+                    let added = self.recording.add_stable(metric, answers);
+                    added.map_err(|error| unusable(&error))?;
                 }
-                Ok(Answer::Samples(answers)) => self.recording.add(metric, answers),
+                Ok(Answer::Samples(answers)) => {
+                    let added = self.recording.add(metric, &answers);
+                    added.map_err(|error| unusable(&error))?;
+                }
                 Ok(_) => {}
                 Err(fault) => {
                     let shorter = (to - at) / 2;
@@ -113,6 +118,15 @@ impl Reader<'_> {
 
     async fn ask(&self, kind: &Kind, question: &Question) -> Result<Answer, Fault> {
         ask(self.source, kind, question).await
+    }
+}
+
+/// Samples that cannot be what the metric is made of.
+fn unusable(error: &DataError) -> Fault {
+    Fault {
+        reason: error.reason().to_owned(),
+        message: error.to_string(),
+        retry_after: None,
     }
 }
 

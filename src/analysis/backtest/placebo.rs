@@ -188,8 +188,9 @@ pub fn of_stable(measure: &Measure) -> Measure {
             buckets: alike(buckets),
             objective: *objective,
         },
-        Measure::Gauge { query } => Measure::Gauge {
+        Measure::Gauge { query, kayenta } => Measure::Gauge {
             query: alike(query),
+            kayenta: *kayenta,
         },
     }
 }

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::analysis::native;
 use crate::analysis::plan::{Arms, Kind, Measure, Plan, Version};
 use crate::analysis::run::{Answer, Question};
-use crate::analysis::series::{Answers, Sample, Series, target_of};
+use crate::analysis::series::{Answers, DataError, Sample, Series, target_of};
 
 /// A sample that is older than this is no longer the present value of its series, as in Prometheus.
 const LOOKBACK_MS: i64 = 300_000;
@@ -25,6 +26,10 @@ pub(super) struct Held(pub(super) BTreeMap<Labels, Vec<Sample>>);
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recording {
     pub(super) metrics: Vec<Vec<Arms<Held>>>,
+    /// For each metric the bounds at which its native histograms are counted.
+    bounds: Vec<Vec<f64>>,
+    /// For each metric a latency that should be one of them.
+    objectives: Vec<Option<f64>>,
 }
 
 impl Held {
@@ -52,6 +57,7 @@ impl Held {
         each.map(|(labels, samples)| Series {
             labels: labels.clone(),
             samples: samples.to_vec(),
+            histograms: Vec::new(),
         })
         .collect()
     }
@@ -87,6 +93,7 @@ impl Held {
                     .into_iter()
                     .map(|(at_ms, value)| Sample { at_ms, value })
                     .collect(),
+                histograms: Vec::new(),
             })
             .collect()
     }
@@ -104,31 +111,64 @@ impl Recording {
             Kind::Comparison(compared) => compared.measure.selectors().len(),
             Kind::Threshold(_) => 0,
         };
+        let objective = |kind: &Kind| match kind {
+            Kind::Comparison(compared) => compared.measure.objective().map(|o| o.seconds),
+            Kind::Threshold(_) => None,
+        };
         let metrics = plan.metrics.iter();
         Self {
             metrics: metrics
+                .clone()
                 .map(|m| vec![Arms::default(); selectors(&m.kind)])
                 .collect(),
+            bounds: vec![Vec::new(); plan.metrics.len()],
+            objectives: metrics.map(|m| objective(&m.kind)).collect(),
         }
     }
 
-    /// Keeps a piece of a metric. Pieces come in the order of time.
-    pub fn add(&mut self, metric: usize, answers: Answers) {
-        let Some(held) = self.metrics.get_mut(metric) else {
-            return;
+    /// Keeps a piece of a metric. Pieces come in the order of time. Native histograms are kept as
+    /// classic ones, at bounds of the first piece that has any, as a run chooses them once.
+    ///
+    /// # Errors
+    /// [`DataError`] where they cannot be counted at these bounds.
+    pub fn add(&mut self, metric: usize, answers: &Answers) -> Result<(), DataError> {
+        let place = self
+            .metrics
+            .get_mut(metric)
+            .zip(self.bounds.get_mut(metric));
+        let Some((held, bounds)) = place else {
+            return Ok(());
         };
+        let objective = self.objectives.get(metric).copied().flatten();
+        let of_native = native::largest(answers) > 0;
+        let answers = native::classic(answers, bounds, objective)?.into_owned();
+        if of_native && bounds.is_empty() {
+            *bounds = bounds_of(&answers);
+        }
         for (held, arms) in held.iter_mut().zip(answers.selected) {
             held.canary.add(arms.canary);
             held.stable.add(arms.stable);
         }
+        Ok(())
     }
 
     /// The same where both versions' selectors are one: it is kept as the stable version's.
-    pub fn add_stable(&mut self, metric: usize, mut answers: Answers) {
+    ///
+    /// # Errors
+    /// As [`Recording::add`].
+    pub fn add_stable(&mut self, metric: usize, mut answers: Answers) -> Result<(), DataError> {
         for arms in &mut answers.selected {
             arms.canary.clear();
         }
-        self.add(metric, answers);
+        self.add(metric, &answers)
+    }
+
+    fn without_samples(&self) -> Self {
+        Self {
+            metrics: Vec::new(),
+            bounds: self.bounds.clone(),
+            objectives: self.objectives.clone(),
+        }
     }
 
     /// How many samples are kept.
@@ -177,7 +217,7 @@ impl Recording {
             .map(|(labels, _)| {
                 target_of(&Series {
                     labels: labels.clone(),
-                    samples: Vec::new(),
+                    ..Series::default()
                 })
             })
             .collect()
@@ -193,6 +233,7 @@ impl Recording {
                 .iter()
                 .map(|m| vec![Arms::default(); m.len()])
                 .collect(),
+            ..self.without_samples()
         };
         let none = BTreeSet::new();
         for (metric, (held, into)) in self.metrics.iter().zip(&mut divided.metrics).enumerate() {
@@ -210,6 +251,16 @@ impl Recording {
         }
         divided
     }
+}
+
+/// The bounds of classic histograms, the infinite one left out.
+fn bounds_of(answers: &Answers) -> Vec<f64> {
+    let labels = answers.series().filter_map(|s| s.labels.get(BUCKET));
+    let bounds = labels.filter_map(|le| le.parse::<f64>().ok());
+    let mut bounds: Vec<f64> = bounds.filter(|bound| bound.is_finite()).collect();
+    bounds.sort_by(f64::total_cmp);
+    bounds.dedup();
+    bounds
 }
 
 #[cfg(test)]

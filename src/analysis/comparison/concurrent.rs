@@ -80,27 +80,7 @@ impl<'a> Concurrent<'a> {
 
     /// Whether there are levels beside the comparison: events have none.
     fn has_levels(&self) -> bool {
-        self.compared.law() == Law::Bernoulli
-    }
-
-    /// When the comparison with stable asks for all that the level asks for.
-    fn wider(&self) -> Wider {
-        let compared = self.compared;
-        if !self.has_levels() || (compared.absolute <= 0.0 && compared.floor <= 0.0) {
-            return Wider::Always;
-        }
-        let absolute = if compared.absolute <= 0.0 {
-            0.0
-        } else {
-            compared.absolute / compared.relative
-        };
-        // Infinite where no relative tolerance is given.
-        let ratio = absolute.max(compared.floor / compared.tolerated());
-        if ratio < 1.0 {
-            Wider::Above(ratio)
-        } else {
-            Wider::Never
-        }
+        has_levels(self.compared)
     }
 
     /// What the comparison bets on: decided before the first window, and kept.
@@ -191,7 +171,7 @@ impl<'a> Concurrent<'a> {
         };
         let r0 = self.compared.tolerated() * margin;
         let against_stable = comparison.step(&mut s.harm, stake, w, r0, noise.phi, boost);
-        let wider = self.wider();
+        let wider = Wider::of(self.compared);
         if wider == Wider::Always {
             return against_stable;
         }
@@ -431,6 +411,42 @@ enum Wider {
     Above(f64),
     /// Nowhere.
     Never,
+}
+
+impl Wider {
+    fn of(compared: &ComparisonPlan) -> Self {
+        if !has_levels(compared) || (compared.absolute <= 0.0 && compared.floor <= 0.0) {
+            return Self::Always;
+        }
+        let absolute = if compared.absolute <= 0.0 {
+            0.0
+        } else {
+            compared.absolute / compared.relative
+        };
+        // Infinite where no relative tolerance is given.
+        let ratio = absolute.max(compared.floor / compared.tolerated());
+        if ratio < 1.0 {
+            Self::Above(ratio)
+        } else {
+            Self::Never
+        }
+    }
+}
+
+/// Whether there are levels beside the comparison: events have none.
+fn has_levels(compared: &ComparisonPlan) -> bool {
+    compared.law() == Law::Bernoulli
+}
+
+/// Whether harm must be shown against a level, too, where the stable version is known to have this
+/// ratio.
+#[must_use]
+pub fn asks_for_level(compared: &ComparisonPlan, ratio: f64) -> bool {
+    match Wider::of(compared) {
+        Wider::Always => false,
+        Wider::Above(from) => ratio <= from,
+        Wider::Never => true,
+    }
 }
 
 /// What was known of the stable version before the window that is judged with it.

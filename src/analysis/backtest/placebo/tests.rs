@@ -30,14 +30,12 @@ fn service(from: i64, to: i64) -> Recording {
         canary: Vec::new(),
         stable: of(n, p),
     });
-    recording.add(
-        0,
-        Answers {
-            at: to,
-            reach: to - from,
-            selected: selected.to_vec(),
-        },
-    );
+    let answers = Answers {
+        at: to,
+        reach: to - from,
+        selected: selected.to_vec(),
+    };
+    recording.add(0, &answers).unwrap();
     recording
 }
 

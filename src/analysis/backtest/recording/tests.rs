@@ -1,5 +1,6 @@
 use super::*;
 use crate::analysis::plan;
+use crate::analysis::series::{Bucket, Histogram};
 use crate::api::analysis::AnalysisRunSpec;
 use jiff::Timestamp;
 
@@ -34,6 +35,7 @@ pub fn counter(pod: &str, from: i64, to: i64, grows: impl Fn(i64) -> f64) -> Ser
     Series {
         labels: [("pod".to_owned(), pod.to_owned())].into(),
         samples: scrapes.collect(),
+        histograms: Vec::new(),
     }
 }
 
@@ -69,6 +71,7 @@ fn pieces_are_joined_and_answered_as_the_source_would_have() {
                 .copied()
                 .collect(),
             labels: series.labels.clone(),
+            histograms: Vec::new(),
         };
         Answers {
             at: to,
@@ -82,9 +85,9 @@ fn pieces_are_joined_and_answered_as_the_source_would_have() {
                 .collect(),
         }
     };
-    recording.add(0, piece(START - 1, START + 300));
+    recording.add(0, &piece(START - 1, START + 300)).unwrap();
     // What overlaps counts once.
-    recording.add(0, piece(START + 200, START + 620));
+    recording.add(0, &piece(START + 200, START + 620)).unwrap();
     assert_eq!(recording.samples(), 2 * 41);
     let question = Question {
         metric: 0,
@@ -109,14 +112,12 @@ fn the_past_is_summed_as_a_subquery_sums_it() {
     // It ended ten minutes ago: after five more it has no value.
     twin.samples.retain(|s| s.at_ms <= (START - 600) * 1000);
     both[0].stable.push(twin.clone());
-    recording.add(
-        0,
-        Answers {
-            at: START,
-            reach: 3600,
-            selected: both.clone(),
-        },
-    );
+    let answers = Answers {
+        at: START,
+        reach: 3600,
+        selected: both.clone(),
+    };
+    recording.add(0, &answers).unwrap();
     let past = crate::analysis::comparison::Past {
         until: START,
         reach: 1800,
@@ -157,14 +158,12 @@ fn pods_are_divided_and_none_is_lost() {
     let plan = plan_of(RATIO, START);
     let mut recording = Recording::of(&plan);
     let selected = ratio_of(&[("a", 0.01), ("b", 0.02), ("c", 0.0)], START, START + 600);
-    recording.add(
-        0,
-        Answers {
-            at: START + 600,
-            reach: 700,
-            selected,
-        },
-    );
+    let answers = Answers {
+        at: START + 600,
+        reach: 700,
+        selected,
+    };
+    recording.add(0, &answers).unwrap();
     let names = |metric: usize, at: i64| recording.targets(metric, at);
     assert_eq!(names(0, START + 600).len(), 3);
     assert!(names(0, START + 1_000).is_empty(), "gone for five minutes");
@@ -176,4 +175,60 @@ fn pods_are_divided_and_none_is_lost() {
     }
     // Without the sample after the end.
     assert_eq!(divided.samples(), recording.samples() - 6);
+}
+
+#[test]
+fn native_histograms_are_kept_at_the_bounds_of_the_first_piece() {
+    let plan = plan_of(
+        "metrics: [{name: slow, histogram: {buckets: 'h{$(arm)}'}}]",
+        START,
+    );
+    let mut recording = Recording::of(&plan);
+    let piece = |at: i64, edges: &[f64]| {
+        let buckets = edges.windows(2).map(|pair| Bucket {
+            lower: pair[0],
+            upper: pair[1],
+            count: 10.0,
+        });
+        let histogram = Histogram {
+            at_ms: at * 1000,
+            count: 10.0 * (edges.len() - 1) as f64,
+            buckets: buckets.collect(),
+        };
+        let series = Series {
+            labels: [("pod".to_owned(), "a".to_owned())].into(),
+            histograms: vec![histogram],
+            ..Series::default()
+        };
+        Answers {
+            at,
+            reach: 60,
+            selected: vec![Arms {
+                canary: Vec::new(),
+                stable: vec![series],
+            }],
+        }
+    };
+    recording.add(0, &piece(START, &[0.1, 0.2, 0.4])).unwrap();
+    recording
+        .add(0, &piece(START + 60, &[0.1, 0.2, 0.4]))
+        .unwrap();
+    let question = Question {
+        metric: 0,
+        at: START + 60,
+        reach: 120,
+        past: None,
+    };
+    let Some(Answer::Samples(answers)) = recording.answer(&plan, &question) else {
+        panic!("no samples");
+    };
+    let at_or_below = |le: &str| {
+        let mut series = answers.selected[0].stable.iter();
+        let found = series.find(|s| s.labels[BUCKET] == le);
+        found.map(|s| s.samples.iter().map(|s| s.value).collect::<Vec<_>>())
+    };
+    assert_eq!(at_or_below("0.2"), Some(vec![10.0, 10.0]), "{answers:?}");
+    assert_eq!(at_or_below("+Inf"), Some(vec![20.0, 20.0]));
+    let changed = recording.add(0, &piece(START + 120, &[0.15, 0.3, 0.4]));
+    assert_eq!(changed.unwrap_err().reason(), "BucketsChanged");
 }
