@@ -27,9 +27,9 @@ pub(super) struct Held(pub(super) BTreeMap<Labels, Vec<Sample>>);
 pub struct Recording {
     pub(super) metrics: Vec<Vec<Arms<Held>>>,
     /// For each metric the bounds at which its native histograms are counted.
-    bounds: Vec<Vec<f64>>,
+    pub(super) bounds: Vec<Vec<f64>>,
     /// For each metric a latency that should be one of them.
-    objectives: Vec<Option<f64>>,
+    pub(super) objectives: Vec<Option<f64>>,
 }
 
 impl Held {

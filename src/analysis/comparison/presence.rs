@@ -106,6 +106,7 @@ mod tests {
             Series {
                 labels: BTreeMap::from([("instance".to_owned(), name)]),
                 samples: samples.collect(),
+                histograms: Vec::new(),
             }
         };
         let of = |version: usize| {

@@ -149,6 +149,7 @@ fn nothing_is_forecast_for_the_other_kinds() {
     compared.level = None;
     compared.measure = Measure::Gauge {
         query: Arms::default(),
+        kayenta: None,
     };
     assert!(Tests::of(&compared).is_none());
 }

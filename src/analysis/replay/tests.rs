@@ -23,20 +23,19 @@ fn recording(plan: &Plan, canary: f64, stable: f64) -> Recording {
                 value: ((k + 200) as f64 * per_scrape).floor(),
             })
             .collect(),
+        histograms: Vec::new(),
     };
     let both = |canary: f64, stable: f64| Arms {
         canary: vec![series("c", canary)],
         stable: vec![series("s", stable)],
     };
     let mut recording = Recording::of(plan);
-    recording.add(
-        0,
-        Answers {
-            at: START + 3600,
-            reach: 4600,
-            selected: vec![both(200.0, 200.0), both(0.2 * canary, 0.2 * stable)],
-        },
-    );
+    let answers = Answers {
+        at: START + 3600,
+        reach: 4600,
+        selected: vec![both(200.0, 200.0), both(0.2 * canary, 0.2 * stable)],
+    };
+    recording.add(0, &answers).unwrap();
     recording
 }
 

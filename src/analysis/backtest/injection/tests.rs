@@ -13,6 +13,7 @@ fn recording(selected: Vec<Vec<Series>>) -> Recording {
     };
     Recording {
         metrics: vec![selected.into_iter().map(held).collect()],
+        ..Recording::default()
     }
 }
 

@@ -186,6 +186,7 @@ fn new_pods_are_no_mismatch() {
         Series {
             labels: BTreeMap::from([("instance".to_owned(), target.to_owned())]),
             samples: samples.collect(),
+            histograms: Vec::new(),
         }
     };
     let mut status = Comparison::default();

@@ -116,6 +116,7 @@ impl Store {
                 all.push(Series {
                     labels,
                     samples: moments.iter().filter_map(sample).collect(),
+                    histograms: Vec::new(),
                 });
             }
         }
