@@ -41,6 +41,7 @@ fn past(stable: &mut [Pod], past: &Past, random: &mut Random) -> Vec<Vec<Series>
         Series {
             samples: samples.collect(),
             labels: BTreeMap::from([("pod".to_owned(), format!("s-{number}"))]),
+            histograms: Vec::new(),
         }
     });
     vec![series.collect()]

@@ -116,6 +116,7 @@ impl Service {
                 selected.push(Series {
                     labels: labels.clone(),
                     samples,
+                    histograms: Vec::new(),
                 });
             }
         }

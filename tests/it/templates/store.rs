@@ -127,6 +127,7 @@ impl Store {
             Series {
                 labels: stored.labels.clone(),
                 samples: samples(stored).into_iter().map(sample).collect(),
+                histograms: Vec::new(),
             }
         });
         series.filter(|s| !s.samples.is_empty()).collect()

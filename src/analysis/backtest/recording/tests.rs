@@ -229,6 +229,13 @@ fn native_histograms_are_kept_at_the_bounds_of_the_first_piece() {
     };
     assert_eq!(at_or_below("0.2"), Some(vec![10.0, 10.0]), "{answers:?}");
     assert_eq!(at_or_below("+Inf"), Some(vec![20.0, 20.0]));
-    let changed = recording.add(0, &piece(START + 120, &[0.15, 0.3, 0.4]));
+    // A pod of another version has a bucket across one of the bounds, and the others do not.
+    let mut mixed = piece(START + 120, &[0.1, 0.2, 0.4]);
+    let mut other = piece(START + 120, &[0.15, 0.3, 0.4]).selected[0]
+        .stable
+        .remove(0);
+    other.labels.insert("pod".to_owned(), "b".to_owned());
+    mixed.selected[0].stable.push(other);
+    let changed = recording.add(0, &mixed);
     assert_eq!(changed.unwrap_err().reason(), "BucketsChanged");
 }
