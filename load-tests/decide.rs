@@ -96,7 +96,7 @@ fn mid_canary(now: Timestamp) -> Observed {
                 pods_given: None,
                 created: earlier,
                 failure: None,
-                template: template(&format!("r/web:v{i}")),
+                template: template(&format!("r/web:v{i}")).into(),
             }
         })
         .collect();

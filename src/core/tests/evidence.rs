@@ -314,7 +314,7 @@ fn what_could_never_be_decided_is_refused_before_anything_begins() {
         ),
         (
             "nothing decides",
-            json!({"metrics": [dry(lag("30s", 1)), dry(ratio.clone())]}),
+            json!({"metrics": [dry(lag("30s", 1)), dry(ratio)]}),
             at_once(""),
             Some("at least one metric must not be dryRun"),
         ),

@@ -6,11 +6,13 @@ use super::*;
 use crate::metrics_source::{Relay, RelayError, Relayed};
 
 type Parameters = Vec<(&'static str, String)>;
+/// None: never.
+type Answering = fn() -> Option<Result<(u16, Value), RelayError>>;
 
 /// Hands nothing on, and answers as a test says; None: never.
 struct Said {
     seen: Arc<Mutex<Vec<Parameters>>>,
-    answer: fn() -> Option<Result<(u16, Value), RelayError>>,
+    answer: Answering,
 }
 
 impl Relay for Said {
@@ -41,10 +43,7 @@ impl Relay for Said {
     }
 }
 
-async fn asked(
-    kind: &Kind,
-    answer: fn() -> Option<Result<(u16, Value), RelayError>>,
-) -> (Result<Answer, Fault>, Vec<Parameters>) {
+async fn asked(kind: &Kind, answer: Answering) -> (Result<Answer, Fault>, Vec<Parameters>) {
     let seen: Arc<Mutex<Vec<Parameters>>> = Arc::default();
     let relay = Said {
         seen: seen.clone(),

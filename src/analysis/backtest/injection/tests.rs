@@ -55,7 +55,7 @@ fn errors_become_so_many_times_as_many_and_requests_stay() {
             "a counter"
         );
     }
-    let mut same = recording(vec![vec![total.clone()], vec![total.clone()]]);
+    let mut same = recording(vec![vec![total.clone()], vec![total]]);
     let unchanged = same.clone();
     assert!(!inject(&mut same, 0, &ratio(), 2.0, &mut Seeded::new(3)));
     assert_eq!(same, unchanged, "all of them are bad already");
