@@ -28,6 +28,8 @@ use super::providers::Providers;
 use super::telemetry::Metrics;
 use crate::api::analysis_status::{AnalysisRunStatus, RunPhase};
 
+/// How long the caches have to learn that a run is gone.
+const AFTER_END: Duration = Duration::from_secs(1);
 /// How long a run is left alone whose task panicked.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 
@@ -120,7 +122,8 @@ impl Carried {
         };
         let before = self.by_key.remove(&key);
         let run = ctx.caches.get(Kind::AnalysisRun, &key.0, &key.1);
-        let Some(run) = run.filter(|run| !is_over(run)) else {
+        let Some(run) = run.filter(|run| !is_over(run) || expiry::at(&run.value()).is_some())
+        else {
             return;
         };
         if panicked {
@@ -133,6 +136,9 @@ impl Carried {
         } else if before.is_none_or(|task| task.uid != run.uid()) {
             // Another run of the same name came while this one was being ended.
             self.begin(ctx, key, run.uid().to_owned(), Duration::ZERO);
+        } else if is_over(&run) {
+            // That it is not to be kept was said, or came to be known, while the task ended.
+            self.begin(ctx, key, run.uid().to_owned(), AFTER_END);
         }
     }
 }
