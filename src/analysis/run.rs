@@ -22,7 +22,7 @@ use super::words;
 use crate::api::analysis::RunMode;
 use crate::api::analysis_status::{
     AnalysisRunStatus, Comparison, MetricStatus, RunPhase, TOO_LITTLE_TRAFFIC, ThresholdStatus,
-    Verdict,
+    Trouble, Verdict,
 };
 
 /// Longest message of a run or metric.
@@ -282,6 +282,11 @@ pub fn take(
                     fault.message
                 );
                 comparison::without(s, &words::cut(&why, QUERY_MAX / 2));
+                // It is asked at once; until it answers, the source is as silent as before.
+                status.trouble = Some(Trouble {
+                    retry_at: whole(now),
+                    ..failed
+                });
                 return true;
             }
             status.trouble = Some(failed);

@@ -126,7 +126,7 @@ impl Served {
     }
 
     /// What a Prometheus scrapes of a job; `more` is what its configuration has besides.
-    pub fn scrape_config(&self, job: &str, more: Value) -> Value {
+    pub fn scrape_config(&self, job: &str, more: &Value) -> Value {
         let target = |name: &String| {
             let version = name.split('-').next().unwrap_or_default();
             json!({

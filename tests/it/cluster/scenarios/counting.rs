@@ -84,8 +84,8 @@ pub async fn served_and_counted(bench: Bench) {
     let config = json!({
         "global": {"scrape_interval": format!("{SCRAPE_S}s")},
         "scrape_configs": [
-            served.scrape_config(JOBS[0], json!({})),
-            served.scrape_config(JOBS[1], to_native),
+            served.scrape_config(JOBS[0], &json!({})),
+            served.scrape_config(JOBS[1], &to_native),
         ],
     });
     let prometheus = bench.lab.prometheus_of(&bench.namespace, &config).await;
