@@ -263,7 +263,12 @@ fn weight_stable_can_take(
         true => draft.spec.progress_deadline.max(ABORT_CAPACITY_WAIT),
         false => ABORT_CAPACITY_WAIT,
     };
-    if !canary_serves || draft.elapsed(targets.since, wait) {
+    // Only what is to leave the canary for good must leave it at last. A version that goes out or is
+    // held was judged by nobody: it keeps what stable cannot carry.
+    let goes_out = !targets.aborted
+        && targets.canary.is_some()
+        && canary.is_some_and(|c| c.hash == targets.canary);
+    if !canary_serves || (!goes_out && draft.elapsed(targets.since, wait)) {
         return Some(goal);
     }
     let carried = i32::try_from(i64::from(available) * 100 / i64::from(replicas.max(1))).ok()?;

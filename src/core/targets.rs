@@ -105,9 +105,13 @@ impl Targets {
                 self.stable_replicas = (draft.spec.replicas - now).max(self.stable_replicas);
             }
         } else {
-            // What somebody else gave it meanwhile is no weight that it had.
+            // What somebody else gave it meanwhile is no weight that it had, and of a route that
+            // cannot be read nobody knows that it lost any.
             let had = draft.o.rollout.status.traffic.as_ref();
-            let had = had.map_or(live.weight, |traffic| traffic.desired.min(live.weight));
+            let had = had.map_or(live.weight, |traffic| match live.readable {
+                true => traffic.desired.min(live.weight),
+                false => traffic.desired,
+            });
             self.weight = self.weight.min(had);
             let standing = live.side_routes.as_deref().unwrap_or_default();
             self.side_routes.retain(|side| standing.contains(side));

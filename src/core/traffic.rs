@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::draft::Draft;
-use super::observed::{RouteId, RouteState, ServiceObserved};
+use super::observed::{RouteId, RouteObserved, RouteState, ServiceObserved};
 use super::spec::{Means, SideRoute};
 
 /// What the data plane does now, as far as the API says it.
@@ -12,6 +12,8 @@ use super::spec::{Means, SideRoute};
 pub(super) struct LiveTraffic {
     /// Percent on the canary's side; the largest of all routes.
     pub weight: i32,
+    /// Whether anything says what the weight is: without it, 0 is no measurement.
+    pub readable: bool,
     /// Whether every route says exactly that.
     pub exact: bool,
     /// The side routes that every route has; `None`: they differ, or are not as they should be.
@@ -107,6 +109,8 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
         }
     }
     exact &= weights.iter().all(|w| *w == weight);
+    let unusable = |route: &RouteObserved| matches!(route.state, RouteState::Unusable(_));
+    let readable = o.routes.is_empty() || !o.routes.iter().all(unusable);
     let any_side_routes = side_routes.iter().any(|h| *h != Some(Vec::new()));
     let side_routes = match side_routes.split_first() {
         Some((first, rest)) if rest.iter().all(|h| h == first) => first.clone(),
@@ -137,6 +141,7 @@ fn live_routes(draft: &mut Draft<'_>, stable: &str, canary: &str) -> LiveTraffic
     shares.retain(|(_, share)| *share > 0);
     LiveTraffic {
         weight,
+        readable,
         exact,
         side_routes,
         any_side_routes,
@@ -150,6 +155,7 @@ fn live_active(draft: &mut Draft<'_>, active: &str, canary: Option<&str>) -> Liv
     let Some(service) = draft.service(active) else {
         return LiveTraffic {
             weight: 0,
+            readable: false,
             exact: true,
             side_routes: Some(Vec::new()),
             any_side_routes: false,
@@ -167,6 +173,7 @@ fn live_active(draft: &mut Draft<'_>, active: &str, canary: Option<&str>) -> Liv
         .then(|| format!("Service {active} settles after its selector changed"));
     LiveTraffic {
         weight,
+        readable: true,
         exact: true,
         side_routes: Some(Vec::new()),
         any_side_routes: false,
@@ -194,6 +201,7 @@ fn live_pods(draft: &Draft<'_>, canary: Option<&str>, stable: &str) -> LiveTraff
     };
     LiveTraffic {
         weight: percent(of(canary)),
+        readable: true,
         exact: true,
         side_routes: Some(Vec::new()),
         any_side_routes: false,

@@ -68,17 +68,19 @@ fn walk<'a>(
     }
     let applies = |rule: &&Value| asked(rule) && (old.is_some() || !mentions_old(rule));
     if rules(schema).any(|rule| applies(&rule)) {
-        let context = context(new, old, schema);
-        for rule in rules(schema).filter(applies) {
-            if let Some(message) = evaluate(rule, &context) {
-                broken.push(Broken {
-                    rule,
-                    path: path.to_owned(),
-                    value: new,
-                    message,
-                });
+        FUNCTIONS.with(|functions| {
+            let context = context(functions, new, old, schema);
+            for rule in rules(schema).filter(applies) {
+                if let Some(message) = evaluate(rule, &context) {
+                    broken.push(Broken {
+                        rule,
+                        path: path.to_owned(),
+                        value: new,
+                        message,
+                    });
+                }
             }
-        }
+        });
     }
     match new {
         Value::Object(map) => {
@@ -118,9 +120,19 @@ fn same_item<'a>(old: &'a Value, item: &Value, schema: &Value) -> Option<&'a Val
     old.as_array()?.iter().find(same)
 }
 
+thread_local! {
+    /// The functions of the language: what every rule begins with, and dear to list anew.
+    static FUNCTIONS: Context<'static, 'static> = Context::default();
+}
+
 /// What all rules of one value know.
-fn context(new: &Value, old: Option<&Value>, schema: &Value) -> Context<'static, 'static> {
-    let mut context = Context::default();
+fn context<'a>(
+    functions: &'a Context<'static, 'static>,
+    new: &Value,
+    old: Option<&Value>,
+    schema: &Value,
+) -> Context<'a, 'static> {
+    let mut context = functions.new_inner_scope();
     context.add_variable_from_value("self", to_cel(new, schema));
     if let Some(old) = old.filter(|_| rules(schema).any(mentions_old)) {
         context.add_variable_from_value("oldSelf", to_cel(old, schema));

@@ -8,6 +8,7 @@ use crate::api::analysis_status::RunPhase;
 use crate::api::rollout_status::Phase;
 use crate::core::decide::decide;
 use crate::core::plan::Write;
+use crate::core::spec::Problem;
 use crate::core::traffic::pods_for;
 
 fn rollout(steps: Value, more: Value) -> World {
@@ -230,4 +231,50 @@ fn what_was_stable_is_kept_until_the_status_says_otherwise() {
         }
     }
     assert!(!world.rs.contains_key(&old), "{}", world.tail());
+}
+
+/// A route that cannot be read for a while, a person who holds the rollout and a user who wants more
+/// pods than there is room for: what was authorised stays, and stable gets what it can carry.
+#[test]
+fn a_held_version_keeps_its_weight_while_its_route_cannot_be_read() {
+    let mut world = rollout(json!([{"setWeight": 40}, {"pause": {}}]), json!({}));
+    world.set_image("r/a:v2");
+    run(&mut world, 30);
+    assert_eq!(world.weight, 40, "{}", world.tail());
+    world.route_problem = Some(Problem::new(
+        "spec.strategy.canary.trafficRouting",
+        "no rule has both Services",
+        "a rule with both",
+    ));
+    world.run(10);
+    world.command("pause");
+    world.run(10);
+    let desired = |world: &World| world.status.traffic.as_ref().map(|t| t.desired);
+    assert_eq!(desired(&world), Some(40), "{}", world.tail());
+    world.route_problem = None;
+    world.run(30);
+    assert_eq!(
+        (world.weight, desired(&world)),
+        (40, Some(40)),
+        "{}",
+        world.tail()
+    );
+}
+
+/// Steps that are edited while they are walked: no clock sends users to pods that are not there.
+#[test]
+fn a_weight_that_falls_waits_for_stable_as_long_as_it_takes() {
+    let steps = |weight: i32| json!([{"setWeight": weight}, {"pause": {}}]);
+    let mut world = rollout(steps(80), json!({"dynamicStableScale": true}));
+    world.set_image("r/a:v2");
+    world.run(30);
+    world.short_of("r/a:v1", 5);
+    world.spec["progressDeadlineAction"] = json!("Report");
+    world.spec["strategy"]["canary"]["steps"] = steps(10);
+    world.generation += 1;
+    world.run(1_500);
+    assert_eq!(world.weight, 50, "half of it has pods\n{}", world.tail());
+    world.few.clear();
+    world.run(60);
+    assert_eq!(world.weight, 10, "{}", world.tail());
 }

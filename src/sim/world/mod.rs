@@ -36,7 +36,7 @@ use super::invariants::{Break, Watcher};
 use super::mutants::Mutant;
 use super::random::Random;
 use super::trace::Trace;
-use admission::Refused;
+use admission::{Admitted, Refused};
 pub use autoscaler::Autoscaler;
 pub use calls::{CallFault, Ending, Verb};
 use controller::Controller;
@@ -184,6 +184,8 @@ pub struct World {
     pub manifests: Manifests,
     /// The last edit of a Rollout, where it was refused.
     pub refused: BTreeMap<String, Refused>,
+    /// The last edits that were not.
+    admitted: Admitted,
     /// Evidence of analyses, by run: looks with an answer.
     evidence: BTreeMap<String, u32>,
     /// What analyses know that are made from samples, by run.
@@ -225,6 +227,7 @@ impl World {
             settings: Settings::default(),
             manifests: Manifests::default(),
             refused: BTreeMap::new(),
+            admitted: Admitted::default(),
             measured: BTreeMap::new(),
             evidence: BTreeMap::new(),
             crashes: VecDeque::new(),
