@@ -214,14 +214,20 @@ fn next_side_routes(
     if brings_new && may_rise(draft, targets, canary) {
         return Some(goal.to_vec());
     }
-    let kept = standing.iter().filter(|side| goal.contains(side));
-    let kept: Vec<SideRoute> = kept.cloned().collect();
+    let only = |keeps: &dyn Fn(&&SideRoute) -> bool| -> Vec<SideRoute> {
+        standing.iter().filter(keeps).cloned().collect()
+    };
+    let kept = only(&|side| goal.contains(side));
     let some_go = live.side_routes.is_none() || kept.len() < standing.len();
     let serves = draft.available(&targets.stable) > 0 || !canary_serves(draft, targets, canary);
     // Where the canary has everything, what goes through a side route goes to it all the same.
     let nothing_moves = live.weight == 100 && live.exact;
-    let may_go = nothing_moves || (serves && may_fall(draft, targets, (stable, canary)));
-    (some_go && may_go).then_some(kept)
+    if some_go && (nothing_moves || (serves && may_fall(draft, targets, (stable, canary)))) {
+        return Some(kept);
+    }
+    // Nobody waits for the answer to a copy: a mirror that goes takes nothing from any user.
+    let answered = only(&|side| goal.contains(side) || !side.is_mirror());
+    (answered.len() < standing.len()).then_some(answered)
 }
 
 /// Whether a route does not yet say `to` and these side routes.

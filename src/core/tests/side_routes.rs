@@ -128,6 +128,20 @@ fn a_header_route_goes_before_its_pods() {
     }
 }
 
+/// Users who come by a header would find nobody on a stable version without pods; copies are nobody's.
+#[test]
+fn copies_end_also_where_stable_serves_nobody() {
+    let mut world = going_out(json!([set("beta"), copied(10), {"pause": {}}]));
+    world.short_of("r/a:v1", 0);
+    world.run(5);
+    world.command("abort");
+    world.run(60);
+    assert_eq!(standing(&world), ["beta"], "{}", world.tail());
+    world.few.clear();
+    world.run(60);
+    assert_eq!(standing(&world), [""; 0], "{}", world.tail());
+}
+
 /// A held rollout gets no new one; the one that stands stays.
 #[test]
 fn nothing_new_comes_while_a_rollout_is_held() {
