@@ -6,6 +6,7 @@
 mod alt;
 mod arguments;
 mod cost;
+mod fleet;
 mod gauges;
 mod latency;
 mod null;
@@ -31,7 +32,7 @@ use report::Report;
 type Setting = (&'static str, fn(Runs) -> Report);
 
 /// What can be measured, in the order of the tables.
-const SETTINGS: [Setting; 10] = [
+const SETTINGS: [Setting; 11] = [
     ("null", null::measure),
     ("alt", alt::measure),
     ("steps", steps::measure),
@@ -42,6 +43,7 @@ const SETTINGS: [Setting; 10] = [
     ("latency", latency::measure),
     ("gauges", gauges::measure),
     ("cost", cost::measure),
+    ("fleet", fleet::measure),
 ];
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the result")]

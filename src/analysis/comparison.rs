@@ -204,7 +204,7 @@ fn look(
     answers: &Answers,
 ) -> Result<Looked, DataError> {
     let buckets = native::largest(answers).max(s.histogram_buckets);
-    let objective = compared.measure.objective().map(|o| o.seconds);
+    let objective = compared.measure.objective().map(|o| o.bound);
     let answers = native::classic(answers, &s.bounds, objective)?;
     let answers = answers.as_ref();
     s.histogram_buckets = buckets;

@@ -12,7 +12,7 @@ pub use super::problem::Problem;
 use super::condition::Condition;
 use super::series::Reading;
 use crate::api::analysis::{OnInconclusive, PlanStep, Reference, RunMode};
-use crate::api::metric::{Direction, Harm};
+use crate::api::metric::{Direction, Harm, TimeUnit};
 
 /// Most metrics of a run, as in the schema.
 pub const METRICS_MAX: usize = 20;
@@ -195,6 +195,8 @@ pub enum Measure {
         buckets: Arms<String>,
         /// What is met beside the comparison.
         objective: Option<ObjectivePlan>,
+        /// What the bounds are numbers of.
+        unit: TimeUnit,
     },
     /// A level, as the mean over pods.
     Gauge {
@@ -205,13 +207,13 @@ pub enum Measure {
     },
 }
 
-/// A parsed objective: at most `share` of the requests take longer than `seconds`.
+/// A parsed objective: at most `share` of the requests take longer than `bound`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ObjectivePlan {
     /// Share of the requests that may take longer.
     pub share: f64,
-    /// Seconds.
-    pub seconds: f64,
+    /// In the histogram's unit.
+    pub bound: f64,
 }
 
 impl Measure {
@@ -229,6 +231,15 @@ impl Measure {
             Self::Events { count, .. } => vec![("count", count)],
             Self::Histogram { buckets, .. } => vec![("buckets", buckets)],
             Self::Gauge { query, .. } => vec![("query", query)],
+        }
+    }
+
+    /// A bound of the histogram in seconds.
+    #[must_use]
+    pub fn seconds(&self, bound: f64) -> f64 {
+        match self {
+            Self::Histogram { unit, .. } => bound / unit.per_second(),
+            _ => bound,
         }
     }
 

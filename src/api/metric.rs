@@ -182,6 +182,31 @@ pub struct Histogram {
     /// Selector of the series with the label `le`, or of native histograms. Must contain `$(arm)`.
     #[schemars(schema_with = "query_schema")]
     pub buckets: String,
+    /// What the bounds of its buckets are numbers of. What is said of latencies, and an objective's
+    /// `below`, do not depend on it.
+    #[serde(default)]
+    pub unit: TimeUnit,
+}
+
+/// What latencies are counted in.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// As Prometheus recommends.
+    #[default]
+    Seconds,
+    /// As Istio, Linkerd and Envoy do.
+    Milliseconds,
+}
+
+impl TimeUnit {
+    /// How many of them a second has.
+    #[must_use]
+    pub const fn per_second(self) -> f64 {
+        match self {
+            Self::Seconds => 1.0,
+            Self::Milliseconds => 1000.0,
+        }
+    }
 }
 
 /// A level of raw series, read as samples: the mean over the pods is compared.

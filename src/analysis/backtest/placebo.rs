@@ -184,9 +184,14 @@ pub fn of_stable(measure: &Measure) -> Measure {
             requests: requests.as_ref().map(alike),
             harm: *harm,
         },
-        Measure::Histogram { buckets, objective } => Measure::Histogram {
+        Measure::Histogram {
+            buckets,
+            objective,
+            unit,
+        } => Measure::Histogram {
             buckets: alike(buckets),
             objective: *objective,
+            unit: *unit,
         },
         Measure::Gauge { query, kayenta } => Measure::Gauge {
             query: alike(query),

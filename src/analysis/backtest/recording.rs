@@ -112,7 +112,7 @@ impl Recording {
             Kind::Threshold(_) => 0,
         };
         let objective = |kind: &Kind| match kind {
-            Kind::Comparison(compared) => compared.measure.objective().map(|o| o.seconds),
+            Kind::Comparison(compared) => compared.measure.objective().map(|o| o.bound),
             Kind::Threshold(_) => None,
         };
         let metrics = plan.metrics.iter();

@@ -199,7 +199,8 @@ impl Judge for History<'_> {
     }
 
     fn bound(&self, s: &Sampler) -> Option<f64> {
-        s.bounds.get(self.watched(s)?).copied()
+        let bound = s.bounds.get(self.watched(s)?)?;
+        Some(self.compared.measure.seconds(*bound))
     }
 
     /// The long windows begin with the hour before, the short ones with the new version.

@@ -46,6 +46,7 @@ const INTERVAL_RATE: f64 = 0.05;
 /// The tests with what they need for this metric.
 pub(super) struct Latency<'a> {
     plan: &'a Plan,
+    measure: &'a Measure,
     objective: Option<ObjectivePlan>,
     /// So much slower is tolerated, as a factor.
     tolerated: f64,
@@ -79,6 +80,7 @@ impl<'a> Latency<'a> {
         };
         let mut latency = Self {
             plan,
+            measure: &compared.measure,
             objective,
             tolerated: 1.0 + compared.relative,
             alphas: Alphas {
@@ -293,8 +295,11 @@ impl Judge for Latency<'_> {
             let message = format!(
                 "no bucket bound at or above the objective of {}: the largest is {}; give the \
                  histogram such a bucket, or the objective a bound that it has",
-                words::latency(objective.seconds),
-                words::latency(s.bounds.last().copied().unwrap_or(0.0)),
+                words::latency(self.measure.seconds(objective.bound)),
+                words::latency(
+                    self.measure
+                        .seconds(s.bounds.last().copied().unwrap_or(0.0))
+                ),
             );
             return Some(Finding::new(
                 Verdict::NoData,
@@ -320,7 +325,8 @@ impl Judge for Latency<'_> {
 
     fn bound(&self, s: &Sampler) -> Option<f64> {
         let known = self.known.as_ref()?;
-        s.bounds.get(known.watched).copied()
+        let bound = s.bounds.get(known.watched)?;
+        Some(self.measure.seconds(*bound))
     }
 
     fn still_needed(&self, status: &Comparison, s: &Sampler) -> f64 {
@@ -346,7 +352,7 @@ pub(super) fn ruled_out(weight: i32, tolerated: f64) -> f64 {
 
 /// The bucket bound that an objective is held against: the smallest that is not below it.
 fn bound_of(bounds: &[f64], objective: &ObjectivePlan) -> Option<usize> {
-    bounds.iter().position(|b| *b >= objective.seconds)
+    bounds.iter().position(|b| *b >= objective.bound)
 }
 
 /// The stable version's latencies.

@@ -22,7 +22,7 @@ pub(super) fn of_run(plan: &Plan, compared: &ComparisonPlan, mut bounds: Vec<f64
     };
     let mut least = bounds
         .iter()
-        .filter(|b| objective.is_some_and(|o| **b >= o.seconds));
+        .filter(|b| objective.is_some_and(|o| **b >= o.bound));
     let read_at = least.next().map(|bound| bound.to_bits());
     while bounds.len() > most {
         let last = bounds.len();

@@ -248,7 +248,8 @@ impl Words<'_> {
                     sum
                 })
                 .collect();
-            words::latency(histogram_quantile(q, &bounds, &cumulative))
+            let bound = histogram_quantile(q, &bounds, &cumulative);
+            words::latency(self.compared.measure.seconds(bound))
         };
         let each = QUANTILES.map(|(q, name)| {
             let (canary, stable) = (of(&s.canary_buckets, q), of(&s.stable_buckets, q));

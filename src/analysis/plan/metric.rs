@@ -9,7 +9,7 @@ use super::{
 };
 use crate::analysis::condition::Condition;
 use crate::analysis::promql;
-use crate::api::metric::{CompareTo, Direction, Harm, Metric, Objective, Threshold};
+use crate::api::metric::{CompareTo, Direction, Harm, Metric, Objective, Threshold, TimeUnit};
 
 /// Shortest and longest time between two measurements of a threshold.
 const INTERVAL: [SignedDuration; 2] = [SignedDuration::from_secs(5), SignedDuration::from_hours(1)];
@@ -136,7 +136,8 @@ impl Parser {
             let objective = m.objective.as_ref();
             Measure::Histogram {
                 buckets: of(&histogram.buckets),
-                objective: objective.and_then(|o| self.objective(at, o)),
+                objective: objective.and_then(|o| self.objective(at, o, histogram.unit)),
+                unit: histogram.unit,
             }
         } else {
             let gauge = m.gauge.as_ref()?;
@@ -205,7 +206,12 @@ impl Parser {
         }
     }
 
-    fn objective(&mut self, at: &str, objective: &Objective) -> Option<ObjectivePlan> {
+    fn objective(
+        &mut self,
+        at: &str,
+        objective: &Objective,
+        unit: TimeUnit,
+    ) -> Option<ObjectivePlan> {
         let quantile_at = format!("{at}.objective.quantile");
         let share = self.percent(&quantile_at, &objective.quantile, 1.0);
         if share <= 0.0 || share >= 1.0 {
@@ -220,7 +226,8 @@ impl Parser {
         }
         seconds.map(|seconds| ObjectivePlan {
             share: 1.0 - share,
-            seconds,
+            // Without the dust of the multiplication, for which a bucket would be too small.
+            bound: (seconds * unit.per_second() * 1e9).round() / 1e9,
         })
     }
 

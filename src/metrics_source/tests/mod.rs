@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::analysis::plan::{ComparisonPlan, Measure, ThresholdPlan};
 use crate::analysis::series::Sample;
+use crate::api::metric::TimeUnit;
 
 /// What stands in every answer and must stand in no message.
 const CANARY: &str = "c4n4ry-of-the-source";
@@ -202,6 +203,7 @@ fn histogram() -> Kind {
     comparison(Measure::Histogram {
         buckets: arms("latency"),
         objective: None,
+        unit: TimeUnit::Seconds,
     })
 }
 

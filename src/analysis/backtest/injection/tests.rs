@@ -3,7 +3,7 @@ use super::super::recording::tests::{START, counter};
 use super::*;
 use crate::analysis::plan::Arms;
 use crate::analysis::series::Series;
-use crate::api::metric::Harm;
+use crate::api::metric::{Harm, TimeUnit};
 use proptest::prelude::*;
 
 fn recording(selected: Vec<Vec<Series>>) -> Recording {
@@ -122,6 +122,7 @@ fn slower_requests_move_up_through_the_buckets() {
     let measure = Measure::Histogram {
         buckets: arms(),
         objective: None,
+        unit: TimeUnit::Seconds,
     };
     let mut changed = recording(vec![histogram(&[0.0, 100.0, 0.0, 0.0], &BOUNDS)]);
     assert!(inject(&mut changed, 0, &measure, 2.0, &mut Seeded::new(3)));
@@ -150,7 +151,7 @@ proptest! {
         counts in prop::collection::vec(0_u32..50, 4), factor in 1.0..6.0_f64, seed in 0_u64..100,
     ) {
         let counts: Vec<f64> = counts.into_iter().map(f64::from).collect();
-        let measure = Measure::Histogram { buckets: arms(), objective: None };
+        let measure = Measure::Histogram { buckets: arms(), objective: None, unit: TimeUnit::Seconds };
         let before = recording(vec![histogram(&counts, &BOUNDS)]);
         let mut after = before.clone();
         prop_assert!(inject(&mut after, 0, &measure, factor, &mut Seeded::new(seed)));

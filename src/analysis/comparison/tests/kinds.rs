@@ -18,8 +18,8 @@ type Scraped = Vec<(i64, Vec<f64>)>;
 
 /// The pods of both versions.
 struct Pods {
-    /// Label `le` of each series, where there is one.
-    buckets: bool,
+    /// In how many parts of a second the label `le` of each series is, where there is one.
+    buckets: Option<f64>,
     canary: Vec<Scraped>,
     stable: Vec<Scraped>,
 }
@@ -56,7 +56,7 @@ impl Pods {
             all
         };
         Self {
-            buckets,
+            buckets: buckets.then_some(1.0),
             canary: (0..canary).map(|n| pod(0, n)).collect(),
             stable: (0..stable).map(|n| pod(1, n)).collect(),
         }
@@ -64,8 +64,9 @@ impl Pods {
 
     fn labels(&self, version: &str, pod: usize, series: usize) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::from([("pod".to_owned(), format!("{version}-{pod}"))]);
-        if self.buckets {
-            let le = BOUNDS.get(series).map_or("+Inf".to_owned(), f64::to_string);
+        if let Some(parts) = self.buckets {
+            let bound = BOUNDS.get(series).map(|bound| bound * parts);
+            let le = bound.map_or("+Inf".to_owned(), |bound| bound.to_string());
             labels.insert("le".to_owned(), le);
         }
         labels
@@ -262,6 +263,36 @@ fn an_objective_that_is_missed_is_harm() {
     assert!(message.contains("longer than 1 s"), "{message}");
     let (_, verdict, _, message) = judged(&plan, &pods(0.0));
     assert_eq!(verdict, Verdict::Pass, "{message}");
+}
+
+/// Istio, Linkerd and Envoy count milliseconds: what is found and said is the same to the letter.
+#[test]
+fn the_unit_of_a_histogram_makes_no_difference() {
+    let kind = |unit: &str, rest: &str| {
+        format!("histogram: {{buckets: 'b{{$(arm)}}'{unit}}}, tolerate: {{slower: 60%}}{rest}")
+    };
+    // A bucket of its own, the next above, and one that no histogram has.
+    for below in ["1s", "700ms", "70ms", "1m"] {
+        let objective = format!(", objective: {{quantile: 99%, below: {below}}}");
+        let found = ["", ", unit: Milliseconds"].map(|unit| {
+            let mut pods = Pods::scraped(
+                5,
+                [1, 4],
+                true,
+                move |random, version, _, _| {
+                    latencies(random, 5.0, 1.0, if version == 0 { 0.15 } else { 0.0 })
+                },
+                true,
+            );
+            if !unit.is_empty() {
+                pods.buckets = Some(1000.0);
+            }
+            let (_, verdict, after, message) = judged(&metric(&kind(unit, &objective)), &pods);
+            (verdict, after, message)
+        });
+        let [seconds, milliseconds] = found;
+        assert_eq!(seconds, milliseconds, "{below}");
+    }
 }
 
 #[test]
