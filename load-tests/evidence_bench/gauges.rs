@@ -1,7 +1,5 @@
 //! Levels such as memory, whose values of one pod hang together over time (table 3.6).
 
-use std::collections::BTreeMap;
-
 use tidegate::analysis::comparison::{self, Past};
 use tidegate::analysis::plan::Arms;
 use tidegate::analysis::scrapes::Observed;
@@ -40,7 +38,7 @@ fn past(stable: &mut [Pod], past: &Past, random: &mut Random) -> Vec<Vec<Series>
         });
         Series {
             samples: samples.collect(),
-            labels: BTreeMap::from([("pod".to_owned(), format!("s-{number}"))]),
+            labels: [("pod".to_owned(), format!("s-{number}"))].into(),
             histograms: Vec::new(),
         }
     });

@@ -114,7 +114,7 @@ impl Service {
             let labels = BTreeMap::from([("pod".to_owned(), format!("s-{number}"))]);
             for (selected, samples) in selected.iter_mut().zip(samples) {
                 selected.push(Series {
-                    labels: labels.clone(),
+                    labels: labels.clone().into(),
                     samples,
                     histograms: Vec::new(),
                 });

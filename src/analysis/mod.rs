@@ -16,6 +16,7 @@ pub mod forecast;
 pub mod gauss;
 pub mod holm;
 pub mod interval;
+mod labels;
 pub mod level;
 pub mod native;
 pub mod outlook;

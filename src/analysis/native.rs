@@ -144,8 +144,7 @@ fn at_most(series: &Series, bound: f64) -> Series {
     } else {
         bound.to_string()
     };
-    let mut labels = series.labels.clone();
-    labels.insert("le".to_owned(), le);
+    let labels = series.labels.with("le", &le);
     let sample = |h: &Histogram| Sample {
         at_ms: h.at_ms,
         value: if bound.is_infinite() {

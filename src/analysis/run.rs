@@ -4,6 +4,8 @@
 //! restart at any instant; [`Pace`] only keeps it from asking too often and may be lost.
 
 mod size;
+
+pub use size::fit;
 mod trouble;
 mod verdict;
 
@@ -330,7 +332,6 @@ pub fn conclude(plan: &Plan, status: &mut AnalysisRunStatus, terminate: bool, no
         status.phase = Some(phase);
         status.completed_at = Some(whole(now));
     }
-    size::fit(status);
 }
 
 fn conclude_metric(

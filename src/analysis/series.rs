@@ -1,8 +1,7 @@
 //! What is asked and what comes back: raw samples, series by series, and how one counter's samples
 //! are differenced (statistics, section 1). What scrapes add up to is in `scrapes`.
 
-use std::collections::BTreeMap;
-
+pub use super::labels::Labels;
 use super::plan::Arms;
 
 /// A sample of a counter or gauge.
@@ -18,7 +17,7 @@ pub struct Sample {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Series {
     /// Its labels, the name included or not.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Its samples.
     pub samples: Vec<Sample>,
     /// Its samples that are native histograms; only a selector of buckets may have them. `native`
@@ -192,7 +191,7 @@ pub(super) fn increases_with<'a>(
 
 /// The endpoint that a series was scraped from.
 pub(super) fn target_of(series: &Series) -> String {
-    let part = |name: &str| series.labels.get(name).map_or("", String::as_str);
+    let part = |name: &str| series.labels.get(name).unwrap_or_default();
     let parts = ["job", "instance", "namespace", "pod"].map(part);
     if parts.iter().all(|p| p.is_empty()) {
         String::new()

@@ -3,7 +3,6 @@
 //! An answer is read twice: first for what it says about itself, then for its result, whose shape is
 //! known by then. So nothing is kept that is not wanted, however large it is.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -16,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::fault::AskError;
 use super::histogram::{self, Histograms, Native};
-use crate::analysis::series::{Sample, Series};
+use crate::analysis::series::{Labels, Sample, Series};
 use crate::analysis::threshold::Point;
 
 /// Most series of an answer: a hundred pods with a hundred series each (status, method, route).
@@ -32,7 +31,7 @@ const CONTENT_TYPE_MAX: usize = 64;
 const ANNOTATIONS: [&str; 2] = ["PromQL warning", "PromQL info"];
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Wanted {
     /// Raw samples, none of them newer than this (Unix seconds).
     Samples {
@@ -65,14 +64,14 @@ impl Found {
 }
 
 fn bytes_of(series: &Series) -> usize {
-    // A text on the heap takes more than its length.
-    let text = |text: &String| text.len() + 2 * size_of::<String>();
-    let labels: usize = series.labels.iter().map(|(n, v)| text(n) + text(v)).sum();
     let histograms = series.histograms.iter();
     let histograms: usize = histograms
         .map(|h| size_of_val(h) + size_of_val(h.buckets.as_slice()))
         .sum();
-    size_of::<Series>() + labels + size_of_val(series.samples.as_slice()) + histograms
+    size_of::<Series>()
+        + series.labels.bytes()
+        + size_of_val(series.samples.as_slice())
+        + histograms
 }
 
 /// What an answer says about itself.
@@ -300,7 +299,7 @@ impl<'de> Deserialize<'de> for Number {
 #[derive(Deserialize)]
 #[serde(bound = "H: Native")]
 struct RawSeries<H> {
-    metric: BTreeMap<String, String>,
+    metric: Labels,
     #[serde(default)]
     values: Vec<Pair>,
     #[serde(default)]

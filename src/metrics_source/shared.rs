@@ -4,7 +4,7 @@
 //! The time is part of what is the same, so nobody gets an answer of another time. A failure is for
 //! those alone who wait for it; the next who asks, asks.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) const BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(super) const ENTRY_BYTES_MAX: usize = 1024 * 1024;
 
 /// What makes two questions to one source the same.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Asked {
     pub(super) query: String,
     pub(super) at: i64,
@@ -60,7 +60,10 @@ enum State {
 
 #[derive(Default)]
 struct Table {
-    entries: BTreeMap<Asked, Entry>,
+    entries: HashMap<Arc<Asked>, Entry>,
+    /// The answers in the order in which they came, so that the oldest is found at once. One that is
+    /// not remembered any more, or was asked for again, is passed over when its turn comes.
+    answered: VecDeque<(Instant, Arc<Asked>)>,
     bytes: usize,
 }
 
@@ -110,9 +113,12 @@ impl SharedAnswers {
     /// Makes all answers older.
     #[cfg(test)]
     pub(super) fn age(&self, by: Duration) {
-        for entry in self.table().entries.values_mut() {
+        let mut table = self.table();
+        let older = |at: &mut Instant| *at = at.checked_sub(by).expect("a test's own time");
+        table.answered.iter_mut().for_each(|(at, _)| older(at));
+        for entry in table.entries.values_mut() {
             if let State::Answered(answered, _) = &mut entry.state {
-                answered.at = answered.at.checked_sub(by).expect("a test's own time");
+                older(&mut answered.at);
             }
         }
     }
@@ -147,7 +153,7 @@ impl SharedAnswers {
         // Too many at once are asked, each for itself.
         if let (Some(weak), true) = (waiting.downgrade(), table.has_room()) {
             let state = State::UnderWay(weak);
-            table.put(asked.clone(), Entry { begun, state });
+            table.put(Arc::new(asked.clone()), Entry { begun, state });
         }
         waiting
     }
@@ -159,42 +165,47 @@ impl SharedAnswers {
 
 impl Table {
     fn forget_the_old(&mut self, now: Instant) {
-        let mut bytes = 0;
-        self.entries.retain(|_, entry| match &entry.state {
-            State::UnderWay(waiting) => waiting.upgrade().is_some(),
-            State::Answered(answered, of) => {
-                let fresh = now.saturating_duration_since(answered.at) < KEPT_FOR;
-                bytes += if fresh { *of } else { 0 };
-                fresh
-            }
-        });
-        self.bytes = bytes;
+        let old = |at: Instant| now.saturating_duration_since(at) >= KEPT_FOR;
+        while self.answered.front().is_some_and(|(at, _)| old(*at)) {
+            self.drop_the_oldest();
+        }
     }
 
-    /// Makes room for one more, if there are answers to drop.
+    /// Makes room for one more, if there is something to drop.
     fn has_room(&mut self) -> bool {
-        self.entries.len() < ENTRIES_MAX || self.drop_the_oldest()
-    }
-
-    fn drop_the_oldest(&mut self) -> bool {
-        let answered = self.entries.iter().filter_map(|(asked, entry)| {
-            let State::Answered(answered, _) = &entry.state else {
-                return None;
-            };
-            Some((answered.at, asked))
-        });
-        let oldest = answered.min_by_key(|(at, _)| *at);
-        let Some(asked) = oldest.map(|(_, asked)| asked.clone()) else {
-            return false;
-        };
-        self.remove(&asked);
+        while self.entries.len() >= ENTRIES_MAX {
+            if self.answered.is_empty() {
+                self.forget_the_abandoned();
+                return self.entries.len() < ENTRIES_MAX;
+            }
+            self.drop_the_oldest();
+        }
         true
     }
 
-    fn put(&mut self, asked: Asked, entry: Entry) {
+    /// Nobody waits any more for what some questions were asked for.
+    fn forget_the_abandoned(&mut self) {
+        self.entries.retain(|_, entry| match &entry.state {
+            State::UnderWay(waiting) => waiting.upgrade().is_some(),
+            State::Answered(..) => true,
+        });
+    }
+
+    fn drop_the_oldest(&mut self) {
+        let Some((at, asked)) = self.answered.pop_front() else {
+            return;
+        };
+        let same = |entry: &Entry| matches!(&entry.state, State::Answered(a, _) if a.at == at);
+        if self.entries.get(&asked).is_some_and(same) {
+            self.remove(&asked);
+        }
+    }
+
+    fn put(&mut self, asked: Arc<Asked>, entry: Entry) {
         self.remove(&asked);
-        if let State::Answered(_, bytes) = &entry.state {
+        if let State::Answered(answered, bytes) = &entry.state {
             self.bytes += bytes;
+            self.answered.push_back((answered.at, Arc::clone(&asked)));
         }
         self.entries.insert(asked, entry);
     }
@@ -222,14 +233,12 @@ impl Table {
         if bytes > ENTRY_BYTES_MAX {
             return;
         }
-        while self.bytes + bytes > BYTES_MAX {
-            if !self.drop_the_oldest() {
-                return;
-            }
+        while self.bytes + bytes > BYTES_MAX && !self.answered.is_empty() {
+            self.drop_the_oldest();
         }
         if self.has_room() {
             let state = State::Answered(answered.clone(), bytes);
-            self.put(asked.clone(), Entry { begun, state });
+            self.put(Arc::new(asked.clone()), Entry { begun, state });
         }
     }
 }

@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chance::{Chance, binomial};
-use super::recording::{Held, Labels, Recording};
+use super::recording::{Held, Recording};
 use crate::analysis::plan::Measure;
-use crate::analysis::series::Sample;
+use crate::analysis::series::{Labels, Sample};
 
 /// The first bucket is taken to begin, and the last one to end, so far from its bound in ln(le).
 const EDGE: f64 = 2.0;
@@ -111,12 +111,10 @@ fn write(samples: &mut [Sample], steps: &[(i64, f64, bool)]) {
 fn slow(held: &mut Held, factor: f64, chance: &mut dyn Chance) {
     let mut histograms: BTreeMap<Labels, Vec<(f64, Labels)>> = BTreeMap::new();
     for labels in held.0.keys() {
-        let bound = labels.get("le").and_then(|le| bound_of(le));
+        let bound = labels.get("le").and_then(bound_of);
         let Some(bound) = bound else { continue };
-        let mut rest = labels.clone();
-        rest.remove("le");
         histograms
-            .entry(rest)
+            .entry(labels.without("le"))
             .or_default()
             .push((bound, labels.clone()));
     }

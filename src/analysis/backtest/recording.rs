@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::analysis::native;
 use crate::analysis::plan::{Arms, Kind, Measure, Plan, Version};
 use crate::analysis::run::{Answer, Question};
-use crate::analysis::series::{Answers, DataError, Sample, Series, target_of};
+use crate::analysis::series::{Answers, DataError, Labels, Sample, Series, target_of};
 
 /// A sample that is older than this is no longer the present value of its series, as in Prometheus.
 const LOOKBACK_MS: i64 = 300_000;
@@ -14,9 +14,6 @@ const LOOKBACK_MS: i64 = 300_000;
 const TARGET: [&str; 4] = ["job", "instance", "namespace", "pod"];
 /// That one.
 const BUCKET: &str = "le";
-
-/// A series' name and what tells it from others.
-pub(super) type Labels = BTreeMap<String, String>;
 
 /// The series of one selector and version.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -69,7 +66,7 @@ impl Held {
         for (labels, samples) in self.within(until - reach * 1000 - LOOKBACK_MS, until) {
             let kept = |name: &str| TARGET.contains(&name) || by_bucket && name == BUCKET;
             let by = labels.iter().filter(|(name, _)| kept(name));
-            let by: Labels = by.map(|(k, v)| (k.clone(), v.clone())).collect();
+            let by: Labels = by.collect();
             let sum = sums.entry(by).or_default();
             let mut known = samples.iter().peekable();
             let mut present: Option<&Sample> = None;

@@ -84,8 +84,6 @@ pub(super) fn withheld(s: &Sampler, shown: &str, now: i64) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::analysis::comparison::tests::{START, plan, ratio_of};
     use crate::analysis::comparison::{Comparison, find, question, take};
@@ -104,7 +102,7 @@ mod tests {
                 value: 200.0 * t as f64,
             });
             Series {
-                labels: BTreeMap::from([("instance".to_owned(), name)]),
+                labels: [("instance".to_owned(), name)].into(),
                 samples: samples.collect(),
                 histograms: Vec::new(),
             }

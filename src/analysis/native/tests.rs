@@ -30,7 +30,7 @@ fn labels(pod: &str) -> BTreeMap<String, String> {
 
 fn native(pod: &str, histograms: Vec<Histogram>) -> Series {
     Series {
-        labels: labels(pod),
+        labels: labels(pod).into(),
         histograms,
         ..Series::default()
     }
@@ -46,7 +46,7 @@ fn le(pod: &str, bound: &str, value: f64) -> Series {
     let mut labels = labels(pod);
     labels.insert("le".to_owned(), bound.to_owned());
     Series {
-        labels,
+        labels: labels.into(),
         samples: vec![Sample { at_ms: 1000, value }],
         ..Series::default()
     }
@@ -65,7 +65,7 @@ fn read(answers: &Answers, bounds: &[f64], objective: Option<f64>) -> (Vec<f64>,
     let read = classic(answers, bounds, objective).unwrap();
     let said = |s: &Series| {
         let values: Vec<String> = s.samples.iter().map(|s| s.value.to_string()).collect();
-        format!("{}: {}", s.labels["le"], values.join(" "))
+        format!("{}: {}", s.labels.get("le").unwrap(), values.join(" "))
     };
     let canary = &read.selected[0].canary;
     let bounds = common_bounds(&read, Needs::Both)
@@ -136,7 +136,7 @@ fn one_step_of_resolution_is_kept_in_hand() {
     let coarse = pods(4.0);
     let all = classic(&coarse, chosen, None).unwrap();
     let at = |le: f64| {
-        let of = |s: &&Series| s.labels["le"] == le.to_string();
+        let of = |s: &&Series| s.labels.get("le").unwrap() == le.to_string();
         all.selected[0].canary.iter().find(of).unwrap().samples[0].value
     };
     assert_eq!(

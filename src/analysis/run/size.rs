@@ -11,9 +11,9 @@ pub(super) const STATUS_MAX: usize = 64 * 1024;
 /// Longest sentence that is shown in it.
 const WORDS_SHORT: usize = 100;
 
-/// Makes a status small enough: first the windows go, then the ends of the queries, then the
+/// Makes a status small enough to be written: first the windows go, then the ends of the queries, then the
 /// queries, which the spec has too, then the ends of the sentences. What the run goes on from stays.
-pub(super) fn fit(status: &mut AnalysisRunStatus) {
+pub fn fit(status: &mut AnalysisRunStatus) {
     let large = |status: &AnalysisRunStatus| {
         serde_json::to_vec(status).map_or(usize::MAX, |bytes| bytes.len()) > STATUS_MAX
     };

@@ -67,7 +67,7 @@ impl Store {
                 }
                 second += 5;
             }
-            let labels = BTreeMap::from([("instance".to_owned(), version.to_string())]);
+            let labels = [("instance".to_owned(), version.to_string())].into();
             vec![Series {
                 labels,
                 samples,

@@ -59,5 +59,5 @@ impl<'a> Anew<'a> {
 fn histogram_of(series: &Series) -> Option<Vec<(&str, &str)>> {
     series.labels.get("le")?;
     let labels = series.labels.iter().filter(|(name, _)| *name != "le");
-    Some(labels.map(|(n, v)| (n.as_str(), v.as_str())).collect())
+    Some(labels.collect())
 }

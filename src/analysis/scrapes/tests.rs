@@ -6,10 +6,7 @@ use proptest::prelude::*;
 fn series(pod: &str, code: &str, samples: &[(i64, f64)]) -> Series {
     let labels = [("job", "shop"), ("instance", pod), ("code", code)];
     Series {
-        labels: labels
-            .into_iter()
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .collect(),
+        labels: labels.into_iter().collect(),
         samples: samples
             .iter()
             .map(|(s, value)| Sample {
@@ -156,7 +153,7 @@ fn what_comes_back_after_a_restart_counts_from_nothing() {
 fn the_buckets_of_a_histogram_begin_anew_together() {
     let bucket = |le: &str, samples: &[(i64, f64)]| {
         let mut bucket = series("c", "200", samples);
-        bucket.labels.insert("le".to_owned(), le.to_owned());
+        bucket.labels = bucket.labels.with("le", le);
         bucket
     };
     // After the restart there are more quick requests than ever before, and fewer in all.

@@ -1,5 +1,6 @@
 //! One AnalysisRun from its creation to its end.
 
+use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::{RunContext, expiry, pacing};
 use crate::analysis::plan::{self, Plan, Problem};
 use crate::analysis::run::{self, Answer, Fault, Pace, Question};
 use crate::api::analysis::AnalysisRunSpec;
-use crate::api::analysis_status::{AnalysisRunStatus, RunPhase};
+use crate::api::analysis_status::{AnalysisRunStatus, RunPhase, Verdict};
 use crate::controller::bodies;
 use crate::controller::caches::Key;
 use crate::controller::error::{Error, gone_is_conflict};
@@ -111,11 +112,36 @@ struct Carrier<'a> {
     spec: Result<AnalysisRunSpec, String>,
     terminate: bool,
     status: AnalysisRunStatus,
-    written: AnalysisRunStatus,
+    written: Written,
     written_at: Option<Timestamp>,
     /// So long after that evidence alone is written again.
     pause: SignedDuration,
     pace: Pace,
+}
+
+/// What is kept of a status that stands in the API server: all of it again would be most of what a
+/// run takes.
+struct Written {
+    phase: Option<RunPhase>,
+    verdict: Option<Verdict>,
+    /// Of the whole text.
+    hash: Option<u64>,
+}
+
+impl Written {
+    fn of(status: &AnalysisRunStatus) -> Self {
+        Self {
+            phase: status.phase,
+            verdict: status.verdict,
+            hash: Self::hash(status),
+        }
+    }
+
+    fn hash(status: &AnalysisRunStatus) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&serde_json::to_vec(status).ok()?);
+        Some(hasher.finish())
+    }
 }
 
 impl<'a> Carrier<'a> {
@@ -133,7 +159,7 @@ impl<'a> Carrier<'a> {
             object,
             spec,
             terminate,
-            written: status.clone(),
+            written: Written::of(&status),
             status,
             written_at: None,
             pause: EVIDENCE[0],
@@ -217,14 +243,9 @@ impl<'a> Carrier<'a> {
 
     fn is_worth_writing(&self, now: Timestamp) -> bool {
         let (new, old) = (&self.status, &self.written);
-        if new == old {
-            return false;
-        }
-        new.phase != old.phase
-            || new.verdict != old.verdict
-            || self
-                .written_at
-                .is_none_or(|at| now.duration_since(at) >= self.pause)
+        let said = new.phase != old.phase || new.verdict != old.verdict;
+        let long_ago = |at| now.duration_since(at) >= self.pause;
+        said || (self.written_at.is_none_or(long_ago) && Written::hash(new) != old.hash)
     }
 
     /// The whole status on the version that was read: a 409 means to read it anew.
@@ -233,6 +254,7 @@ impl<'a> Carrier<'a> {
             what: format!("status of AnalysisRun {}", self.key.1),
             reason: error.to_string(),
         };
+        run::fit(&mut self.status);
         self.status.observed_generation = self.object.generation();
         let status = serde_json::to_value(&self.status).map_err(unreadable)?;
         let body = bodies::with_status(&self.object.value(), status);
@@ -263,7 +285,7 @@ impl<'a> Carrier<'a> {
                 message = self.status.message,
             );
         }
-        self.written = self.status.clone();
+        self.written = Written::of(&self.status);
         self.written_at = Some((self.ctx.clock)());
         Ok(())
     }

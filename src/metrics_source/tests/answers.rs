@@ -26,7 +26,7 @@ async fn a_ratio_is_four_range_selectors_at_the_time_of_the_question() {
         let [series] = series.as_slice() else {
             panic!("{series:?}");
         };
-        let labels: Vec<_> = series.labels.iter().map(|(n, v)| (&**n, &**v)).collect();
+        let labels: Vec<_> = series.labels.iter().collect();
         assert_eq!(labels, [("__name__", "x"), ("pod", query)]);
         let [first, second, third] = series.samples.as_slice() else {
             panic!("{series:?}");

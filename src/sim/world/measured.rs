@@ -2,8 +2,6 @@
 //! and everything else is the shipped analysis: what is asked and when, what the answers mean, and what
 //! is not judged yet because a scrape is missing.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::objects::{Kind, RunBody, Stored};
@@ -108,6 +106,7 @@ impl World {
             pace = Pace::default();
         }
         run::conclude(plan, &mut status, run.terminate, now);
+        run::fit(&mut status);
         let next = run::next_look(plan, &status, &pace, second);
         let known = Measured {
             status: status.clone(),
@@ -168,7 +167,7 @@ impl World {
             });
             let instance = format!("{hash}-{apart}");
             Series {
-                labels: BTreeMap::from([("instance".to_owned(), instance)]),
+                labels: [("instance".to_owned(), instance)].into(),
                 samples: samples.collect(),
                 ..Series::default()
             }

@@ -125,7 +125,7 @@ impl Store {
                 value,
             };
             Series {
-                labels: stored.labels.clone(),
+                labels: stored.labels.clone().into(),
                 samples: samples(stored).into_iter().map(sample).collect(),
                 histograms: Vec::new(),
             }

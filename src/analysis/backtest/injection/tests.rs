@@ -95,7 +95,7 @@ fn histogram(counts: &[f64], bounds: &[&str]) -> Vec<Series> {
         below += count;
         let at = below;
         let mut series = counter("a", START, START + 15_000, |_| at);
-        series.labels.insert("le".into(), (*le).into());
+        series.labels = series.labels.with("le", le);
         series
     });
     each.collect()
@@ -109,7 +109,7 @@ fn shares(recording: &Recording) -> Vec<f64> {
         let one = held
             .0
             .iter()
-            .find(|(labels, _)| labels["le"] == le)
+            .find(|(labels, _)| labels.get("le").unwrap() == le)
             .unwrap();
         steps(one.1).skip(1).map(|(_, more, _)| more).sum::<f64>()
     };
@@ -157,7 +157,7 @@ proptest! {
         prop_assert!(inject(&mut after, 0, &measure, factor, &mut Seeded::new(seed)));
         let value = |of: &Recording, le: &str| -> Vec<f64> {
             let held = &of.metrics[0][0].canary;
-            let one = held.0.iter().find(|(labels, _)| labels["le"] == le).unwrap();
+            let one = held.0.iter().find(|(labels, _)| labels.get("le").unwrap() == le).unwrap();
             one.1.iter().map(|s| s.value).collect()
         };
         prop_assert_eq!(value(&before, "+Inf"), value(&after, "+Inf"), "as many requests");

@@ -76,7 +76,7 @@ fn by_bucket(series: &[Series], past: &Past, bounds: &[f64]) -> Buckets {
     let mut pods: Buckets = BTreeMap::new();
     for (bucket, bound) in bounds.iter().copied().chain([f64::INFINITY]).enumerate() {
         let of_bound = |s: &&Series| {
-            let le = s.labels.get("le").map(String::as_str).unwrap_or_default();
+            let le = s.labels.get("le").unwrap_or_default();
             let le = if le == "+Inf" {
                 Some(f64::INFINITY)
             } else {

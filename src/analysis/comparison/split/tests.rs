@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::analysis::comparison::tests::{Counters, Random, START, follow, plan, ratio_of};
 use crate::analysis::comparison::{decides, find, question, take};
@@ -184,7 +182,7 @@ fn new_pods_are_no_mismatch() {
             value: rate * since(t) as f64,
         });
         Series {
-            labels: BTreeMap::from([("instance".to_owned(), target.to_owned())]),
+            labels: [("instance".to_owned(), target.to_owned())].into(),
             samples: samples.collect(),
             histograms: Vec::new(),
         }

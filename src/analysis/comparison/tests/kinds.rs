@@ -87,7 +87,7 @@ impl Pods {
                     value: numbers[series],
                 };
                 all.push(Series {
-                    labels: self.labels(version, number, series),
+                    labels: self.labels(version, number, series).into(),
                     samples: samples.iter().map(sample).collect(),
                     ..Series::default()
                 });

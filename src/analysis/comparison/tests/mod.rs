@@ -5,8 +5,6 @@ mod kinds;
 mod native;
 mod one_look;
 
-use std::collections::BTreeMap;
-
 use super::stable::remember;
 use super::*;
 use crate::analysis::effects;
@@ -107,7 +105,7 @@ impl Counters {
             let within = |s: &&(i64, f64, f64)| s.0 > at - reach && s.0 <= at;
             let samples = self.samples[version].iter().filter(within);
             vec![Series {
-                labels: BTreeMap::from([("instance".to_owned(), version.to_string())]),
+                labels: [("instance".to_owned(), version.to_string())].into(),
                 samples: samples
                     .map(|(t, n, x)| Sample {
                         at_ms: t * 1000,

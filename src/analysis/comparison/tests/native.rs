@@ -60,7 +60,7 @@ impl Target {
                     .collect(),
             };
             return vec![Series {
-                labels: labels(),
+                labels: labels().into(),
                 histograms: found.iter().map(histogram).collect(),
                 ..Series::default()
             }];
@@ -74,7 +74,7 @@ impl Target {
                 value: sums[..=k].iter().sum(),
             };
             Series {
-                labels,
+                labels: labels.into(),
                 samples: found.iter().map(sample).collect(),
                 ..Series::default()
             }

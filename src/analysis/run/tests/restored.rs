@@ -114,7 +114,7 @@ impl Store {
                     labels.insert("le".to_owned(), le);
                 }
                 all.push(Series {
-                    labels,
+                    labels: labels.into(),
                     samples: moments.iter().filter_map(sample).collect(),
                     histograms: Vec::new(),
                 });
@@ -166,6 +166,7 @@ impl Store {
             *pace = Pace::default();
         }
         conclude(plan, status, false, at(now));
+        fit(status);
     }
 }
 
@@ -323,7 +324,7 @@ fn a_status_is_never_too_large() {
                 .for_each(|bet| *bet = 1.234_567_890_123_456_7e-123);
         }
     }
-    size::fit(&mut status);
+    fit(&mut status);
     assert!(size(&status) <= STATUS_MAX, "{} bytes", size(&status));
 }
 
