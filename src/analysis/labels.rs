@@ -175,7 +175,7 @@ mod tests {
                 labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
             };
             let labels = Labels::from(map.clone());
-            prop_assert_eq!(all(&labels), map.clone());
+            prop_assert_eq!(&all(&labels), &map);
             prop_assert_eq!(labels.get(&name), map.get(&name).map(String::as_str));
             let pairs: Vec<String> = map
                 .iter()
@@ -184,7 +184,7 @@ mod tests {
                 .collect();
             let text = format!("{{{}}}", pairs.join(","));
             prop_assert_eq!(&serde_json::from_str::<Labels>(&text).unwrap(), &labels);
-            let mut more = map.clone();
+            let mut more = map;
             more.insert(name.clone(), value.clone());
             prop_assert_eq!(all(&labels.with(&name, &value)), more.clone());
             more.remove(&name);

@@ -143,7 +143,12 @@ pub(super) fn traffic_goes_to_pods(world: &World, written: &Written<'_>) -> Resu
         .filter(|rs| rs.hash != hash);
     let reached = |hash: &str| world.largest_share(rollout, hash, written.read_since) > 0;
     let others = others.filter(|rs| reached(&rs.hash));
-    let elsewhere: i32 = others.map(|rs| world.serving(rollout, &rs.hash)).sum();
+    // A pod that came up after it was looked at nobody could know of.
+    let serve = |rs: &ReplicaSetObserved| {
+        let known = rs.possibly_serving();
+        world.serving(rollout, &rs.hash).min(known)
+    };
+    let elsewhere: i32 = others.map(serve).sum();
     // Nobody is worse off where nobody served.
     if elsewhere == 0 {
         return Ok(());
