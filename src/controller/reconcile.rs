@@ -81,7 +81,9 @@ async fn look(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
             ctx.failures.went_well(key);
             Ok(next)
         }
-        () = claim.taken_away() => Ok(Next::At(None)),
+        // The other lane may have come on what the caches said before, and leave what is no abort:
+        // this one looks again, or nobody would until the next change.
+        () = claim.taken_away() => Ok(Next::After(WHILE_CLAIMED)),
     }
 }
 
