@@ -29,7 +29,7 @@ fn all(world: &World, image: &str, role: &str, count: usize) -> bool {
 }
 
 /// Nothing is asked or written any more: at some time there is a second of silence.
-async fn at_rest(world: &World) {
+pub(super) async fn at_rest(world: &World) {
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     loop {
         world.server.reset_audit();
