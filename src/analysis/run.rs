@@ -4,10 +4,10 @@
 //! restart at any instant; [`Pace`] only keeps it from asking too often and may be lost.
 
 mod size;
-
-pub use size::fit;
 mod trouble;
 mod verdict;
+
+pub use size::fit;
 
 use std::collections::BTreeMap;
 
@@ -297,7 +297,8 @@ pub fn take(
     }
 }
 
-/// What all of it means now: verdicts, phase, messages.
+/// What all of it means now: verdicts, phase, messages. Before a status is written, [`fit`] makes it
+/// small enough.
 pub fn conclude(plan: &Plan, status: &mut AnalysisRunStatus, terminate: bool, now: Timestamp) {
     if is_over(status) {
         return;

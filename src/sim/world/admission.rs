@@ -17,23 +17,9 @@ use crate::sim::cel_rules::{broken_by, mentions_old};
 /// An edit that was refused.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// The spec that the Rollout had and kept.
-    of: Arc<Value>,
-    /// Its phase.
-    phase: Option<Phase>,
-    /// The spec that it did not get.
-    spec: Value,
+    edit: Edit,
     /// What the API server said.
     pub why: String,
-}
-
-impl Refused {
-    /// Whether it is the same once more: a GitOps loop does not get tired of trying.
-    fn is(&self, before: &RolloutBody, spec: &Value) -> bool {
-        Arc::ptr_eq(&self.of, &before.raw)
-            && self.phase == before.status.phase
-            && self.spec == *spec
-    }
 }
 
 /// Edits that were let through, the last ones: two that undo each other do so all day long, and the
@@ -41,12 +27,22 @@ impl Refused {
 #[derive(Clone, Debug, Default)]
 pub struct Admitted(VecDeque<Edit>);
 
-/// What the rules looked at.
-#[derive(Clone, Debug, PartialEq)]
+/// An edit, as far as the rules look at it.
+#[derive(Clone, Debug)]
 struct Edit {
+    /// The spec that the Rollout had.
     of: Arc<Value>,
+    /// Its phase.
     phase: Option<Phase>,
+    /// The spec that it was to get.
     spec: Value,
+}
+
+impl Edit {
+    /// Whether it is the same once more: a GitOps loop does not get tired of trying.
+    fn is(&self, before: &RolloutBody, spec: &Value) -> bool {
+        self.phase == before.status.phase && self.spec == *spec && self.of == before.raw
+    }
 }
 
 impl Admitted {
@@ -54,10 +50,7 @@ impl Admitted {
     const KEPT: usize = 4;
 
     fn has(&self, before: &RolloutBody, spec: &Value) -> bool {
-        let mut known = self.0.iter();
-        known.any(|edit| {
-            edit.phase == before.status.phase && edit.spec == *spec && edit.of == before.raw
-        })
+        self.0.iter().any(|edit| edit.is(before, spec))
     }
 
     fn keep(&mut self, before: &RolloutBody, spec: &Value) {
@@ -82,7 +75,7 @@ impl World {
         if self
             .refused
             .get(name)
-            .is_some_and(|last| last.is(before, &raw))
+            .is_some_and(|last| last.edit.is(before, &raw))
         {
             return;
         }
@@ -90,12 +83,12 @@ impl World {
         if !known && let Some(why) = refusal(before, &raw) {
             self.trace
                 .say(self.now, || format!("an edit of {name} is refused: {why}"));
-            let refused = Refused {
+            let edit = Edit {
                 of: Arc::clone(&before.raw),
                 phase: before.status.phase,
                 spec: raw,
-                why,
             };
+            let refused = Refused { edit, why };
             self.refused.insert(name.to_owned(), refused);
             return;
         }
