@@ -13,7 +13,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::plan::Arms;
-use super::series::{Answers, Bucket, DataError, Histogram, Sample, Series, target_of};
+use super::series::{Answers, Bucket, DataError, Histogram, Sample, Series};
+use super::target::Target;
 
 pub use bounds::BOUNDS_MAX;
 use bounds::Layout;
@@ -113,20 +114,21 @@ fn check(natives: &[&Series], layout: &Layout, bounds: &[f64]) -> Result<(), Dat
         let mut buckets = s.histograms.iter().flat_map(|h| &h.buckets);
         buckets.any(|b| bounds::across(b, *bound))
     };
-    let target = natives.iter().find(across).map(|s| target_of(s));
+    let target = natives.iter().find(across).map(|s| Target::of(&s.labels));
     Err(DataError::BucketsChanged(
-        target.unwrap_or_default(),
+        target.unwrap_or_default().to_string(),
         *bound,
     ))
 }
 
 /// The series of one version, the native ones as classic ones.
 fn as_classic(all: &[Series], bounds: &[f64]) -> Vec<Series> {
-    let native: BTreeSet<String> = all.iter().filter(|s| is_native(s)).map(target_of).collect();
+    let native = all.iter().filter(|s| is_native(s));
+    let native: BTreeSet<Target<'_>> = native.map(|s| Target::of(&s.labels)).collect();
     let mut classic = Vec::new();
     for series in all {
         if !is_native(series) {
-            if !native.contains(&target_of(series)) {
+            if !native.contains(&Target::of(&series.labels)) {
                 classic.push(series.clone());
             }
         } else if !bounds.is_empty() {

@@ -7,16 +7,19 @@
 
 mod anew;
 mod bounds;
+mod scraped;
 
 pub use bounds::common_bounds;
 
 use anew::Anew;
+use scraped::{One, Scraped};
 
 use std::collections::BTreeMap;
 
 use super::plan::{Arms, Version};
 use super::rho::Window;
-use super::series::{Answers, DataError, Reading, Series, first_of, increases_with, target_of};
+use super::series::{Answers, DataError, Reading, first_of};
+use super::target::Target;
 
 /// A window is looked at this long after its end (plus one scrape) even if a target's last scrape in
 /// it is missing: no scrape takes longer than the interval between scrapes.
@@ -83,17 +86,6 @@ impl From<Window> for Observed {
 
 const BOTH: [Version; 2] = [Version::Canary, Version::Stable];
 
-/// One scraped endpoint.
-#[derive(Debug, Default)]
-struct Target {
-    /// When it was first seen, if that was not before the answers' reach; in milliseconds.
-    born: Option<i64>,
-    /// When its counters began anew.
-    restarts: Vec<i64>,
-    /// What each scrape added, for each version. A router's target has both.
-    scrapes: Arms<BTreeMap<i64, Vec<f64>>>,
-}
-
 /// The scrapes of a set of answers, by target.
 #[derive(Debug)]
 pub struct Scrapes {
@@ -102,7 +94,8 @@ pub struct Scrapes {
     numbers: usize,
     /// The second number is a part of the first.
     part: bool,
-    targets: BTreeMap<String, Target>,
+    /// In the order of what tells them apart, so that sums do not depend on that of the answers.
+    targets: Vec<Scraped>,
 }
 
 impl Scrapes {
@@ -117,27 +110,27 @@ impl Scrapes {
         names: &[&'static str],
         scrape_seconds: i64,
     ) -> Result<Self, DataError> {
-        let mut scrapes = Self {
-            at: answers.at,
-            numbers: reading.numbers(),
-            part: reading == Reading::Part,
-            targets: targets(answers, scrape_seconds),
+        let targets: Vec<Target<'_>> = answers.series().map(|s| Target::of(&s.labels)).collect();
+        let begin = (answers.at - answers.reach) * 1000;
+        let born_after = begin + millis(scrape_seconds, BORN_AFTER);
+        let mut known = begun(answers, &targets, born_after);
+        let anew = match reading {
+            // A gauge may fall.
+            Reading::Values => Anew::default(),
+            _ => Anew::of(answers),
         };
-        let first = first_samples(answers);
-        let anew = Anew::of(answers);
+        let mut targets = targets.into_iter();
         for (selected, arms) in answers.selected.iter().enumerate() {
             let name = names.get(selected).copied().unwrap_or("the query");
+            // In the order of `Answers::series`, as the targets are.
             for version in BOTH {
-                for series in arms.of(version) {
-                    let key = target_of(series);
-                    let existed_before = first_of(series)
-                        .zip(first.get(&key))
-                        .is_some_and(|(own, first)| *first < own);
-                    let target = scrapes.targets.entry(key.clone()).or_default();
+                for (series, of) in arms.of(version).iter().zip(targets.by_ref()) {
+                    let target = known.entry(of).or_default();
                     let one = One {
                         series,
                         name,
-                        existed_before,
+                        of,
+                        existed_before: target.existed_before(first_of(series)),
                         anew: &anew,
                     };
                     match (reading, selected) {
@@ -151,22 +144,24 @@ impl Scrapes {
                         }
                         (Reading::Part | Reading::PerRequest, _) => {
                             let anchor = names.first().copied().unwrap_or_default();
-                            target.read_beside(version, &one, anchor, key)?;
+                            target.read_beside(version, &one, anchor)?;
                         }
                     }
                 }
             }
         }
-        for target in scrapes.targets.values_mut() {
-            target.restarts.sort_unstable();
-            if reading == Reading::PerSecond {
-                target.scrapes.canary = with_seconds(&target.scrapes.canary);
-                target.scrapes.stable = with_seconds(&target.scrapes.stable);
-            }
+        for target in known.values_mut() {
+            target.complete(reading == Reading::PerSecond);
         }
         if let Reading::Buckets(bounds) = reading {
-            bounds::check(answers, bounds)?;
+            check_buckets(&known, bounds)?;
         }
+        let scrapes = Self {
+            at: answers.at,
+            numbers: reading.numbers(),
+            part: reading == Reading::Part,
+            targets: known.into_values().collect(),
+        };
         if scrapes.part {
             scrapes.check_parts()?;
         }
@@ -179,9 +174,12 @@ impl Scrapes {
         for (arm, version) in [("new", Version::Canary), ("stable", Version::Stable)] {
             let all = self
                 .targets
-                .values()
+                .iter()
                 .flat_map(|t| t.scrapes.of(version).values());
-            let (total, bad) = all.fold((0.0, 0.0), |(t, b), i| (t + first(i), b + second(i)));
+            let (total, bad) = all.fold((0.0, 0.0), |(total, bad), numbers| match &**numbers {
+                [n, x] => (total + n, bad + x),
+                _ => (total, bad),
+            });
             if bad > 1.05 * total + 10.0 {
                 return Err(DataError::BadExceedsTotal { arm, bad, total });
             }
@@ -194,7 +192,7 @@ impl Scrapes {
     pub fn present(&self) -> Arms<bool> {
         let any = |version| {
             self.targets
-                .values()
+                .iter()
                 .any(|t| !t.scrapes.of(version).is_empty())
         };
         Arms {
@@ -210,7 +208,7 @@ impl Scrapes {
         let median = |version| {
             let mut gaps: Vec<i64> = self
                 .targets
-                .values()
+                .iter()
                 .flat_map(|t| {
                     let ats: Vec<i64> = t.scrapes.of(version).keys().copied().collect();
                     ats.iter()
@@ -240,7 +238,7 @@ impl Scrapes {
         if to <= from {
             return observed;
         }
-        for target in self.targets.values() {
+        for target in self.targets.iter() {
             for version in BOTH {
                 let scrapes = target
                     .scrapes
@@ -268,7 +266,7 @@ impl Scrapes {
     #[must_use]
     pub fn targets(&self, version: Version, from: i64, to: i64, age: Age) -> usize {
         let within = from * 1000 + 1..=to.max(from + 1) * 1000;
-        let counted = self.targets.values().filter(|target| {
+        let counted = self.targets.iter().filter(|target| {
             let mut scrapes = target.scrapes.of(version).range(within.clone());
             scrapes.any(|(at, _)| target.counts(*at, age))
         });
@@ -291,7 +289,7 @@ impl Scrapes {
         let late = end_ms - scrape_seconds * 1000;
         let mut newest: Arms<Option<i64>> = Arms::default();
         let mut complete = true;
-        for target in self.targets.values() {
+        for target in self.targets.iter() {
             for version in BOTH {
                 let last = target
                     .scrapes
@@ -314,180 +312,32 @@ impl Scrapes {
     }
 }
 
-/// One series on its way into its target.
-struct One<'a> {
-    series: &'a Series,
-    /// The selector's name, for messages.
-    name: &'static str,
-    /// Its target was scraped before its first sample.
-    existed_before: bool,
-    /// When others beside it began anew.
-    anew: &'a Anew<'a>,
+/// The targets of the series, which are given in the order of the answers; none of them is read yet.
+fn begun<'a>(
+    answers: &Answers,
+    of: &[Target<'a>],
+    born_after: i64,
+) -> BTreeMap<Target<'a>, Scraped> {
+    let mut begun: BTreeMap<Target<'a>, Scraped> = BTreeMap::new();
+    for (series, target) in answers.series().zip(of) {
+        begun.entry(*target).or_default().seen(first_of(series));
+    }
+    for target in begun.values_mut() {
+        target.born_after(born_after);
+    }
+    begun
 }
 
-impl One<'_> {
-    /// What each sample of a counter adds.
-    fn increases(&self) -> Result<impl Iterator<Item = (i64, f64, bool)> + '_, DataError> {
-        let wrong = |value: f64| value.is_infinite() || value < 0.0;
-        if let Some(sample) = self.series.samples.iter().find(|s| wrong(s.value)) {
-            return Err(DataError::NotACounter(self.name, sample.value));
-        }
-        let (samples, anew) = (&self.series.samples, self.anew.for_series(self.series));
-        Ok(increases_with(samples, self.existed_before, anew))
-    }
-}
-
-impl Target {
-    fn scrape(&mut self, version: Version, at: i64, numbers: usize) -> &mut Vec<f64> {
-        let scrapes = self.scrapes.of_mut(version);
-        scrapes.entry(at).or_insert_with(|| vec![0.0; numbers])
-    }
-
-    fn restarted(&mut self, at: i64) {
-        if self.restarts.last() != Some(&at) {
-            self.restarts.push(at);
-        }
-    }
-
-    /// A counter whose increases are the number `of` a scrape.
-    fn read_counter(
-        &mut self,
-        version: Version,
-        one: &One<'_>,
-        of: usize,
-    ) -> Result<(), DataError> {
-        for (at, increase, restarted) in one.increases()? {
-            if restarted {
-                self.restarted(at);
-            }
-            add(self.scrape(version, at, 2), of, increase);
-        }
-        Ok(())
-    }
-
-    /// A counter that counts beside the first one: scrapes that this does not have are none.
-    fn read_beside(
-        &mut self,
-        version: Version,
-        one: &One<'_>,
-        anchor: &'static str,
-        key: String,
-    ) -> Result<(), DataError> {
-        let scraped = self.scrapes.of_mut(version);
-        let newest = scraped.last_key_value().map_or(i64::MIN, |(at, _)| *at);
-        for (at, increase, _) in one.increases()? {
-            match scraped.get_mut(&at) {
-                Some(numbers) => add(numbers, 1, increase),
-                // A scrape that came in between the two questions: next time.
-                None if at > newest => {}
-                None => return Err(DataError::ScrapesDiffer(one.name, anchor, key)),
+/// Every target must still have the buckets that are compared.
+fn check_buckets(known: &BTreeMap<Target<'_>, Scraped>, bounds: &[f64]) -> Result<(), DataError> {
+    for version in BOTH {
+        for (target, scraped) in known {
+            if let Some(missing) = scraped.lacks(version, bounds) {
+                return Err(DataError::BucketsChanged(target.to_string(), missing));
             }
         }
-        Ok(())
     }
-
-    /// One bucket of a cumulative histogram; of buckets that are not compared, nothing.
-    fn read_bucket(
-        &mut self,
-        version: Version,
-        one: &One<'_>,
-        bounds: &[f64],
-    ) -> Result<(), DataError> {
-        let bound = bounds::of(one.series)?;
-        let index = bounds.iter().position(|b| *b == bound);
-        for (at, increase, restarted) in one.increases()? {
-            if restarted {
-                self.restarted(at);
-            }
-            let numbers = self.scrape(version, at, bounds.len() + 1);
-            let Some(index) = index else { continue };
-            // Cumulative: what is below this bound is not in the next bucket.
-            add(numbers, index + 1, increase);
-            if index + 1 < bounds.len() {
-                add(numbers, index + 2, -increase);
-            } else {
-                add(numbers, 0, increase);
-            }
-        }
-        Ok(())
-    }
-
-    fn read_values(&mut self, version: Version, one: &One<'_>) -> Result<(), DataError> {
-        for sample in one.series.samples.iter().filter(|s| !s.value.is_nan()) {
-            if sample.value.is_infinite() {
-                return Err(DataError::NotFinite(sample.value));
-            }
-            let numbers = self.scrape(version, sample.at_ms, 2);
-            if let [scrapes, sum] = numbers.as_mut_slice() {
-                *scrapes = 1.0;
-                *sum += sample.value;
-            }
-        }
-        Ok(())
-    }
-
-    fn counts(&self, at: i64, age: Age) -> bool {
-        let Age::Grown(seconds) = age else {
-            return true;
-        };
-        let restarted = self.restarts.iter().rev().find(|r| **r <= at).copied();
-        let young_since = self.born.into_iter().chain(restarted).max();
-        young_since.is_none_or(|since| at > since + seconds * 1000)
-    }
-}
-
-fn add(numbers: &mut [f64], index: usize, increase: f64) {
-    if let Some(number) = numbers.get_mut(index) {
-        *number += increase;
-    }
-}
-
-fn first(numbers: &[f64]) -> f64 {
-    numbers.first().copied().unwrap_or(0.0)
-}
-
-fn second(numbers: &[f64]) -> f64 {
-    numbers.get(1).copied().unwrap_or(0.0)
-}
-
-/// Each scrape with the seconds since the one before it.
-fn with_seconds(scrapes: &BTreeMap<i64, Vec<f64>>) -> BTreeMap<i64, Vec<f64>> {
-    let mut before = None;
-    let mut timed = BTreeMap::new();
-    for (at, numbers) in scrapes {
-        let gap = before.map_or(0, |before| at - before);
-        before = Some(*at);
-        timed.insert(*at, vec![gap as f64 / 1000.0, second(numbers)]);
-    }
-    timed
-}
-
-/// When each target was first seen, in milliseconds.
-fn first_samples(answers: &Answers) -> BTreeMap<String, i64> {
-    let mut first = BTreeMap::new();
-    for series in answers.series() {
-        if let Some(seen) = first_of(series) {
-            let at = first.entry(target_of(series)).or_insert(seen);
-            *at = seen.min(*at);
-        }
-    }
-    first
-}
-
-/// The targets with what is known of their birth.
-fn targets(answers: &Answers, scrape_seconds: i64) -> BTreeMap<String, Target> {
-    let begin = (answers.at - answers.reach) * 1000;
-    let known = first_samples(answers).into_iter();
-    known
-        .map(|(key, at)| {
-            let born = at > begin + millis(scrape_seconds, BORN_AFTER);
-            let target = Target {
-                born: born.then_some(at),
-                ..Target::default()
-            };
-            (key, target)
-        })
-        .collect()
+    Ok(())
 }
 
 fn millis(seconds: i64, times: f64) -> i64 {

@@ -189,17 +189,6 @@ pub(super) fn increases_with<'a>(
         })
 }
 
-/// The endpoint that a series was scraped from.
-pub(super) fn target_of(series: &Series) -> String {
-    let part = |name: &str| series.labels.get(name).unwrap_or_default();
-    let parts = ["job", "instance", "namespace", "pod"].map(part);
-    if parts.iter().all(|p| p.is_empty()) {
-        String::new()
-    } else {
-        parts.join("/")
-    }
-}
-
 /// When a series was first seen, in milliseconds.
 pub(super) fn first_of(series: &Series) -> Option<i64> {
     let mut known = series.samples.iter().filter(|s| !s.value.is_nan());

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::analysis::native;
 use crate::analysis::plan::{Arms, Kind, Measure, Plan, Version};
 use crate::analysis::run::{Answer, Question};
-use crate::analysis::series::{Answers, DataError, Labels, Sample, Series, target_of};
+use crate::analysis::series::{Answers, DataError, Labels, Sample, Series};
+use crate::analysis::target::Target;
 
 /// A sample that is older than this is no longer the present value of its series, as in Prometheus.
 const LOOKBACK_MS: i64 = 300_000;
@@ -211,12 +212,7 @@ impl Recording {
         let present = first.map(|arms| arms.stable.within(at * 1000 - LOOKBACK_MS, at * 1000));
         let series = present.into_iter().flatten();
         series
-            .map(|(labels, _)| {
-                target_of(&Series {
-                    labels: labels.clone(),
-                    ..Series::default()
-                })
-            })
+            .map(|(labels, _)| Target::of(labels).to_string())
             .collect()
     }
 
@@ -237,7 +233,7 @@ impl Recording {
             let canary = canary.get(metric).unwrap_or(&none);
             for (arms, into) in held.iter().zip(into) {
                 for series in arms.stable.series(from * 1000, to * 1000) {
-                    let version = if canary.contains(&target_of(&series)) {
+                    let version = if canary.contains(&Target::of(&series.labels).to_string()) {
                         Version::Canary
                     } else {
                         Version::Stable

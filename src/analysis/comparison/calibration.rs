@@ -8,7 +8,8 @@ use crate::analysis::dispersion::{self, History};
 use crate::analysis::gauss;
 use crate::analysis::native;
 use crate::analysis::plan::{ComparisonPlan, Measure, Plan};
-use crate::analysis::series::{Series, increases, target_of};
+use crate::analysis::series::{Series, increases};
+use crate::analysis::target::Target;
 use crate::api::analysis::Reference;
 use crate::api::analysis_status::{Calibration, Origin, Sampler};
 
@@ -124,7 +125,7 @@ impl Pods {
         let mut pods = BTreeMap::new();
         for one in series {
             let pod = pods
-                .entry(target_of(one))
+                .entry(Target::of(&one.labels).to_string())
                 .or_insert_with(|| vec![f64::NAN; moments]);
             for (at_ms, number) in of(one) {
                 let from_end = (past.until * 1000 - at_ms).div_euclid(past.step * 1000);

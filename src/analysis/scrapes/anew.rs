@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::analysis::series::{Answers, Series, target_of};
+use crate::analysis::series::{Answers, Series};
+use crate::analysis::target::Target;
 
 /// Times in milliseconds.
 type Times = BTreeSet<i64>;
@@ -15,7 +16,7 @@ type Times = BTreeSet<i64>;
 #[derive(Debug, Default)]
 pub(super) struct Anew<'a> {
     histograms: BTreeMap<Vec<(&'a str, &'a str)>, Times>,
-    targets: BTreeMap<String, Times>,
+    targets: BTreeMap<Target<'a>, Times>,
 }
 
 impl<'a> Anew<'a> {
@@ -33,17 +34,24 @@ impl<'a> Anew<'a> {
                         .or_default()
                         .insert(now.at_ms);
                 }
-                let target = anew.targets.entry(target_of(series)).or_default();
-                target.insert(now.at_ms);
+                let target = anew.targets.entry(Target::of(&series.labels));
+                target.or_default().insert(now.at_ms);
             }
         }
         anew
     }
 
-    /// What is known of a series: when it began anew between a sample and the next one.
-    pub fn for_series<'s>(&'s self, series: &'s Series) -> impl Fn(i64, i64) -> Option<i64> + 's {
-        let of_histogram = histogram_of(series).and_then(|h| self.histograms.get(&h));
-        let of_target = self.targets.get(&target_of(series));
+    /// What is known of a series of this target: when it began anew between a sample and the next one.
+    pub fn for_series<'s>(
+        &'s self,
+        series: &'s Series,
+        target: Target<'s>,
+    ) -> impl Fn(i64, i64) -> Option<i64> + 's {
+        // Mostly nothing began anew at all, and then there is nothing to look for.
+        let lost = !self.histograms.is_empty();
+        let of_histogram = lost.then(|| histogram_of(series)).flatten();
+        let of_histogram = of_histogram.and_then(|h| self.histograms.get(&h));
+        let of_target = self.targets.get(&target);
         move |before, now| {
             // The scrape at that time has others of the target, and not this one.
             let absent = |times: &Times| times.range(before + 1..now).next().copied();

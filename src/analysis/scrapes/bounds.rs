@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BOTH, Needs};
+use super::Needs;
 use crate::analysis::native::BOUNDS_MAX;
 use crate::analysis::plan::Version;
-use crate::analysis::series::{Answers, DataError, Series, target_of};
+use crate::analysis::series::{Answers, DataError, Series};
+use crate::analysis::target::Target;
 
 /// The upper bound of a bucket.
 pub(super) fn of(series: &Series) -> Result<f64, DataError> {
@@ -19,24 +20,15 @@ pub(super) fn of(series: &Series) -> Result<f64, DataError> {
 }
 
 /// The bounds of each target's buckets, ascending. A router's target has both versions.
-fn bounds_by_target(answers: &Answers) -> Result<BTreeMap<String, BTreeSet<Bound>>, DataError> {
-    let mut found: BTreeMap<String, BTreeSet<Bound>> = BTreeMap::new();
-    let arms = answers
-        .selected
-        .iter()
-        .flat_map(|arms| BOTH.map(|v| (v, arms.of(v))));
-    for (version, all) in arms {
-        for series in all {
-            let arm = if version == Version::Canary {
-                "c/"
-            } else {
-                "s/"
-            };
-            let of_target = found
-                .entry(format!("{arm}{}", target_of(series)))
-                .or_default();
-            of_target.insert(Bound(of(series)?));
-        }
+type ByTarget<'a> = BTreeMap<Target<'a>, BTreeSet<Bound>>;
+
+fn bounds_by_target<'a>(
+    series: impl Iterator<Item = &'a Series>,
+) -> Result<ByTarget<'a>, DataError> {
+    let mut found = ByTarget::new();
+    for one in series {
+        let of_target = found.entry(Target::of(&one.labels)).or_default();
+        of_target.insert(Bound(of(one)?));
     }
     Ok(found)
 }
@@ -65,12 +57,12 @@ impl Ord for Bound {
 /// # Errors
 /// [`DataError`] where there is nothing to compare bucket by bucket.
 pub fn common_bounds(answers: &Answers, needs: Needs) -> Result<Option<Vec<f64>>, DataError> {
-    let by_target = bounds_by_target(answers)?;
-    let has = |arm: &str| by_target.keys().any(|key| key.starts_with(arm));
-    if !has("c/") || needs == Needs::Both && !has("s/") {
+    let of = |version| bounds_by_target(answers.selected.iter().flat_map(move |a| a.of(version)));
+    let (canary, stable) = (of(Version::Canary)?, of(Version::Stable)?);
+    if canary.is_empty() || needs == Needs::Both && stable.is_empty() {
         return Ok(None);
     }
-    let mut all = by_target.into_values();
+    let mut all = canary.into_values().chain(stable.into_values());
     let first = all.next().unwrap_or_default();
     let common = all.fold(first, |common, of| {
         common.intersection(&of).copied().collect()
@@ -88,15 +80,4 @@ pub fn common_bounds(answers: &Answers, needs: Needs) -> Result<Option<Vec<f64>>
         });
     }
     Ok(Some(bounds))
-}
-
-/// Every target must still have the buckets that are compared.
-pub(super) fn check(answers: &Answers, bounds: &[f64]) -> Result<(), DataError> {
-    for (target, of_target) in bounds_by_target(answers)? {
-        if let Some(missing) = bounds.iter().find(|b| !of_target.contains(&Bound(**b))) {
-            let target = target.get(2..).unwrap_or_default().to_owned();
-            return Err(DataError::BucketsChanged(target, *missing));
-        }
-    }
-    Ok(())
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::analysis::series::Sample;
+use crate::analysis::series::{Sample, Series};
 use proptest::prelude::*;
 
 /// A series of `pod`, scraped at `(second, value)`.
