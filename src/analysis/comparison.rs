@@ -25,8 +25,15 @@ mod thinning;
 mod wording;
 
 pub use calibration::{Past, calibrate, wanted, without};
+pub(super) use concurrent::SAFE_COMPARISON_SHARE;
 pub use concurrent::asks_for_level;
 pub use finding::{Finding, find};
+pub(super) use gauge::ruled_out as gauge_ruled_out;
+pub(super) use latency::{
+    OBJECTIVE_SHARE as LATENCY_OBJECTIVE_SHARE, Stable as StableLatencies,
+    ruled_out as slowdown_ruled_out,
+};
+pub(super) use levels::entropy;
 pub use limits::decides;
 pub use stable::StableRatio;
 
@@ -106,7 +113,7 @@ impl ComparisonPlan {
     }
 
     /// 1 where more of it is harm, -1 where less is.
-    fn worse(&self) -> f64 {
+    pub(super) fn worse(&self) -> f64 {
         if self.measure.fewer_is_harm() {
             -1.0
         } else {
@@ -115,7 +122,7 @@ impl ComparisonPlan {
     }
 
     /// A multiple of the stable version's on the bad side of it: `times` at least 1.
-    fn worse_by(&self, times: f64) -> f64 {
+    pub(super) fn worse_by(&self, times: f64) -> f64 {
         if self.measure.fewer_is_harm() {
             1.0 / times
         } else {
@@ -128,7 +135,7 @@ impl ComparisonPlan {
         1.0 + self.worse() * self.relative
     }
 
-    fn law(&self) -> Law {
+    pub(super) fn law(&self) -> Law {
         match self.measure {
             Measure::Ratio { .. } => Law::Bernoulli,
             _ => Law::Poisson,
@@ -367,6 +374,12 @@ fn judge<'a>(plan: &'a Plan, compared: &'a ComparisonPlan, s: &Sampler) -> Box<d
             Measure::Gauge { .. } => Box::new(Gauge::new(plan, compared, s)),
         },
     }
+}
+
+/// The latency in seconds above which requests are counted as slow, where that is what is counted and known.
+#[must_use]
+pub fn watched(plan: &Plan, compared: &ComparisonPlan, s: &Sampler) -> Option<f64> {
+    judge(plan, compared, s).bound(s)
 }
 
 /// Judges a window whose numbers are known already, as the loop does with those that it reads from

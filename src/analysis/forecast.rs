@@ -4,39 +4,66 @@
 //! The sums are those by which the tests were designed: Wald's bound for the growth of the evidence
 //! (equation 5), tempered as the tests are. A forecast is no promise: it reckons with steady traffic.
 
-use super::comparison::{UNSAFE_RATE, asks_for_level};
-use super::effects::{growth, wald_requests};
-use super::level::Law;
+mod evidence;
+
 use super::plan::{ComparisonPlan, Measure};
+use evidence::Evidence;
 
 /// So many times Wald's bound are reached by 80 % of the runs.
 pub const POWER_80: f64 = 1.75;
-/// A regression that every step should see.
-pub const PLAIN: f64 = 10.0;
-/// The part of the risk of a wrong promotion that goes to the comparison, as in the tests.
-const SAFE_COMPARISON_SHARE: f64 = 0.8;
+/// A regression that every step should see: of errors and events ...
+const PLAIN_COUNTS: f64 = 10.0;
+/// ... and of latencies and levels.
+const PLAIN: f64 = 3.0;
 /// No ratio beyond this is looked for.
 const RATIO_MAX: f64 = 1e6;
-/// The smallest share of bad ones that is reckoned with.
-const SHARE_MIN: f64 = 1e-5;
-/// And the largest.
-const SHARE_MAX: f64 = 1.0 - 1e-9;
-/// Halvings when a ratio is looked for.
-const HALVINGS: usize = 200;
+/// Halvings when a ratio is looked for: it is known to a part in a billion then.
+const HALVINGS: usize = 35;
 /// The longest time that is spoken of: nobody waits a year.
 const SECONDS_MAX: f64 = 365.0 * 24.0 * 3600.0;
 
 /// What is known of a service before a version goes out.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Service {
-    /// Requests a second of all versions together; of what has no requests, pod-seconds a second.
+    /// Requests a second of all versions together; of what has no requests, pod-seconds a second; of a
+    /// gauge, samples.
     pub rate: f64,
-    /// The stable version's share of bad ones, or events for each of these.
+    /// The stable version's share of bad ones (of slow ones), or events for each of these; of a gauge its
+    /// mean.
     pub ratio: f64,
     /// By how much counts vary more than by chance.
     pub phi: f64,
     /// What pods persistently differ by.
     pub tau: f64,
+    /// What only this kind of metric has.
+    pub shape: Shape,
+}
+
+/// What is known of a service's metric beside its numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shape {
+    /// Ratios and events: nothing.
+    Counts,
+    /// Latencies.
+    Latencies {
+        /// The stable version's requests in each bucket.
+        reference: Vec<f64>,
+        /// The finite bounds of the buckets.
+        bounds: Vec<f64>,
+        /// How much counts vary beyond chance, for each bet and each request of a pod in a window.
+        dispersion: Vec<f64>,
+        /// The length of a window.
+        window_seconds: i64,
+        /// Requests that take longer than this, in seconds, are the slow ones.
+        slow: f64,
+    },
+    /// A gauge.
+    Gauge {
+        /// Of the logarithm of one pod's mean in a window.
+        variance: f64,
+        /// The length of a window.
+        window_seconds: i64,
+    },
 }
 
 /// A stretch of a plan in which nothing changes.
@@ -61,9 +88,10 @@ pub struct Stretch {
 pub struct Outlook {
     /// How long the stretch lasts if the version is as good as stable, in seconds.
     pub seconds: i64,
-    /// The new version's requests in it.
-    pub requests: f64,
-    /// The smallest regression that 80 % of the runs find in it, as a multiple of stable's.
+    /// The new version's requests in it, if it is requests that the metric counts.
+    pub requests: Option<f64>,
+    /// The smallest regression that 80 % of the runs find in it, as a multiple of stable's: below 1 where
+    /// fewer are the harm. Infinite: none.
     pub finds: f64,
     /// The same for as long as the stretch may last at most.
     pub finds_at_most: f64,
@@ -78,7 +106,7 @@ pub struct Outlook {
 /// What is wrong with a stretch, with what it would take.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Warning {
-    /// Not even ten times as many bad ones are found.
+    /// Not even a plain regression is found: see [`Tests::plain`].
     Blind {
         /// So long it would have to last.
         seconds: Option<i64>,
@@ -98,161 +126,128 @@ pub enum Warning {
 
 /// The tests of a metric, as far as a forecast needs them.
 #[derive(Debug, Clone, Copy)]
-pub struct Tests<'a> {
-    compared: &'a ComparisonPlan,
-    law: Law,
-}
+pub struct Tests<'a>(&'a ComparisonPlan);
 
 impl<'a> Tests<'a> {
-    /// Of ratios and events against the stable version; of the others nothing is forecast.
+    /// Of everything that evidence is gathered of; of a judge that looks once nothing is forecast.
     #[must_use]
     pub fn of(compared: &'a ComparisonPlan) -> Option<Self> {
-        let law = match compared.measure {
-            Measure::Ratio { .. } if compared.level.is_none() => Law::Bernoulli,
-            Measure::Events { .. } if !compared.measure.fewer_is_harm() => Law::Poisson,
-            _ => return None,
-        };
-        Some(Self { compared, law })
+        (!compared.measure.is_looked_at_once()).then_some(Self(compared))
     }
 
-    fn alpha(&self) -> f64 {
-        self.compared.alpha_main()
-    }
-
-    /// The requests after which 80 % of the runs have found a ratio of `r` times stable's.
-    fn found_after(&self, service: &Service, kappa: f64, margin: f64, r: f64) -> f64 {
-        let p = service.ratio.max(SHARE_MIN);
-        let r0 = (1.0 + self.compared.relative) * margin;
-        if r <= r0 {
-            return f64::INFINITY;
-        }
-        let against_stable = wald_requests(self.alpha(), p, kappa, r, r0);
-        let needed = match self.law {
-            Law::Bernoulli if asks_for_level(self.compared, p) => {
-                let level = (p + self.compared.absolute).max(self.compared.floor) * margin;
-                let bad = (p * r).min(SHARE_MAX);
-                if bad <= level {
-                    return f64::INFINITY;
-                }
-                against_stable.max((1.0 / self.alpha()).ln() / entropy(bad, level))
-            }
-            _ => against_stable,
-        };
-        needed * service.phi * POWER_80
-    }
-
-    /// The requests after which half of the runs of a good version have shown it, for a weight.
-    fn safe_after(&self, service: &Service, kappa: f64, next_weight: i32) -> f64 {
-        let p = service.ratio.max(SHARE_MIN);
-        let required = self.compared.required(next_weight);
-        let risk = match self.law {
-            Law::Bernoulli => UNSAFE_RATE * SAFE_COMPARISON_SHARE,
-            Law::Poisson => UNSAFE_RATE,
-        };
-        let times = match self.law {
-            Law::Bernoulli => required.times.max(1.0 + required.points / p),
-            Law::Poisson => required.times,
-        };
-        let compared = (1.0 / risk).ln() / growth(p, kappa, 1.0, 1.0, times);
-        let level = match self.law {
-            Law::Bernoulli if p < required.level => {
-                (1.0 / (UNSAFE_RATE - risk)).ln() / entropy(p, required.level)
-            }
-            _ => f64::INFINITY,
-        };
-        compared.min(level) * service.phi
-    }
-
-    /// The smallest ratio that `requests` find.
-    fn smallest(&self, service: &Service, kappa: f64, margin: f64, requests: f64) -> f64 {
-        let (mut low, mut high) = (1.0_f64, RATIO_MAX);
-        if self.found_after(service, kappa, margin, high) > requests {
-            return f64::INFINITY;
-        }
-        for _ in 0..HALVINGS {
-            let middle = (low * high).sqrt();
-            if self.found_after(service, kappa, margin, middle) > requests {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        high
-    }
-
-    /// What a stretch can do.
+    /// A regression that every step should see, in times as bad: so many more errors; so many times as
+    /// slow, or as much of something.
     #[must_use]
-    pub fn outlook(&self, service: &Service, stretch: &Stretch) -> Outlook {
-        let share = f64::from(stretch.weight.clamp(1, 99)) / 100.0;
-        let margin =
-            super::dispersion::pod_margin(service.tau, stretch.canary_pods, stretch.stable_pods);
-        let per_second = service.rate * share;
-        let kappa = (1.0 - share) / share;
-        let good = self.safe_after(service, kappa, stretch.next_weight) / per_second;
+    pub fn plain(&self) -> f64 {
+        match self.0.measure {
+            Measure::Ratio { .. } | Measure::Events { .. } => PLAIN_COUNTS,
+            Measure::Histogram { .. } | Measure::Gauge { .. } => PLAIN,
+        }
+    }
+
+    /// Times as bad as a multiple of stable's.
+    fn multiple(&self, times: f64) -> f64 {
+        if times.is_finite() {
+            self.0.worse_by(times)
+        } else {
+            times
+        }
+    }
+
+    /// What a stretch can do. None: the numbers of the service are not those of this kind of metric, or say
+    /// too little (all latencies in one bucket).
+    #[must_use]
+    pub fn outlook(&self, service: &Service, stretch: &Stretch) -> Option<Outlook> {
+        let evidence = Evidence::of(self.0, service, stretch)?;
+        let share = share_of(stretch.weight);
+        let per_second = evidence.per_second(service, share);
+        let kappa = split(share);
+        let good = evidence.safe_after(kappa) / per_second;
         let safe_after = (good.is_finite() && good < SECONDS_MAX).then(|| good.ceil() as i64);
         let (least, most) = stretch.bounds;
         let waits = safe_after.unwrap_or(i64::MAX).clamp(least, most.max(least));
         let seconds = stretch.seconds.unwrap_or(waits);
-        let requests = per_second * seconds as f64;
         let longest = stretch.seconds.unwrap_or(most);
-        let at_most = per_second * longest as f64;
-        let mut outlook = Outlook {
+        let finds = |seconds: i64| smallest(&evidence, kappa, per_second * seconds as f64);
+        let at_most = finds(longest);
+        Some(Outlook {
             seconds,
-            requests,
-            finds: self.smallest(service, kappa, margin, requests),
-            finds_at_most: self.smallest(service, kappa, margin, at_most),
+            requests: self
+                .0
+                .measure
+                .counts_requests()
+                .then(|| per_second * seconds as f64),
+            finds: self.multiple(finds(seconds)),
+            finds_at_most: self.multiple(at_most),
             safe_after,
-            margin,
-            warning: None,
-        };
-        outlook.warning = self.warning(service, stretch, &outlook, longest);
-        outlook
+            margin: evidence.margin(),
+            warning: self.warning(&evidence, service, stretch, (at_most, safe_after, longest)),
+        })
     }
 
     fn warning(
         &self,
+        evidence: &Evidence<'_>,
         service: &Service,
         stretch: &Stretch,
-        outlook: &Outlook,
-        longest: i64,
+        (at_most, safe_after, longest): (f64, Option<i64>, i64),
     ) -> Option<Warning> {
-        let margin = outlook.margin;
-        if (1.0 + self.compared.relative) * margin >= PLAIN {
+        let plain = self.plain();
+        if evidence.tolerated() >= plain {
             return Some(Warning::Pods);
         }
-        let share_of = |weight: i32| f64::from(weight) / 100.0;
-        let split = |weight: i32| (1.0 - share_of(weight)) / share_of(weight);
-        let seconds = |requests: f64| {
-            let seconds = requests / (service.rate * share_of(stretch.weight.clamp(1, 99)));
+        let seconds = |needed: f64| {
+            let seconds = needed / evidence.per_second(service, share_of(stretch.weight));
             (seconds.is_finite() && seconds < SECONDS_MAX).then(|| seconds.ceil() as i64)
         };
         let weight = |needed: &dyn Fn(f64) -> f64| {
-            let enough =
-                |w: &i32| service.rate * share_of(*w) * longest as f64 >= needed(split(*w));
+            let enough = |w: &i32| {
+                let share = share_of(*w);
+                evidence.per_second(service, share) * longest as f64 >= needed(split(share))
+            };
             (stretch.weight + 1..=99).find(|w| enough(w))
         };
-        let plain = |kappa: f64| self.found_after(service, kappa, margin, PLAIN);
-        if outlook.finds_at_most > PLAIN {
+        let found = |kappa: f64| evidence.found_after(kappa, plain);
+        if at_most > plain {
             return Some(Warning::Blind {
-                seconds: seconds(plain(split(stretch.weight.clamp(1, 99)))),
-                weight: weight(&plain),
+                seconds: seconds(found(split(share_of(stretch.weight)))),
+                weight: weight(&found),
             });
         }
-        if stretch.seconds.is_none() && outlook.safe_after.is_none_or(|s| s > longest) {
-            let good = |kappa: f64| self.safe_after(service, kappa, stretch.next_weight);
+        if stretch.seconds.is_none() && safe_after.is_none_or(|s| s > longest) {
             return Some(Warning::Undecided {
-                seconds: outlook.safe_after,
-                weight: weight(&good),
+                seconds: safe_after,
+                weight: weight(&|kappa| evidence.safe_after(kappa)),
             });
         }
         None
     }
 }
 
-/// The relative entropy of a chance of `q` to one of `p`.
-fn entropy(q: f64, p: f64) -> f64 {
-    let part = |q: f64, p: f64| if q > 0.0 { q * (q / p).ln() } else { 0.0 };
-    part(q, p) + part(1.0 - q, 1.0 - p)
+fn share_of(weight: i32) -> f64 {
+    f64::from(weight.clamp(1, 99)) / 100.0
+}
+
+/// The stable version's requests for each of the new one's.
+fn split(share: f64) -> f64 {
+    (1.0 - share) / share
+}
+
+/// The smallest regression, in times as bad, that so much finds.
+fn smallest(evidence: &Evidence<'_>, kappa: f64, known: f64) -> f64 {
+    let (mut low, mut high) = (1.0_f64, RATIO_MAX);
+    if evidence.found_after(kappa, high) > known {
+        return f64::INFINITY;
+    }
+    for _ in 0..HALVINGS {
+        let middle = (low * high).sqrt();
+        if evidence.found_after(kappa, middle) > known {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    high
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub mod run;
 pub mod schedule;
 pub mod scrapes;
 pub mod series;
+mod target;
 pub mod template;
 pub mod threshold;
 pub mod words;

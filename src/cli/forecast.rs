@@ -16,9 +16,10 @@ use super::reading::{self, Stretch};
 use super::subject::{self, Sides, Subject};
 use super::terminal::Terminal;
 use crate::analysis::backtest::placebo;
-use crate::analysis::forecast::{self, Outlook, Service, Tests, Warning};
+use crate::analysis::comparison;
+use crate::analysis::forecast::{self, Outlook, Service, Shape, Tests, Warning};
 use crate::analysis::outlook;
-use crate::analysis::plan::{Kind, Plan, parse};
+use crate::analysis::plan::{ComparisonPlan, Kind, Measure, Plan, PlannedMetric, parse};
 use crate::analysis::replay::Player;
 use crate::api::analysis_status::MetricStatus;
 
@@ -52,6 +53,10 @@ pub struct OfMetric {
     pub name: String,
     /// Its numbers.
     pub service: Service,
+    /// A regression that every step should see, in times as bad.
+    pub plain: f64,
+    /// Whether fewer are the harm.
+    pub fewer: bool,
     /// For each stretch.
     pub outlooks: Vec<Outlook>,
 }
@@ -92,13 +97,20 @@ pub async fn run(
     let (services, source) = match (args.rate, args.ratio) {
         (Some(rate), Some(ratio)) => {
             notes.push("pods are reckoned to be alike and events to be independent: with measured numbers it is known how much they differ".to_owned());
-            let service = Service {
-                rate,
-                ratio,
-                phi: 1.0,
-                tau: 0.0,
+            let typed = |metric: &PlannedMetric| match &metric.kind {
+                Kind::Comparison(compared) if counts(compared) => Ok(Service {
+                    rate,
+                    ratio,
+                    phi: 1.0,
+                    tau: 0.0,
+                    shape: Shape::Counts,
+                }),
+                _ => Err(format!(
+                    "--rate and --ratio do not say what there is to know of this kind of metric ({}); without them it is measured",
+                    metric.kind.word()
+                )),
             };
-            let all = planned.metrics.iter().map(|_| Ok(service)).collect();
+            let all = planned.metrics.iter().map(typed).collect();
             (all, "as typed".to_owned())
         }
         _ => {
@@ -220,14 +232,23 @@ async fn measure(
         .iter()
         .zip(status)
         .map(|(metric, status)| match &metric.kind {
-            Kind::Comparison(compared) => service(compared, status),
+            Kind::Comparison(compared) => service(plan, compared, status),
             Kind::Threshold(_) => Err("a threshold".to_owned()),
         })
         .collect()
 }
 
+/// Whether a metric is of numbers of requests and bad ones, or of events.
+fn counts(compared: &ComparisonPlan) -> bool {
+    matches!(
+        compared.measure,
+        Measure::Ratio { .. } | Measure::Events { .. }
+    )
+}
+
 fn service(
-    compared: &crate::analysis::plan::ComparisonPlan,
+    plan: &Plan,
+    compared: &ComparisonPlan,
     status: &MetricStatus,
 ) -> Result<Service, String> {
     let said = || {
@@ -246,7 +267,32 @@ fn service(
         return Err(said());
     }
     let tempered = outlook::tempered(compared, found);
+    let known = sampler.calibration.as_ref();
+    let shape = match compared.measure {
+        Measure::Ratio { .. } | Measure::Events { .. } => Shape::Counts,
+        Measure::Histogram { .. } => Shape::Latencies {
+            reference: sampler.reference.clone(),
+            bounds: sampler.bounds.clone(),
+            dispersion: known.map(|c| c.dispersion.clone()).unwrap_or_default(),
+            window_seconds: sampler.window_seconds,
+            slow: comparison::watched(plan, compared, sampler).unwrap_or(f64::NAN),
+        },
+        Measure::Gauge { .. } => match known.filter(|c| c.variance > 0.0) {
+            Some(known) => Shape::Gauge {
+                variance: known.variance,
+                window_seconds: sampler.window_seconds,
+            },
+            None => {
+                let why = known.map(|c| c.why.as_str()).filter(|why| !why.is_empty());
+                return Err(format!(
+                    "how much its values vary is not known ({})",
+                    why.unwrap_or("its pods are all alike, or there is one alone")
+                ));
+            }
+        },
+    };
     Ok(Service {
+        shape,
         rate: counted.requests / seconds,
         ratio: counted.bad / counted.requests,
         phi: tempered.map_or(1.0, |t| t.phi),
@@ -269,21 +315,29 @@ fn forecasts(
             continue;
         };
         let Some(tests) = Tests::of(compared) else {
-            notes.push(format!("{name}: nothing is forecast for this kind of metric ({}); `backtest` tries it on past data", metric.kind.word()));
+            notes.push(format!("{name}: nothing is forecast for a judge that looks once; `backtest` tries it on past data"));
             continue;
         };
         match service {
             Ok(mut service) => {
                 service.rate = args.rate.unwrap_or(service.rate);
-                service.ratio = args.ratio.unwrap_or(service.ratio);
-                let outlooks = stretches
-                    .iter()
-                    .map(|p| tests.outlook(&service, &p.stretch));
-                all.push(OfMetric {
-                    name: name.clone(),
-                    service,
-                    outlooks: outlooks.collect(),
-                });
+                if counts(compared) {
+                    service.ratio = args.ratio.unwrap_or(service.ratio);
+                }
+                let outlook = |p: &Planned| tests.outlook(&service, &p.stretch);
+                let outlooks: Option<Vec<Outlook>> = stretches.iter().map(outlook).collect();
+                match outlooks {
+                    Some(outlooks) => all.push(OfMetric {
+                        name: name.clone(),
+                        plain: tests.plain(),
+                        fewer: compared.measure.fewer_is_harm(),
+                        service,
+                        outlooks,
+                    }),
+                    None => unknown.push(format!(
+                        "{name}: nothing can be bet on: all of the stable version's requests are in one bucket"
+                    )),
+                }
             }
             Err(why) => unknown.push(format!("{name}: {why}")),
         }

@@ -272,7 +272,7 @@ pub fn of_forecast(report: &forecast::Report) -> String {
         let rows = steps.clone().map(|(planned, o)| forecast::row(planned, o));
         body.table(std::iter::once(head).chain(rows));
         for (planned, o) in steps {
-            for (_, remark) in forecast::remarks(planned, o) {
+            for (_, remark) in forecast::remarks(metric, planned, o) {
                 body.classed("p", "note", &format!("{}: {remark}", planned.step));
             }
         }

@@ -39,7 +39,7 @@ use crate::api::analysis_status::{Comparison, Counts, Effect, Evidence, Masses, 
 
 /// The part of the risk of a wrong promotion that goes to the comparison with stable; the rest goes
 /// to the level.
-const SAFE_COMPARISON_SHARE: f64 = 0.8;
+pub(in crate::analysis) const SAFE_COMPARISON_SHARE: f64 = 0.8;
 /// The part of the risk of the test against the level that goes to wrongly leaving it out.
 const SURE_SHARE: f64 = 0.2;
 /// The interval that is shown is wrong this often.

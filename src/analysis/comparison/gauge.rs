@@ -105,7 +105,7 @@ impl<'a> Gauge<'a> {
 
 /// What must be ruled out before a promotion to `weight`, as a multiple of stable's, where
 /// `tolerated` more is no harm.
-pub(super) fn ruled_out(weight: i32, tolerated: f64) -> f64 {
+pub(in crate::analysis) fn ruled_out(weight: i32, tolerated: f64) -> f64 {
     let row = NEXT_WEIGHTS.iter().find(|(up_to, _)| weight <= *up_to);
     let times = row.map_or(2.0, |(_, times)| *times);
     1.0 + times * tolerated.max(TOLERATED_MIN)

@@ -31,7 +31,7 @@ const REFERENCE_MIN: f64 = 200.0;
 /// So many times as slow is gross.
 pub(super) const GROSS_SLOWER: f64 = 3.0;
 /// The part of the evidence that an objective has.
-const OBJECTIVE_SHARE: f64 = 1.0 / 3.0;
+pub(in crate::analysis) const OBJECTIVE_SHARE: f64 = 1.0 / 3.0;
 /// The objective's tolerance beside stable: it is missed more often than this many times stable.
 const OBJECTIVE_TIMES: f64 = 1.1;
 /// What must be ruled out of an objective that stable does not meet either.
@@ -343,7 +343,7 @@ impl Judge for Latency<'_> {
 
 /// What must be ruled out before a promotion to `weight`, as a slowdown, where one by the factor
 /// `tolerated` is none.
-pub(super) fn ruled_out(weight: i32, tolerated: f64) -> f64 {
+pub(in crate::analysis) fn ruled_out(weight: i32, tolerated: f64) -> f64 {
     let row = NEXT_WEIGHTS.iter().find(|(up_to, _)| weight <= *up_to);
     let limit = row.map_or(1.1, |(_, limit)| *limit);
     // Something must lie between what is tolerated and what is ruled out.
@@ -356,8 +356,9 @@ fn bound_of(bounds: &[f64], objective: &ObjectivePlan) -> Option<usize> {
 }
 
 /// The stable version's latencies.
-pub(super) struct Stable<'a> {
-    shares: Vec<f64>,
+pub(in crate::analysis) struct Stable<'a> {
+    /// The share of its requests in each bucket.
+    pub shares: Vec<f64>,
     bounds: &'a [f64],
 }
 
@@ -400,7 +401,7 @@ impl<'a> Stable<'a> {
     }
 
     /// The bound at which it is soonest shown that a version is not `limit` times as slow.
-    fn safest(&self, limit: f64) -> Option<usize> {
+    pub fn safest(&self, limit: f64) -> Option<usize> {
         let growth = |b: &usize| {
             let times = self.times(*b, limit);
             effects::growth(self.above(*b), 1.0, 1.0, 1.0, times)

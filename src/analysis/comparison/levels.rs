@@ -122,7 +122,7 @@ impl LevelTests {
 
 /// The relative entropy of a chance or rate of `q` to one of `p`, for each request or unit of
 /// exposure.
-pub(super) fn entropy(law: Law, q: f64, p: f64) -> f64 {
+pub(in crate::analysis) fn entropy(law: Law, q: f64, p: f64) -> f64 {
     let part = |q: f64, p: f64| if q > 0.0 { q * (q / p).ln() } else { 0.0 };
     match law {
         Law::Bernoulli => part(q, p) + part(1.0 - q, 1.0 - p),

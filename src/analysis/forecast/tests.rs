@@ -1,5 +1,8 @@
+mod as_tested;
+
 use super::*;
 use crate::analysis::plan::Arms;
+use crate::api::metric::Direction;
 use proptest::prelude::*;
 
 /// A ratio that has all of a rollout's rate, with the tolerances that nobody has to write.
@@ -23,7 +26,16 @@ fn service(rate: f64, ratio: f64) -> Service {
         ratio,
         phi: 1.0,
         tau: 0.0,
+        shape: Shape::Counts,
     }
+}
+
+/// What a stretch can do, of which it is known that there is something to say.
+fn outlook(compared: &ComparisonPlan, service: &Service, stretch: &Stretch) -> Outlook {
+    Tests::of(compared)
+        .unwrap()
+        .outlook(service, stretch)
+        .unwrap()
 }
 
 fn stretch(weight: i32, seconds: Option<i64>) -> Stretch {
@@ -41,7 +53,6 @@ fn stretch(weight: i32, seconds: Option<i64>) -> Stretch {
 #[test]
 fn the_smallest_regression_of_a_step() {
     let compared = ratio(0.0, 0.0);
-    let tests = Tests::of(&compared).unwrap();
     for (rate, weight, expected) in [
         (100.0, 1, 9.9),
         (100.0, 5, 4.3),
@@ -52,7 +63,11 @@ fn the_smallest_regression_of_a_step() {
         (1000.0, 20, 1.4),
         (1000.0, 50, 1.4),
     ] {
-        let o = tests.outlook(&service(rate, 0.001), &stretch(weight, Some(600)));
+        let o = outlook(
+            &compared,
+            &service(rate, 0.001),
+            &stretch(weight, Some(600)),
+        );
         assert!(
             (o.finds - expected).abs() < 0.08,
             "{rate} {weight}: {}",
@@ -66,10 +81,8 @@ fn tolerances_widen_what_is_not_found() {
     let strict = ratio(0.0, 0.0);
     let usual = ratio(0.1, 0.0005);
     let finds = |compared: &ComparisonPlan| {
-        let tests = Tests::of(compared).unwrap();
-        tests
-            .outlook(&service(10_000.0, 0.001), &stretch(20, Some(3600)))
-            .finds
+        let step = stretch(20, Some(3600));
+        outlook(compared, &service(10_000.0, 0.001), &step).finds
     };
     assert!(finds(&strict) < 1.2, "{}", finds(&strict));
     // Half a tenth of a point above a tenth is half as many again.
@@ -79,10 +92,9 @@ fn tolerances_widen_what_is_not_found() {
 #[test]
 fn a_step_that_sees_nothing_says_what_it_would_take() {
     let compared = ratio(0.1, 0.0005);
-    let tests = Tests::of(&compared).unwrap();
     let slow = service(2.0, 0.001);
-    let o = tests.outlook(&slow, &stretch(5, Some(600)));
-    assert!(o.finds > PLAIN, "{o:?}");
+    let o = outlook(&compared, &slow, &stretch(5, Some(600)));
+    assert!(o.finds > PLAIN_COUNTS, "{o:?}");
     let Some(Warning::Blind {
         seconds: Some(seconds),
         weight: None,
@@ -90,14 +102,14 @@ fn a_step_that_sees_nothing_says_what_it_would_take() {
     else {
         panic!("{o:?}");
     };
-    let longer = tests.outlook(&slow, &stretch(5, Some(seconds)));
+    let longer = outlook(&compared, &slow, &stretch(5, Some(seconds)));
     assert!(
         longer.warning.is_none(),
         "what is said is enough: {longer:?}"
     );
-    let shorter = tests.outlook(&slow, &stretch(5, Some(seconds - 60)));
+    let shorter = outlook(&compared, &slow, &stretch(5, Some(seconds - 60)));
     assert!(shorter.warning.is_some(), "and no more than enough");
-    let o = tests.outlook(&service(60.0, 0.001), &stretch(1, Some(300)));
+    let o = outlook(&compared, &service(60.0, 0.001), &stretch(1, Some(300)));
     let Some(Warning::Blind {
         weight: Some(weight),
         ..
@@ -105,22 +117,25 @@ fn a_step_that_sees_nothing_says_what_it_would_take() {
     else {
         panic!("{o:?}");
     };
-    let more = tests.outlook(&service(60.0, 0.001), &stretch(weight, Some(300)));
+    let more = outlook(
+        &compared,
+        &service(60.0, 0.001),
+        &stretch(weight, Some(300)),
+    );
     assert!(more.warning.is_none(), "{weight} %: {more:?}");
 }
 
 #[test]
 fn an_analysis_that_cannot_decide_in_its_time_is_named() {
     let compared = ratio(0.1, 0.0005);
-    let tests = Tests::of(&compared).unwrap();
-    let o = tests.outlook(&service(3.0, 0.002), &stretch(20, None));
+    let o = outlook(&compared, &service(3.0, 0.002), &stretch(20, None));
     let Some(Warning::Undecided { seconds, .. }) = o.warning else {
         panic!("{o:?}");
     };
     assert_eq!(seconds, o.safe_after);
     assert!(o.safe_after.is_some_and(|s| s > 3600), "{o:?}");
     assert_eq!(o.seconds, 3600);
-    let quick = tests.outlook(&service(1000.0, 0.002), &stretch(20, None));
+    let quick = outlook(&compared, &service(1000.0, 0.002), &stretch(20, None));
     assert_eq!(
         (quick.seconds, quick.warning),
         (300, None),
@@ -131,10 +146,12 @@ fn an_analysis_that_cannot_decide_in_its_time_is_named() {
 #[test]
 fn what_pods_differ_by_bounds_what_can_be_attributed() {
     let compared = ratio(0.1, 0.0005);
-    let tests = Tests::of(&compared).unwrap();
     let calm = service(1000.0, 0.01);
-    let noisy = Service { tau: 0.2, ..calm };
-    let of = |s: &Service| tests.outlook(s, &stretch(20, Some(3600)));
+    let noisy = Service {
+        tau: 0.2,
+        ..calm.clone()
+    };
+    let of = |s: &Service| outlook(&compared, s, &stretch(20, Some(3600)));
     assert!((of(&calm).margin - 1.0).abs() < 1e-12);
     assert!(of(&noisy).margin > 1.4 && of(&noisy).finds > of(&noisy).margin);
     let wild = Service { tau: 2.0, ..calm };
@@ -142,16 +159,28 @@ fn what_pods_differ_by_bounds_what_can_be_attributed() {
 }
 
 #[test]
-fn nothing_is_forecast_for_the_other_kinds() {
-    let mut compared = ratio(0.1, 0.0005);
-    compared.level = Some(0.01);
-    assert!(Tests::of(&compared).is_none());
-    compared.level = None;
-    compared.measure = Measure::Gauge {
-        query: Arms::default(),
-        kayenta: None,
+fn of_a_judge_that_looks_once_nothing_is_forecast() {
+    let gauge = |kayenta| ComparisonPlan {
+        measure: Measure::Gauge {
+            query: Arms::default(),
+            kayenta,
+        },
+        ..ratio(0.1, 0.0)
     };
-    assert!(Tests::of(&compared).is_none());
+    assert!(Tests::of(&gauge(Some(Direction::Increase))).is_none());
+    let gauge = gauge(None);
+    let step = stretch(20, Some(600));
+    let one_bucket = Service {
+        shape: Shape::Latencies {
+            reference: vec![1000.0, 0.0, 0.0],
+            bounds: vec![0.1, 1.0],
+            dispersion: Vec::new(),
+            window_seconds: 15,
+            slow: 0.1,
+        },
+        ..service(100.0, 0.0)
+    };
+    assert_eq!(Tests::of(&gauge).unwrap().outlook(&one_bucket, &step), None);
 }
 
 proptest! {
@@ -161,17 +190,16 @@ proptest! {
         phi in 1.0..50.0_f64, tau in 0.0..1.0_f64,
     ) {
         let compared = ratio(0.1, 0.0005);
-        let tests = Tests::of(&compared).unwrap();
-        let less = Service { rate, ratio: p, phi, tau };
-        let more = Service { rate: 2.0 * rate, ..less };
+            let less = Service { rate, ratio: p, phi, tau, shape: Shape::Counts };
+        let more = Service { rate: 2.0 * rate, ..less.clone() };
         let at = stretch(weight, Some(seconds));
-        let (a, b) = (tests.outlook(&less, &at), tests.outlook(&more, &at));
+        let (a, b) = (outlook(&compared, &less, &at), outlook(&compared, &more, &at));
         prop_assert!(b.finds <= a.finds * (1.0 + 1e-9), "{a:?} {b:?}");
         prop_assert!(a.finds >= a.margin && a.finds_at_most <= a.finds * (1.0 + 1e-9));
         if let (Some(a), Some(b)) = (a.safe_after, b.safe_after) {
             prop_assert!(b <= a);
         }
-        let open = tests.outlook(&less, &stretch(weight, None));
+        let open = outlook(&compared, &less, &stretch(weight, None));
         prop_assert!((300..=3600).contains(&open.seconds));
     }
 }

@@ -1,7 +1,8 @@
 //! A report of `forecast` in lines for people. Pure.
 
 use super::{OfMetric, Planned, Report};
-use crate::analysis::forecast::{Outlook, PLAIN, Warning};
+use crate::analysis::forecast::{Outlook, Shape, Warning};
+use crate::analysis::words::latency;
 use crate::cli::layout::{labelled, paragraph, table};
 use crate::cli::style::{Line, Tone};
 use crate::cli::words;
@@ -32,14 +33,14 @@ pub(super) fn lines(report: &Report, width: Option<usize>) -> Vec<Line> {
         rows.extend(steps.clone().map(|(planned, o)| row(planned, o)));
         lines.extend(table(&rows, width));
         for (planned, o) in steps {
-            for (tone, text) in remarks(planned, o) {
+            for (tone, text) in remarks(metric, planned, o) {
                 let text = format!("{}: {text}", planned.step);
                 paragraph(&mut lines, 2, tone, &text, width);
             }
         }
     }
     lines.push(Line::new());
-    let legend = "finds: the smallest regression, in times stable's, that 80 % of the runs find in that time; with a regression an analysis goes on for as long as it may, which finds what stands in parentheses. safe: after how long half of the runs of a good version pass.";
+    let legend = "finds: the smallest regression, in times stable's (of latencies, so many times as long), that 80 % of the runs find in that time; with a regression an analysis goes on for as long as it may, which finds what stands in parentheses. safe: after how long half of the runs of a good version pass.";
     paragraph(&mut lines, 0, Tone::Faint, legend, width);
     lines
 }
@@ -50,26 +51,42 @@ pub(in crate::cli) const HEAD: [&str; 6] = ["step", "weight", "time", "requests"
 /// `80 requests/s, 0.1 % bad, phi 1.3, pods differ by 4 %`
 pub(in crate::cli) fn numbers(metric: &OfMetric) -> String {
     let s = &metric.service;
-    format!(
-        "{} requests/s, {} bad, phi {}, pods differ by {}",
-        words::digits(s.rate),
-        words::percent(s.ratio, 1.0),
-        words::digits(s.phi),
-        words::percent(s.tau, 1.0)
-    )
+    let (rate, ratio) = (words::digits(s.rate), words::percent(s.ratio, 1.0));
+    let what = match &s.shape {
+        Shape::Counts => format!(
+            "{rate} requests/s, {ratio} bad, phi {}",
+            words::digits(s.phi)
+        ),
+        Shape::Latencies { slow, .. } => format!(
+            "{rate} requests/s, {ratio} take longer than {}, phi {}",
+            latency(*slow),
+            words::digits(s.phi)
+        ),
+        Shape::Gauge {
+            variance,
+            window_seconds,
+        } => format!(
+            "a mean of {}, which varies by {} from one {} to the next",
+            words::digits(s.ratio),
+            words::percent(variance.sqrt(), 1.0),
+            words::length(*window_seconds)
+        ),
+    };
+    format!("{what}, pods differ by {}", words::percent(s.tau, 1.0))
 }
 
 /// A step's row, of six cells.
 pub(in crate::cli) fn row(planned: &Planned, o: &Outlook) -> Vec<String> {
     let mut finds = times(o.finds);
-    if o.finds_at_most < o.finds * 0.99 || o.finds.is_infinite() && o.finds_at_most.is_finite() {
+    let beyond = (o.finds_at_most / o.finds).ln().abs();
+    if beyond > 0.01 || o.finds.is_infinite() && o.finds_at_most.is_finite() {
         finds.push_str(&format!(" ({})", times(o.finds_at_most)));
     }
     vec![
         planned.step.clone(),
         format!("{} %", planned.stretch.weight),
         words::length(o.seconds),
-        words::count(o.requests),
+        o.requests.map_or_else(|| "-".to_owned(), words::count),
         finds,
         o.safe_after
             .map_or_else(|| "never".to_owned(), words::length),
@@ -84,8 +101,23 @@ fn times(n: f64) -> String {
     }
 }
 
+/// A regression that every step should see.
+fn plain(metric: &OfMetric) -> String {
+    let times = words::digits(metric.plain);
+    match metric.service.shape {
+        Shape::Counts if metric.fewer => format!("one in {times}"),
+        Shape::Counts => format!("{times} times as many"),
+        Shape::Latencies { .. } => format!("requests that take {times} times as long"),
+        Shape::Gauge { .. } => format!("{times} times as much"),
+    }
+}
+
 /// What is wrong with a step, and what bounds it, in sentences.
-pub(in crate::cli) fn remarks(planned: &Planned, o: &Outlook) -> Vec<(Tone, String)> {
+pub(in crate::cli) fn remarks(
+    metric: &OfMetric,
+    planned: &Planned,
+    o: &Outlook,
+) -> Vec<(Tone, String)> {
     let mut all = Vec::new();
     let instead = |seconds: Option<i64>, weight: Option<i32>| match (seconds, weight) {
         (Some(s), Some(w)) => format!(
@@ -100,8 +132,8 @@ pub(in crate::cli) fn remarks(planned: &Planned, o: &Outlook) -> Vec<(Tone, Stri
         Some(Warning::Blind { seconds, weight }) => all.push((
             Tone::Warn,
             format!(
-                "cannot see even {} times as many: {}",
-                words::digits(PLAIN),
+                "cannot see even {}: {}",
+                plain(metric),
                 instead(seconds, weight)
             ),
         )),

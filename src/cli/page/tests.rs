@@ -96,7 +96,7 @@ fn is_harmless(page: &str) {
 #[test]
 fn every_page_shows_what_came_from_outside_as_text() {
     use crate::analysis::backtest::summary::summary;
-    use crate::analysis::forecast::Service;
+    use crate::analysis::forecast::{Service, Shape};
     use crate::api::analysis_status::{AnalysisRunStatus, Counts, Evidence, MetricStatus};
     let moment = |at: i64| Moment {
         at,
@@ -180,7 +180,10 @@ fn every_page_shows_what_came_from_outside_as_text() {
                 ratio: 0.1,
                 phi: 1.0,
                 tau: 0.0,
+                shape: Shape::Counts,
             },
+            plain: 10.0,
+            fewer: false,
             outlooks: Vec::new(),
         }],
         notes: vec![said()],
