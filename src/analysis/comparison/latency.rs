@@ -144,6 +144,31 @@ impl<'a> Latency<'a> {
         phis
     }
 
+    /// Why the stable version's latencies say nothing, though there are enough of them.
+    fn undivided(&self, s: &Sampler) -> Option<String> {
+        let requests: f64 = s.reference.iter().sum();
+        if self.known.is_some() || s.cursor < s.first || requests < REFERENCE_MIN {
+            return None;
+        }
+        let fullest = s.reference.iter().enumerate();
+        let (at, _) = fullest.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        let bound = |at: usize| {
+            let bound = s.bounds.get(at)?;
+            Some(words::latency(self.measure.seconds(*bound)))
+        };
+        let (lower, upper) = (at.checked_sub(1).and_then(bound), bound(at));
+        let between = match (lower, upper) {
+            (Some(lower), Some(upper)) => format!("between {lower} and {upper}"),
+            (None, Some(upper)) => format!("up to {upper}"),
+            (Some(lower), None) => format!("longer than {lower}"),
+            (None, None) => return None,
+        };
+        Some(format!(
+            "nearly all of the stable version's requests are in one bucket, {between}: no difference shows \
+             in it; give the histogram bounds that divide them, or make the metric a dryRun"
+        ))
+    }
+
     /// The objective with the bound that it is held against.
     fn objective_at(&self, s: &Sampler) -> Option<(ObjectivePlan, usize)> {
         let objective = self.objective?;
@@ -284,6 +309,9 @@ impl Judge for Latency<'_> {
     }
 
     fn reading(&self, s: &Sampler) -> Option<Finding> {
+        if let Some(message) = self.undivided(s) {
+            return Some(Finding::new(Verdict::NoData, "OneBucket", message));
+        }
         (self.known.is_none() && s.cursor >= s.first).then(|| {
             let message = "learns how long the stable version's requests take";
             Finding::new(Verdict::Inconclusive, "Collecting", message)

@@ -51,7 +51,7 @@ impl Ord for Bound {
     }
 }
 
-/// The bucket bounds that all targets of both versions have, ascending, the last infinite, at most
+/// The bucket bounds above 0 that all targets of both versions have, ascending, the last infinite, at most
 /// [`BOUNDS_MAX`] of them finite; of more, every second one is merged into its neighbour. `None`: there are no series of one version yet.
 ///
 /// # Errors
@@ -67,7 +67,10 @@ pub fn common_bounds(answers: &Answers, needs: Needs) -> Result<Option<Vec<f64>>
     let common = all.fold(first, |common, of| {
         common.intersection(&of).copied().collect()
     });
-    let mut bounds: Vec<f64> = common.into_iter().map(|b| b.0).collect();
+    // Nothing takes no time or less: what is in such a bucket belongs to the next one. OpenTelemetry's own
+    // bounds begin with 0.
+    let common = common.into_iter().map(|b| b.0);
+    let mut bounds: Vec<f64> = common.filter(|bound| *bound > 0.0).collect();
     if bounds.len() < 2 || bounds.last() != Some(&f64::INFINITY) {
         return Err(DataError::NoCommonBuckets(bounds.len()));
     }

@@ -168,6 +168,26 @@ fn the_buckets_of_a_histogram_begin_anew_together() {
     assert_eq!(window.0.canary, [20.0, 7.0, 13.0]);
 }
 
+/// OpenTelemetry's own bounds begin with 0, below which nothing is.
+#[test]
+fn buckets_of_no_time_at_all_are_part_of_the_next_one() {
+    let bucket = |pod: &str, le: &str| {
+        let mut bucket = series(pod, "200", &[(400, 3.0), (415, 7.0)]);
+        bucket.labels = bucket.labels.with("le", le);
+        bucket
+    };
+    let pod = |pod: &str| {
+        ["-1", "0", "5", "10", "+Inf"]
+            .map(|le| bucket(pod, le))
+            .to_vec()
+    };
+    let a = answers(600, [pod("c"), pod("s")], [vec![], vec![]]);
+    let bounds = common_bounds(&a, Needs::Both).unwrap().unwrap();
+    assert_eq!(bounds, [5.0, 10.0, f64::INFINITY]);
+    let s = Scrapes::new(&a, Reading::Buckets(&bounds), &["buckets"], 15).unwrap();
+    assert_eq!(s.window(400, 415, Age::Any).0.canary, [4.0, 4.0, 0.0, 0.0]);
+}
+
 #[test]
 fn a_routers_target_has_both_versions() {
     // The canary's first request makes a series in a router that has long been scraped.
@@ -342,5 +362,56 @@ proptest! {
         let edges: Vec<i64> = [300].into_iter().chain(cuts).chain([1200]).collect();
         let parts: f64 = edges.windows(2).map(|e| counted(&s, e[0], e[1], Age::Any).nc).sum();
         prop_assert!(parts >= 0.0 && whole.nc.to_bits() == parts.to_bits());
+    }
+
+    /// In which order an answer has its series says nothing.
+    #[test]
+    fn the_order_of_series_makes_no_difference(
+        series_of in prop::collection::vec(
+            (0..4_usize, 0..3_usize, any::<bool>(), prop::collection::vec((0..40_u32, prop::bool::weighted(0.1)), 12)),
+            1..12,
+        ),
+        seed in any::<u64>(),
+    ) {
+        // Which pod, which code, which version, and what the series counts from scrape to scrape.
+        let made = |part: u32| -> [Vec<Series>; 2] {
+            let mut arms = [vec![], vec![]];
+            for (pod, code, canary, steps) in &series_of {
+                let mut value = 50.0;
+                let samples: Vec<(i64, f64)> = (0_i64..).zip(steps).map(|(k, (step, restart))| {
+                    let step = f64::from(step / part);
+                    value = if *restart { step } else { value + step };
+                    (400 + 15 * k, value)
+                }).collect();
+                arms[usize::from(!canary)].push(series(&format!("p{pod}"), &format!("{code}"), &samples));
+            }
+            arms
+        };
+        let shuffled = |[mut c, mut s]: [Vec<Series>; 2]| {
+            for (all, shift) in [(&mut c, 7), (&mut s, 31)] {
+                let n = all.len().max(1);
+                all.rotate_left((seed >> shift) as usize % n);
+                if seed & 1 == 1 {
+                    all.reverse();
+                }
+            }
+            [c, s]
+        };
+        let sorted = answers(600, made(1), made(4));
+        let other = answers(600, shuffled(made(1)), shuffled(made(4)));
+        match (read(&sorted, 15), read(&other, 15)) {
+            (Ok(a), Ok(b)) => {
+                prop_assert_eq!(a.present(), b.present());
+                prop_assert_eq!(a.interval(Needs::Canary), b.interval(Needs::Canary));
+                for age in [Age::Any, Age::Grown(60)] {
+                    for from in (390..600).step_by(30) {
+                        prop_assert_eq!(a.window(from, from + 30, age), b.window(from, from + 30, age));
+                        let targets = |s: &Scrapes| s.targets(Version::Canary, from, from + 30, age);
+                        prop_assert_eq!(targets(&a), targets(&b));
+                    }
+                }
+            }
+            (a, b) => prop_assert_eq!(a.err(), b.err()),
+        }
     }
 }

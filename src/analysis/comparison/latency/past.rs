@@ -136,6 +136,17 @@ fn dispersions(pods: &Buckets, dictionary: &Dictionary, blocks: i64) -> Vec<f64>
                 .collect();
             let all = total(sums.iter());
             let whole: f64 = all.iter().sum();
+            // Of all pods together: the sums of each bet's scores, and of what chance makes of them.
+            let together: Vec<(f64, f64)> = logs
+                .iter()
+                .map(|log| {
+                    let scores = all.iter().zip(log);
+                    let (sum, squares) = scores.fold((0.0, 0.0), |(sum, squares), (m, log)| {
+                        (sum + m * log, squares + m * log * log)
+                    });
+                    (sum, (squares - sum * sum / whole).max(0.0))
+                })
+                .collect();
             for pod in &sums {
                 let own: f64 = pod.iter().sum();
                 let pi = own / whole;
@@ -144,21 +155,14 @@ fn dispersions(pods: &Buckets, dictionary: &Dictionary, blocks: i64) -> Vec<f64>
                 }
                 requests += own;
                 counted += 1.0;
-                let of_bets = logs.iter().zip(seen.iter_mut().zip(&mut by_chance));
-                for (log, (seen, by_chance)) in of_bets {
-                    let buckets = pod.iter().zip(&all).zip(log);
-                    let (score, mean, square) = buckets.fold((0.0, 0.0, 0.0), |sums, part| {
-                        let ((x, m), log) = part;
-                        let (score, mean, square) = sums;
-                        (
-                            score + (x - m * pi) * log,
-                            mean + m * log / whole,
-                            square + m * log * log,
-                        )
-                    });
-                    *seen += score * score;
+                let of_bets = logs.iter().zip(&together);
+                for ((log, (all, varies)), (seen, by_chance)) in
+                    of_bets.zip(seen.iter_mut().zip(&mut by_chance))
+                {
+                    let own: f64 = pod.iter().zip(log).map(|(x, log)| x * log).sum();
+                    *seen += (own - pi * all).powi(2);
                     // The pod's number of requests is given: only what differs from the mean varies.
-                    *by_chance += pi * (1.0 - pi) * (square - whole * mean * mean).max(0.0);
+                    *by_chance += pi * (1.0 - pi) * varies;
                 }
             }
         }

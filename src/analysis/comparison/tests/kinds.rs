@@ -244,6 +244,21 @@ fn slow_versions_are_aborted_and_others_pass() {
 }
 
 #[test]
+fn latencies_that_all_are_in_one_bucket_are_named_and_show_nothing() {
+    let plan = metric(LATENCY);
+    for (slower, says) in [(1e-4, "up to 10 ms"), (1e4, "longer than 5 s")] {
+        let of = move |random: &mut Random, _: usize, _: usize, _: i64| {
+            latencies(random, 5.0, slower, 0.0)
+        };
+        let pods = Pods::scraped(3, [1, 4], true, of, true);
+        let (status, found, _, message) = judged(&plan, &pods);
+        let reason = find(&plan, ratio_of(&plan), &status, START + 3600).0.reason;
+        assert_eq!((found, reason), (Verdict::NoData, "OneBucket"), "{message}");
+        assert!(message.contains(says), "{says}: {message}");
+    }
+}
+
+#[test]
 fn an_objective_that_is_missed_is_harm() {
     let kind = "histogram: {buckets: 'b{$(arm)}'}, tolerate: {slower: 60%}, objective: {quantile: 99%, below: 1s}";
     let plan = metric(kind);
