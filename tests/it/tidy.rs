@@ -2,6 +2,7 @@
 //! may name, and the house rules that a compiler does not know. Each check is a function of a text,
 //! and is shown to fail on a bad one.
 
+mod image;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
