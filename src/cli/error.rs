@@ -120,7 +120,7 @@ pub enum CliError {
     Metrics(String),
     /// The custom resources are not there.
     #[error(
-        "Tidegate's resources are not installed in this cluster ({context}): the API server does not know {resource}. Install the chart (helm install tidegate charts/tidegate -n tidegate --create-namespace), or the resources alone (tidegate crds | kubectl apply --server-side -f -). If they are in another cluster, choose its --context"
+        "Tidegate's resources are not installed in this cluster ({context}): the API server does not know {resource}. Install the chart (helm install tidegate charts/tidegate -n tidegate-system --create-namespace), or the resources alone (tidegate crds | kubectl apply --server-side -f -). If they are in another cluster, choose its --context"
     )]
     NotInstalled {
         /// What is missing.

@@ -3,7 +3,7 @@
 //! Labels are bounded: kinds of calls and errors, and for a limited number of Rollouts their phase,
 //! step and weight. Never a message.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -105,6 +105,13 @@ impl EncodeLabelValue for Lane {
     }
 }
 
+/// The Rollouts that were looked at.
+#[derive(Debug, Default)]
+struct Known {
+    phases: BTreeMap<Key, String>,
+    with_series: BTreeSet<Key>,
+}
+
 /// The process' metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -120,7 +127,7 @@ pub struct Metrics {
     phase: Family<PhaseLabels, Gauge>,
     step: Family<RolloutLabels, Gauge>,
     weight: Family<RolloutLabels, Gauge>,
-    known: Mutex<BTreeMap<Key, String>>,
+    known: Mutex<Known>,
 }
 
 impl Default for Metrics {
@@ -255,10 +262,7 @@ impl Metrics {
             return;
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.get(key).cloned();
-        if before.is_none() && known.len() >= ROLLOUTS_MAX {
-            return;
-        }
+        let before = known.phases.get(key).cloned();
         if before.as_ref() != Some(&phase) {
             if let Some(before) = before {
                 self.leave(key, before);
@@ -268,11 +272,15 @@ impl Metrics {
                     phase: phase.clone(),
                 })
                 .inc();
-            self.phase
-                .get_or_create(&phase_labels(key, phase.clone()))
-                .set(1);
-            known.insert(key.clone(), phase);
+            known.phases.insert(key.clone(), phase.clone());
         }
+        if !known.with_series.contains(key) {
+            if known.with_series.len() >= ROLLOUTS_MAX {
+                return;
+            }
+            known.with_series.insert(key.clone());
+        }
+        self.phase.get_or_create(&phase_labels(key, phase)).set(1);
         let step = status.canary.as_ref().map_or(0, |c| c.step);
         let weight = status.traffic.as_ref().map_or(0, |t| t.accepted);
         self.step
@@ -286,8 +294,9 @@ impl Metrics {
     /// Drops the series of a Rollout that is gone.
     pub fn forget(&self, key: &Key) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(phase) = known.remove(key) {
+        if let Some(phase) = known.phases.remove(key) {
             self.leave(key, phase);
+            known.with_series.remove(key);
             self.step.remove(&rollout_labels(key));
             self.weight.remove(&rollout_labels(key));
         }
@@ -315,18 +324,111 @@ fn phase_labels((namespace, rollout): &Key, phase: String) -> PhaseLabels {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use regex::Regex;
+
     use super::*;
     use crate::api::rollout_status::Phase;
+
+    /// What the documentation says of metrics.
+    fn chapter() -> &'static str {
+        let mut chapters = include_str!("../../docs/operations.md").split("\n## ");
+        let metrics = chapters.find(|chapter| chapter.starts_with("Metrics\n"));
+        metrics.unwrap()
+    }
+
+    /// `name{labels}` of each metric that the documentation names.
+    pub(crate) fn documented() -> BTreeSet<String> {
+        let rows = chapter().lines();
+        let named = rows.filter_map(|row| row.strip_prefix("| `tidegate_")?.split_once('`'));
+        named.map(|(name, _)| format!("tidegate_{name}")).collect()
+    }
+
+    /// The same of each metric that is exported; a histogram is one.
+    pub(crate) fn exported(text: &str) -> BTreeSet<String> {
+        let value = Regex::new("=\"[^\"]*\"").unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let series = lines.filter_map(|line| line.rsplit_once(' '));
+        series
+            .map(|(series, _)| value.replace_all(series, "").into_owned())
+            .filter(|series| !series.ends_with("_sum") && !series.ends_with("_bucket{le}"))
+            .map(|series| series.trim_end_matches("_count").to_owned())
+            .collect()
+    }
+
+    fn at(phase: Phase) -> RolloutStatus {
+        RolloutStatus {
+            phase: Some(phase),
+            ..RolloutStatus::default()
+        }
+    }
+
+    #[test]
+    fn the_documented_metrics_are_those_that_are_exported() {
+        let metrics = Metrics::default();
+        let error = Error::Conflict { what: "x".into() };
+        metrics.api_call("get", Kind::Service, None);
+        metrics.reconciled(Lane::Normal, Duration::ZERO, Some(&error));
+        metrics.metrics_question(None);
+        metrics.rollout(&("shop".to_owned(), "web".to_owned()), &at(Phase::Healthy));
+        let exported = exported(&metrics.text());
+        // One that nothing was counted in is not exported.
+        let registered = format!("{metrics:?}").matches("Descriptor {").count();
+        assert_eq!(exported.len(), registered, "{exported:?}");
+        let mut documented = documented();
+        documented.retain(|metric| !metric.starts_with("tidegate_git_"));
+        assert_eq!(exported, documented);
+    }
+
+    #[test]
+    fn the_values_of_labels_are_documented() {
+        let lines = include_str!("error.rs").lines();
+        let arms =
+            lines.filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \""));
+        let errors: Vec<&str> = arms.map(|(_, word)| word.trim_end_matches("\",")).collect();
+        let conflict = Error::Conflict { what: "x".into() };
+        assert!(errors.contains(&conflict.kind()), "{errors:?}");
+        for error in errors {
+            assert!(chapter().contains(&format!("\n| `{error}` | ")), "{error}");
+        }
+        for lane in [Lane::Normal, Lane::Urgent] {
+            let word = format!("`{}`", lane.as_str());
+            assert!(chapter().contains(&word), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_rollout_beyond_the_limit_is_counted_by_phase_and_has_no_series() {
+        let metrics = Metrics::default();
+        let key = |i: usize| ("shop".to_owned(), format!("web-{i}"));
+        let beyond = key(ROLLOUTS_MAX);
+        for i in 0..=ROLLOUTS_MAX {
+            metrics.rollout(&key(i), &at(Phase::Healthy));
+        }
+        metrics.rollout(&beyond, &at(Phase::Degraded));
+        let text = metrics.text();
+        for line in [
+            format!("tidegate_rollouts{{phase=\"Healthy\"}} {ROLLOUTS_MAX}\n"),
+            "tidegate_rollouts{phase=\"Degraded\"} 1\n".to_owned(),
+        ] {
+            assert!(text.contains(&line), "{line}");
+        }
+        let series = format!("rollout=\"{}\"", beyond.1);
+        assert!(!text.contains(&series));
+        // One that goes makes room.
+        metrics.forget(&key(0));
+        metrics.rollout(&beyond, &at(Phase::Degraded));
+        assert!(metrics.text().contains(&series));
+        metrics.forget(&beyond);
+        let text = metrics.text();
+        assert!(!text.contains(&series));
+        assert!(text.contains("tidegate_rollouts{phase=\"Degraded\"} 0\n"));
+    }
 
     #[test]
     fn a_rollout_has_one_phase_at_a_time_and_leaves_nothing_behind() {
         let metrics = Metrics::default();
         let key = ("shop".to_owned(), "web".to_owned());
-        let at = |phase| RolloutStatus {
-            phase: Some(phase),
-            ..RolloutStatus::default()
-        };
         metrics.rollout(&key, &at(Phase::Progressing));
         metrics.rollout(&key, &at(Phase::Healthy));
         let text = metrics.text();

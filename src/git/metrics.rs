@@ -76,3 +76,24 @@ impl WriterMetrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::telemetry::tests::{documented, exported};
+
+    #[test]
+    fn the_documented_metrics_are_those_that_are_exported() {
+        let metrics = WriterMetrics::default();
+        metrics.phase("Pushed");
+        metrics.failed_look();
+        metrics.pushed(1.0);
+        let exported = exported(&metrics.text());
+        // One that nothing was counted in is not exported.
+        let registered = format!("{metrics:?}").matches("Descriptor {").count();
+        assert_eq!(exported.len(), registered, "{exported:?}");
+        let mut documented = documented();
+        documented.retain(|metric| metric.starts_with("tidegate_git_"));
+        assert_eq!(exported, documented);
+    }
+}
