@@ -118,6 +118,7 @@ const USERS: &[(&str, &[&str])] = &[
         &[
             "tidegate.io rollouts: create update patch delete",
             "tidegate.io analysistemplates: create update patch delete",
+            "tidegate.io analysisruns: create update patch delete",
             "tidegate.io rollouts/scale: update patch",
         ],
     ),
