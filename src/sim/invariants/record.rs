@@ -101,15 +101,20 @@ pub(super) fn evictions_wait_for_the_last(
     let abort = written.observed.rollout.status.abort.as_ref();
     let kept = |hash: &str| abort.is_some_and(|abort| abort.hash == hash);
     let all = written.observed.replica_sets.iter();
-    // Nor is one that somebody has deleted since it was looked at.
-    let there = |name: &str| world.store.get(Kind::ReplicaSet, name).is_some();
-    let replica_sets: Vec<_> = all
-        .filter(|rs| !kept(&rs.hash) && there(&rs.name))
+    // Nor is one that somebody has deleted since it was looked at; and of one that another controller has
+    // made smaller since, no more pods are asked for.
+    let now = |name: &str| {
+        let stored = world.store.get(Kind::ReplicaSet, name)?;
+        Some(stored.replica_set()?.desired)
+    };
+    let desired = all.filter(|rs| !kept(&rs.hash));
+    let replica_sets: Vec<_> = desired
+        .filter_map(|rs| Some((rs, now(&rs.name)?.min(rs.desired))))
         .collect();
-    let desired: i32 = replica_sets.iter().map(|rs| rs.desired).sum();
+    let desired: i32 = replica_sets.iter().map(|(_, desired)| desired).sum();
     let serving = replica_sets
         .iter()
-        .map(|rs| world.serving_since(rollout, &rs.hash, EXCUSED));
+        .map(|(rs, _)| world.serving_since(rollout, &rs.hash, EXCUSED));
     let serving: i32 = serving.sum();
     holds(serving + 1 >= desired, || {
         format!("{name} is evicted, then {serving} of {desired} pods serve")
