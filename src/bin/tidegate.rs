@@ -1,5 +1,7 @@
 //! The `tidegate` program: the controller, and what an administrator needs around it.
 
+mod revert_file;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,6 +40,9 @@ enum Command {
     Demo(tidegate::demo::Options),
     /// Simulate rollouts under faults, and hold each to what must never happen.
     Simulate(tidegate::sim::simulate::Options),
+    /// Take a bad change out of one file, by the Git writer's own code: no cluster, no repository.
+    #[command(after_help = revert_file::EXIT_CODES)]
+    RevertFile(revert_file::Options),
     /// Write the CustomResourceDefinitions, to standard output or one file per kind into a folder.
     Crds {
         /// The folder; it is made if it does not exist.
@@ -129,6 +134,7 @@ fn act() -> anyhow::Result<ExitCode> {
             return run_to_the_end(async { Ok(tidegate::demo::run(options).await) });
         }
         Command::Simulate(options) => return Ok(tidegate::sim::simulate::run(&options)),
+        Command::RevertFile(options) => return revert_file::run(&options),
         Command::Controller(args) => run_to_the_end(controller(*args))?,
         Command::GitWriter(args) => run_to_the_end(git_writer(*args))?,
     }
@@ -290,6 +296,12 @@ mod tests {
                 let row = format!("| `--{flag}` |");
                 assert!(section.contains(&row), "{name} --{flag}");
             }
+        }
+        let documented = include_str!("../../docs/gitops.md");
+        let command = command.find_subcommand("revert-file").unwrap();
+        for flag in command.get_arguments().filter_map(|a| a.get_long()) {
+            let row = format!("| `--{flag} ");
+            assert!(documented.contains(&row), "revert-file --{flag}");
         }
     }
 

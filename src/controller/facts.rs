@@ -161,6 +161,11 @@ pub(super) fn revert(object: &Object) -> RevertObserved {
         uid: object.uid().to_owned(),
         resource_version: object.resource_version().to_owned(),
         hash: text(&value, "/spec/bad/hash").to_owned(),
+        attempt: value
+            .pointer("/spec/attempt")
+            .and_then(Value::as_i64)
+            .and_then(|attempt| i32::try_from(attempt).ok())
+            .unwrap_or(1),
         released: object.annotation(RELEASED_ANNOTATION).is_some(),
         finished: match phase.as_deref() {
             None | Some("Pending" | "Pushed" | "Landed") => false,

@@ -286,8 +286,8 @@ fn retry(
             note: note.clone(),
         });
     }
-    let attempt = draft.status.canary.as_ref().map_or(1, |c| c.attempt) + 1;
-    lifecycle::begin(draft, desired, attempt);
+    lifecycle::begin(draft, desired);
+    let attempt = draft.status.canary.as_ref().map_or(1, |c| c.attempt);
     draft.event(
         false,
         "RolloutRetried",

@@ -5,10 +5,10 @@ use jiff::SignedDuration;
 
 use super::draft::{Draft, cut};
 use super::observed::RevertObserved;
+use super::source;
 use super::spec::Means;
 use crate::api::rollout_status::{
-    AbortReason, AbortStatus, CanaryStatus, HISTORY_MAX, HistoryEntry, Outcome, SourceStatus,
-    StableStatus,
+    AbortReason, AbortStatus, CanaryStatus, HISTORY_MAX, HistoryEntry, Outcome, StableStatus,
 };
 
 /// Where the Rollout stands between its stable version and the one that the spec asks for.
@@ -45,7 +45,7 @@ pub(super) fn update(draft: &mut Draft<'_>, desired: &str) -> Situation {
             .is_none_or(|c| c.hash != desired)
         {
             let hurried = is_hurried(draft);
-            begin(draft, desired, 1);
+            begin(draft, desired);
             wait_for_rest(draft, hurried);
         }
         return Situation::Initial;
@@ -81,7 +81,7 @@ pub(super) fn update(draft: &mut Draft<'_>, desired: &str) -> Situation {
     if rejection(draft, desired).is_some() {
         return Situation::Rejected;
     }
-    begin(draft, desired, 1);
+    begin(draft, desired);
     if is_known_good(draft, desired) {
         go_back(draft);
     } else {
@@ -173,14 +173,24 @@ pub(super) fn rejection<'a>(draft: &Draft<'a>, hash: &str) -> Option<&'a RevertO
         .find(|r| r.hash == hash && !r.released)
 }
 
-/// Starts an attempt at a version.
-pub(super) fn begin(draft: &mut Draft<'_>, hash: &str, attempt: i32) {
+/// The number of the next attempt at a version. A record that was released counts as well: each
+/// attempt that is given up has a record of its own, and what analyses may err is shared by them.
+fn next_attempt(draft: &Draft<'_>, hash: &str) -> i32 {
+    let canary = draft.status.canary.as_ref().filter(|c| c.hash == hash);
+    let records = draft.o.reverts.iter().filter(|r| r.hash == hash);
+    let known = records.map(|r| r.attempt).chain(canary.map(|c| c.attempt));
+    known.max().unwrap_or(0).saturating_add(1)
+}
+
+/// Starts the next attempt at a version.
+pub(super) fn begin(draft: &mut Draft<'_>, hash: &str) {
+    let attempt = next_attempt(draft, hash);
     let revision = revision(draft, hash);
     draft.status.canary = Some(CanaryStatus {
         revision,
         hash: hash.to_owned(),
         images: draft.spec.images.clone(),
-        source: source(draft),
+        source: source::of(draft),
         attempt,
         started_at: Some(draft.now),
         step_started_at: Some(draft.now),
@@ -297,7 +307,7 @@ fn come_back(draft: &mut Draft<'_>) {
     draft.status.abort = None;
     draft.status.pause = None;
     // The newest commit that still asks for stable is the best place to go back to in Git.
-    let source = source(draft);
+    let source = source::of(draft);
     if let Some(stable) = &mut draft.status.stable
         && source.is_some()
     {
@@ -346,24 +356,4 @@ fn infer_stable(draft: &Draft<'_>, desired: &str) -> Option<StableStatus> {
         source: None,
         since: Some(draft.now),
     })
-}
-
-/// Where the version came from, as the annotations say.
-fn source(draft: &Draft<'_>) -> Option<SourceStatus> {
-    let get = |key: &str, max: usize| {
-        draft
-            .o
-            .rollout
-            .annotations
-            .get(&format!("tidegate.io/source-{key}"))
-            .map(|v| cut(v.clone(), max))
-            .unwrap_or_default()
-    };
-    let source = SourceStatus {
-        repo: get("repo", 2048),
-        branch: get("branch", 255),
-        path: get("path", 1024),
-        revision: get("revision", 64),
-    };
-    (source != SourceStatus::default()).then_some(source)
 }

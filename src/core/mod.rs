@@ -27,6 +27,7 @@ mod run_spec;
 mod scale;
 mod shared_labels;
 mod shift;
+pub mod source;
 pub mod spec;
 mod status;
 mod steps;

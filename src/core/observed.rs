@@ -348,6 +348,8 @@ pub struct RevertObserved {
     pub resource_version: String,
     /// Hash of the rejected version.
     pub hash: String,
+    /// Which attempt at it that was, from 1.
+    pub attempt: i32,
     /// Whether the rejection was lifted.
     pub released: bool,
     /// Where it stands, as text.

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::draft::{Draft, cut};
+use super::observed::RevertObserved;
 use super::plan::Write;
 use crate::api::revert::{
     CHANGE_VALUE_BYTES_MAX, CHANGES_MAX, RevertMode, RevertReason, RevertRollout, RevertSource,
     RevertSpec, RevertVersion, TemplateChange, revert_name,
 };
 use crate::api::rollout::{GitRevertMode, HASH_LABEL, RevertCause};
-use crate::api::rollout_status::{AbortReason, SourceStatus};
+use crate::api::rollout_status::{AbortReason, CanaryStatus, SourceStatus};
 
 /// Writes the Revert of the present abort unless it is there.
 pub(super) fn record(draft: &mut Draft<'_>) {
@@ -23,11 +24,21 @@ pub(super) fn record(draft: &mut Draft<'_>) {
     ) else {
         return;
     };
-    let name = revert_name(&draft.o.rollout.name, &canary.hash, canary.attempt);
+    let reverts = &draft.o.reverts;
+    // This abort's own stays its own, whatever became of it: a person may have released it.
+    let is_known = |name: &String| reverts.iter().any(|r| r.name == *name);
+    if abort.revert.as_ref().is_some_and(is_known) {
+        return;
+    }
+    let (own, attempt) = of_attempt(reverts, &canary);
+    let name = match own {
+        Some(own) => own.name.clone(),
+        None => revert_name(&draft.o.rollout.name, &canary.hash, attempt),
+    };
     if let Some(abort) = &mut draft.status.abort {
         abort.revert = Some(name.clone());
     }
-    if draft.o.reverts.iter().any(|r| r.name == name) {
+    if own.is_some() {
         return;
     }
     let mode = if draft.spec.revert_on.contains(&cause(abort.reason)) {
@@ -78,7 +89,7 @@ pub(super) fn record(draft: &mut Draft<'_>) {
             &canary.images,
             &canary.source,
         ),
-        attempt: canary.attempt,
+        attempt,
         changes: draft
             .replica_set(&stable.hash)
             .map(|rs| template_changes(&rs.template, &draft.spec.template))
@@ -100,6 +111,24 @@ pub(super) fn record(draft: &mut Draft<'_>) {
         name,
         spec: Box::new(spec),
     });
+}
+
+/// The record of the present attempt, where one was written and the status that names it was not; and
+/// the attempt's number. One that was released is of an attempt before, and its name is taken: also
+/// where a status counts less than the records do.
+fn of_attempt<'a>(
+    reverts: &'a [RevertObserved],
+    canary: &CanaryStatus,
+) -> (Option<&'a RevertObserved>, i32) {
+    let of_version: Vec<_> = reverts.iter().filter(|r| r.hash == canary.hash).collect();
+    let own = of_version
+        .iter()
+        .copied()
+        .filter(|r| !r.released && r.attempt >= canary.attempt)
+        .max_by_key(|r| r.attempt);
+    let last = of_version.iter().map(|r| r.attempt).max().unwrap_or(0);
+    let next = canary.attempt.max(last.saturating_add(1));
+    (own, own.map_or(next, |own| own.attempt))
 }
 
 fn cause(reason: AbortReason) -> RevertCause {

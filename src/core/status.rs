@@ -43,6 +43,8 @@ pub(super) fn invalid(o: &Observed, problems: &[Problem], now: Timestamp) -> Pla
     let mut status = o.rollout.status.clone();
     let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
     status.phase = Some(Phase::Invalid);
+    // What ends a pause is when its step began; that stays, and the time passes meanwhile.
+    status.pause = None;
     status.message = cut(text.join("; "), TEXT_MAX);
     status.observed_generation = Some(o.rollout.generation);
     let message = status.message.clone();
@@ -51,6 +53,7 @@ pub(super) fn invalid(o: &Observed, problems: &[Problem], now: Timestamp) -> Pla
         ("Ready", ConditionStatus::False),
         ("Reconciling", ConditionStatus::False),
         ("Stalled", ConditionStatus::True),
+        ("Paused", ConditionStatus::False),
     ] {
         set(
             &mut status,

@@ -19,6 +19,16 @@ pub enum GitError {
     /// The server refused the credential.
     #[error("the server refuses the credential: {0}")]
     Authentication(String),
+    /// The server has had enough of us for a while.
+    #[error("the server limits how often it is asked: {0}")]
+    RateLimited(String),
+    /// The repository is at another address. A credential is not carried there.
+    #[error(
+        "the repository has moved and the server redirects, which is not followed; let \
+         tidegate.io/source-repo name the address that it redirects to, and --allow-repository \
+         permit it: {0}"
+    )]
+    Redirected(String),
     /// The server's host key is not the known one.
     #[error("the server's host key is not in known_hosts or has changed: {0}")]
     HostKey(String),
@@ -119,6 +129,22 @@ pub(super) fn failure(command: &str, output: &Output, no_credential: Option<&str
     let lower = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|w| lower.contains(w));
     if says(&[
+        "error: 429",
+        "rate limit",
+        "too many requests",
+        "retry later",
+    ]) {
+        // Said with 403 as well, which otherwise is about the credential.
+        GitError::RateLimited(message)
+    } else if says(&[
+        "error: 301",
+        "error: 302",
+        "error: 303",
+        "error: 307",
+        "error: 308",
+    ]) {
+        GitError::Redirected(message)
+    } else if says(&[
         "host key verification failed",
         "host identification has changed",
     ]) {
@@ -187,6 +213,23 @@ pub(super) fn refused(summary: &str, stderr: &str) -> Result<Push, GitError> {
         "failed to update ref",
     ]) {
         return Ok(Push::Race(summary.to_owned()));
+    }
+    // A hook that could not ask whether the push is allowed declines it, too.
+    if says(&[
+        "api unreachable",
+        "api error",
+        "api is not accessible",
+        "internal error",
+        "internal server error",
+        "bad gateway",
+        "service unavailable",
+        "gateway time",
+        "timed out",
+        "temporarily unavailable",
+        "try again later",
+    ]) {
+        let message = format!("{summary} {stderr}");
+        return Err(GitError::Unreachable(message.trim().to_owned()));
     }
     if says(&[
         "hook declined",

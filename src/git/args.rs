@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::core::duration;
 
+use super::credentials::CredentialSource;
 use super::repo::{GitConfig, Identity};
 use super::source::Allowed;
 use super::status::Deadlines;
@@ -36,7 +37,8 @@ pub struct GitWriterArgs {
     pub allow_repository: Vec<Allowed>,
 
     /// Folder with the credentials: the files url, username, password or token, identity or
-    /// ssh-privatekey, known_hosts, ca.crt; or a folder with such files for each repository
+    /// ssh-privatekey, known_hosts, ca.crt; or a folder with such files for each repository. Where
+    /// repositories on several hosts or by several protocols are allowed, url has to be there
     #[arg(long, env = "TIDEGATE_GIT_CREDENTIALS")]
     pub credentials_dir: Option<PathBuf>,
 
@@ -113,7 +115,10 @@ impl GitWriterArgs {
             git: GitConfig {
                 program: self.git.clone(),
                 work_dir: self.work_dir.clone(),
-                credentials: self.credentials_dir.clone(),
+                credentials: self.credentials_dir.clone().map(|folder| CredentialSource {
+                    folder,
+                    url_needed: several_origins(&self.allow_repository),
+                }),
                 timeout: timeout
                     .try_into()
                     .unwrap_or(std::time::Duration::from_secs(60)),
@@ -128,6 +133,13 @@ impl GitWriterArgs {
             pushes_per_hour: self.pushes_per_hour.into(),
         })
     }
+}
+
+/// Whether repositories on more than one host are allowed, or one host is spoken to in several ways.
+fn several_origins(allowed: &[Allowed]) -> bool {
+    let mut origins = allowed.iter().filter_map(Allowed::origin);
+    let first = origins.next();
+    origins.any(|origin| Some(origin) != first)
 }
 
 /// Name and address without what would break a commit's header.
@@ -161,6 +173,30 @@ mod tests {
         let all = std::iter::once("tidegate").chain(args.iter().copied());
         let cli = Cli::try_parse_from(all).map_err(|e| e.to_string())?;
         cli.writer.settings().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_credential_needs_a_url_as_soon_as_there_is_a_second_host_or_protocol() {
+        let needed = |allowed: &str| {
+            let args = ["--credentials-dir", "/c", "--allow-repository", allowed];
+            parse(&args).unwrap().git.credentials.unwrap().url_needed
+        };
+        for one in [
+            "https://h/a",
+            "https://h/a,shop=https://H/b/*#main",
+            "https://h/*,file:///srv/a",
+            "git@h:a,ssh://git@h/b",
+        ] {
+            assert!(!needed(one), "{one}");
+        }
+        for several in [
+            "https://h/a,https://other/a",
+            "https://h/*,https://h:8443/*",
+            "https://h/a,http://h/a",
+            "https://h/a,git@h:a",
+        ] {
+            assert!(needed(several), "{several}");
+        }
     }
 
     #[test]

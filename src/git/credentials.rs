@@ -4,7 +4,8 @@
 //! named as in the Secrets that GitOps tools use: `url` (which repositories it is for, a prefix),
 //! `username`, `password` or `token`, `identity` or `ssh-privatekey`, `known_hosts`, `ca.crt`. They
 //! are read anew for every run, so that a rotated Secret takes effect. A credential is never used
-//! for a repository outside its `url`.
+//! for a repository outside its `url`, and one without is used only where all allowed repositories are
+//! on one host and spoken to in one way.
 
 use std::fs;
 use std::io;
@@ -39,6 +40,22 @@ pub enum CredentialError {
         /// What is wrong.
         problem: String,
     },
+    /// One credential would go to whichever host a tenant names.
+    #[error(
+        "credentials: {0} has no file url, and repositories on several hosts or by several \
+         protocols are allowed; say in url for which of them it is, as in https://git.example.com/shop"
+    )]
+    WithoutUrl(PathBuf),
+}
+
+/// Where the credentials are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialSource {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Whether each has to say for which repositories it is: there is more than one host, or way of
+    /// speaking to it.
+    pub url_needed: bool,
 }
 
 /// What is used to speak to one repository. Holds paths; the secrets stay in their files.
@@ -73,29 +90,40 @@ impl Credential {
     }
 }
 
-/// The credential for `remote`: the one with the longest matching `url`, else the one without.
-pub(super) fn find(dir: &Path, remote: &Remote) -> Result<Option<Credential>, CredentialError> {
-    let mut best: Option<(usize, Credential)> = None;
-    for folder in folders(dir)? {
+/// The credential for `remote`: the one with the longest matching `url`, else the one without, where
+/// there is only one host that it could be for.
+pub(super) fn find(
+    source: &CredentialSource,
+    remote: &Remote,
+) -> Result<Option<Credential>, CredentialError> {
+    let mut best: Option<(usize, PathBuf)> = None;
+    for folder in folders(&source.folder)? {
         let length = match existing(&folder, &["url"]) {
             None => 0,
             Some(path) => {
                 let url = line(&path)?;
-                let prefix = Remote::parse(&url).map_err(|error| CredentialError::Content {
+                let prefix = Remote::prefix(&url).map_err(|error| CredentialError::Content {
                     path,
                     problem: error.to_string(),
                 })?;
-                if !remote.is_below(prefix.key()) {
+                if !remote.is_below(&prefix) {
                     continue;
                 }
-                prefix.key().len()
+                prefix.len()
             }
         };
         if best.as_ref().is_none_or(|(longest, _)| length > *longest) {
-            best = Some((length, credential(&folder)?));
+            best = Some((length, folder));
         }
     }
-    Ok(best.map(|(_, credential)| credential))
+    match best {
+        // A repository on disk is not logged in to.
+        Some((0, folder)) if source.url_needed && remote.scheme() != Scheme::File => {
+            Err(CredentialError::WithoutUrl(folder))
+        }
+        Some((_, folder)) => credential(&folder).map(Some),
+        None => Ok(None),
+    }
 }
 
 fn credential(folder: &Path) -> Result<Credential, CredentialError> {
@@ -193,8 +221,20 @@ mod tests {
         dir
     }
 
+    fn found(
+        dir: &Path,
+        url_needed: bool,
+        url: &str,
+    ) -> Result<Option<Credential>, CredentialError> {
+        let source = CredentialSource {
+            folder: dir.to_owned(),
+            url_needed,
+        };
+        find(&source, &Remote::parse(url).unwrap())
+    }
+
     fn password(dir: &Path, url: &str) -> Option<String> {
-        let found = find(dir, &Remote::parse(url).unwrap()).unwrap()?;
+        let found = found(dir, true, url).unwrap()?;
         Some(fs::read_to_string(found.password?).unwrap())
     }
 
@@ -205,6 +245,8 @@ mod tests {
             ("a/password", "a"),
             ("b/url", "https://git.example/shop/config"),
             ("b/token", "b"),
+            ("c/url", "https://forge.example/"),
+            ("c/token", "c"),
             ("..data/password", "never"),
         ]);
         let at = |url| password(dir.path(), url);
@@ -213,6 +255,8 @@ mod tests {
             at("https://git.example/shop/config.git").as_deref(),
             Some("b")
         );
+        assert_eq!(at("https://forge.example/a").as_deref(), Some("c"));
+        assert_eq!(at("https://forge.example.evil/a"), None);
         assert_eq!(at("https://git.example/shopping"), None);
         assert_eq!(at("http://git.example/shop/config"), None);
         assert_eq!(at("https://git.example.evil/shop/config"), None);
@@ -221,9 +265,7 @@ mod tests {
     #[test]
     fn one_credential_may_lie_in_the_folder_itself() {
         let dir = folder(&[("username", "bot"), ("password", "p\n")]);
-        let found = find(dir.path(), &Remote::parse("https://h/a").unwrap())
-            .unwrap()
-            .unwrap();
+        let found = found(dir.path(), false, "https://h/a").unwrap().unwrap();
         assert_eq!(found.username, "bot");
         assert!(found.serves(Scheme::Https) && !found.serves(Scheme::Ssh));
         let mut redactor = Redactor::default();
@@ -231,12 +273,26 @@ mod tests {
     }
 
     #[test]
+    fn one_without_a_url_is_for_one_host_alone() {
+        let dir = folder(&[
+            ("password", "p"),
+            ("a/url", "https://h/a"),
+            ("a/token", "a"),
+        ]);
+        let error = found(dir.path(), true, "https://other/b").unwrap_err();
+        let named = matches!(&error, CredentialError::WithoutUrl(at) if at == dir.path());
+        assert!(named, "{error}");
+        // Where another one fits, or nobody logs in, it does not matter.
+        assert_eq!(password(dir.path(), "https://h/a").as_deref(), Some("a"));
+        assert!(found(dir.path(), true, "file:///srv/a").is_ok());
+        assert!(found(dir.path(), false, "https://h/b").is_ok());
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused_with_its_path() {
         let dir = folder(&[("password", "two\nlines")]);
-        let found = find(dir.path(), &Remote::parse("https://h/a").unwrap())
-            .unwrap()
-            .unwrap();
-        let error = found
+        let credential = found(dir.path(), false, "https://h/a").unwrap().unwrap();
+        let error = credential
             .teach(&mut Redactor::default())
             .unwrap_err()
             .to_string();
@@ -248,10 +304,7 @@ mod tests {
             !error.contains("lines\n") && !error.contains("two"),
             "{error}"
         );
-        let missing = find(
-            Path::new("/nowhere"),
-            &Remote::parse("https://h/a").unwrap(),
-        );
+        let missing = found(Path::new("/nowhere"), false, "https://h/a");
         assert!(missing.unwrap_err().to_string().contains("/nowhere"));
     }
 }

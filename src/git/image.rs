@@ -36,6 +36,20 @@ impl<'a> Image<'a> {
         self.name.rsplit('/').next().unwrap_or(self.name)
     }
 
+    /// Whether `leaf` alone says which image it is: by its name, or by a digest, which no other has. A
+    /// tag does not.
+    pub fn is_said_by(&self, leaf: &str) -> bool {
+        let hex = self.digest.and_then(|digest| digest.split_once(':'));
+        let is_digest = |text: &str| self.digest == Some(text);
+        is_digest(leaf)
+            || hex.is_some_and(|(_, hex)| hex == leaf)
+            || leaf
+                .split_once('@')
+                .is_some_and(|(_, text)| is_digest(text))
+            || self.is_named(leaf)
+            || Image::parse(leaf).is_some_and(|whole| self.is_named(whole.name))
+    }
+
     /// Whether `name` names the same repository, perhaps without the registry in front.
     pub fn is_named(&self, name: &str) -> bool {
         let own = without_default_registry(self.name);
@@ -116,6 +130,36 @@ mod tests {
         for not in ["", "a b", "a@b", ":v1", "a:", "$(x)"] {
             assert_eq!(parse(not), None, "{not}");
         }
+    }
+
+    #[test]
+    fn a_tag_alone_says_nothing_of_whose_it_is() {
+        let image = Image::parse("r.io/shop/checkout:v1@sha256:aa").unwrap();
+        for leaf in [
+            "checkout",
+            "shop/checkout",
+            "shop/checkout:v1",
+            "sha256:aa",
+            "aa",
+            "v1@sha256:aa",
+        ] {
+            assert!(image.is_said_by(leaf), "{leaf}");
+        }
+        for leaf in [
+            "",
+            "v1",
+            "catalog",
+            "shop/catalog:v1",
+            "sha256:bb",
+            "v1@sha256:bb",
+        ] {
+            assert!(!image.is_said_by(leaf), "{leaf}");
+        }
+        assert!(
+            !Image::parse("r.io/shop/checkout:v1")
+                .unwrap()
+                .is_said_by("v1")
+        );
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! Reverts and Events, and nothing else in the cluster. Nothing of it is on the path of an abort.
 //!
 //! From the pure to the outside: [`leaf`] reads a file as leaves, [`scope`] says which of them
-//! belong to a workload, [`revert`] plans what goes back; [`source`] checks where it may go,
+//! belong to a workload, [`revert`] plans what goes back (and [`revert_file`] for somebody who has
+//! the files at hand); [`source`] checks where it may go,
 //! [`repo`] drives the `git` program; the loop in `writer` follows each Revert to its end. Without the
 //! feature `cluster` there is only the pure part, which the simulator plans its commits with.
 
@@ -33,11 +34,13 @@ mod outcome;
 mod publish;
 #[cfg(feature = "cluster")]
 mod redact;
+mod refusal;
 #[cfg(feature = "cluster")]
 pub mod repo;
 #[cfg(feature = "cluster")]
 mod resolve;
 pub mod revert;
+pub mod revert_file;
 #[cfg(feature = "cluster")]
 mod run;
 pub mod scope;

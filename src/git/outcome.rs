@@ -4,6 +4,7 @@
 use crate::api::revert::RevertPhase;
 
 use super::answers::GitError;
+use super::credentials::CredentialError;
 use super::leaf::LeafError;
 use super::resolve::Problem;
 use super::revert::Refusal;
@@ -17,6 +18,17 @@ pub(super) const RESOLVED: &str = "Resolved";
 pub(super) const LANDED: &str = "Landed";
 /// The condition about the cluster.
 pub(super) const VERIFIED: &str = "Verified";
+
+/// When something is looked at again that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Never: no answer could be another.
+    Never,
+    /// Soon: somebody may mend what the writer is given.
+    Soon,
+    /// Seldom: somebody may mend what is in the repository, or by whom it may be changed.
+    Seldom,
+}
 
 /// What was found or done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,13 +54,13 @@ pub(super) enum Outcome {
         reason: &'static str,
         message: String,
     },
-    /// It ends here; `recheck` if a person may mend it outside of Git.
+    /// It ends here, unless somebody mends it.
     Refused {
         phase: RevertPhase,
         condition: &'static str,
         reason: &'static str,
         message: String,
-        recheck: bool,
+        again: Again,
     },
     /// A reason that may pass.
     Failed {
@@ -62,31 +74,24 @@ pub(super) enum Outcome {
     NotVerified {
         reason: &'static str,
         message: String,
+        /// Whether it is on its way, however long that takes.
+        on_its_way: bool,
     },
 }
 
 impl Outcome {
-    /// Refused for good, or until somebody mends it.
-    fn refused(
-        phase: RevertPhase,
-        reason: &'static str,
-        recheck: bool,
-        message: String,
-    ) -> Outcome {
-        Outcome::Refused {
-            phase,
-            condition: RESOLVED,
-            reason,
-            message,
-            recheck,
-        }
-    }
-
     /// What a problem on the way to a plan comes to.
     pub fn of(problem: &Problem) -> Outcome {
         use RevertPhase::{NeedsHuman, Unresolvable};
         let message = problem.to_string();
-        let refused = |phase, reason| Outcome::refused(phase, reason, false, message.clone());
+        let again = |phase, reason, again| Outcome::Refused {
+            phase,
+            condition: RESOLVED,
+            reason,
+            message: message.clone(),
+            again,
+        };
+        let refused = |phase, reason| again(phase, reason, Again::Never);
         match problem {
             Problem::SourceUnknown => refused(Unresolvable, "SourceUnknown"),
             Problem::Source(SourceError::Repository(..)) => {
@@ -94,19 +99,23 @@ impl Outcome {
             }
             Problem::Source(SourceError::Branch(..)) => refused(Unresolvable, "NotABranch"),
             Problem::Source(SourceError::Path(..)) => refused(Unresolvable, "InvalidPath"),
-            Problem::NotAllowed { .. } => {
-                Outcome::refused(Unresolvable, "RepositoryNotAllowed", true, message)
-            }
+            Problem::NotAllowed { .. } => again(Unresolvable, "RepositoryNotAllowed", Again::Soon),
             Problem::Git(error) => Outcome::of_git(error, RESOLVED),
             Problem::Refused(refusal) => match refusal {
                 Refusal::NothingToRevert { .. } => refused(Unresolvable, "NothingToRevert"),
                 Refusal::ImageNotFound { .. } => refused(NeedsHuman, "ImageNotFound"),
-                Refusal::Unusable { error, .. } => refused(NeedsHuman, unusable(error)),
                 Refusal::Ambiguous { .. } => refused(NeedsHuman, "Ambiguous"),
-                Refusal::ImageHalfMoved { .. } => refused(NeedsHuman, "ImageHalfMoved"),
+                Refusal::NotNamed { .. } => refused(NeedsHuman, "NotNamed"),
+                // What is in the way stands at the branch's tip, where a person may put it right.
+                Refusal::Unusable { error, .. } => {
+                    again(NeedsHuman, unusable(error), Again::Seldom)
+                }
+                Refusal::ImageHalfMoved { .. } => {
+                    again(NeedsHuman, "ImageHalfMoved", Again::Seldom)
+                }
                 Refusal::NotExact { error, .. } => match **error {
-                    SpliceError::Shared(_) => refused(NeedsHuman, "SharedValue"),
-                    _ => refused(NeedsHuman, "NotExact"),
+                    SpliceError::Shared(_) => again(NeedsHuman, "SharedValue", Again::Seldom),
+                    _ => again(NeedsHuman, "NotExact", Again::Seldom),
                 },
             },
         }
@@ -116,12 +125,12 @@ impl Outcome {
     pub fn of_git(error: &GitError, condition: &'static str) -> Outcome {
         use RevertPhase::{NeedsHuman, Unresolvable};
         let message = error.to_string();
-        let refused = |phase, reason, recheck| Outcome::Refused {
+        let refused = |phase, reason, again| Outcome::Refused {
             phase,
             condition,
             reason,
             message: message.clone(),
-            recheck,
+            again,
         };
         let failed = |reason| Outcome::Failed {
             condition,
@@ -129,13 +138,18 @@ impl Outcome {
             message: message.clone(),
         };
         match error {
-            GitError::NoCredentials(_) => refused(Unresolvable, "NoCredentials", true),
-            GitError::NoSuchBranch(_) => refused(Unresolvable, "BranchNotFound", false),
-            GitError::IsATag(_) => refused(Unresolvable, "NotABranch", false),
-            GitError::NotInHistory(_) => refused(Unresolvable, "RevisionNotFound", false),
-            GitError::NoSuchPath(_) => refused(Unresolvable, "FileNotFound", false),
-            GitError::NotAFile(..) => refused(NeedsHuman, "NotAFile", false),
-            GitError::TooManyFiles(_) => refused(NeedsHuman, "TooManyFiles", false),
+            GitError::NoCredentials(_) => refused(Unresolvable, "NoCredentials", Again::Soon),
+            GitError::Credentials(CredentialError::WithoutUrl(_)) => {
+                refused(Unresolvable, "CredentialWithoutUrl", Again::Soon)
+            }
+            GitError::Redirected(_) => refused(Unresolvable, "Redirected", Again::Seldom),
+            GitError::NoSuchBranch(_) => refused(Unresolvable, "BranchNotFound", Again::Seldom),
+            GitError::IsATag(_) => refused(Unresolvable, "NotABranch", Again::Never),
+            GitError::NotInHistory(_) => refused(Unresolvable, "RevisionNotFound", Again::Seldom),
+            GitError::NoSuchPath(_) => refused(Unresolvable, "FileNotFound", Again::Seldom),
+            GitError::NotAFile(..) => refused(NeedsHuman, "NotAFile", Again::Never),
+            GitError::TooManyFiles(_) => refused(NeedsHuman, "TooManyFiles", Again::Never),
+            GitError::RateLimited(_) => failed("RateLimited"),
             GitError::Authentication(_) => failed("AuthenticationFailed"),
             GitError::HostKey(_) => failed("HostKeyMismatch"),
             GitError::NotFound(_) => failed("RepositoryNotFound"),

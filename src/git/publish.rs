@@ -61,7 +61,8 @@ impl Repo {
         self.oid(&args, &who, message.as_bytes()).await
     }
 
-    /// The change from one commit to another as a unified diff.
+    /// The change from one commit to another as a unified diff, of the changed lines alone: what
+    /// stands around them may be nobody's business who reads a status.
     ///
     /// # Errors
     /// [`GitError`] when `git` fails.
@@ -73,6 +74,7 @@ impl Repo {
         let args = [
             "diff-tree",
             "-p",
+            "--unified=0",
             "--no-renames",
             "--no-ext-diff",
             "--no-textconv",
@@ -81,7 +83,7 @@ impl Repo {
             to.as_str(),
         ];
         let output = self.git.run(&args, &[], b"", limits).await?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(without_headings(&String::from_utf8_lossy(&output.stdout)))
     }
 
     /// The newest commit behind `tip` (and not behind `since`) whose message has `line` as a line.
@@ -118,14 +120,24 @@ impl Repo {
         }))
     }
 
-    /// Pushes `commit` to the branch, never by force: it succeeds only if the branch has not moved.
+    /// Pushes `commit`, whose parent is `tip`, to the branch: it succeeds only if the branch still
+    /// is at `tip`, so nothing is ever taken away by it. A push without that condition also goes
+    /// through where somebody has set the branch back meanwhile, and brings back what he took away.
     ///
     /// # Errors
     /// [`GitError`] when the server could not be asked, or its answer is lost: the commit may then
     /// be on the branch or not, and the branch has to be read again.
-    pub async fn push(&self, commit: &Oid, branch: &Branch) -> Result<Push, GitError> {
+    pub async fn push(&self, commit: &Oid, tip: &Oid, branch: &Branch) -> Result<Push, GitError> {
         let spec = format!("{commit}:{}", branch.reference());
-        let args = ["push", "--porcelain", "--no-verify", "origin", &spec];
+        let lease = format!("--force-with-lease={}:{tip}", branch.reference());
+        let args = [
+            "push",
+            "--porcelain",
+            "--no-verify",
+            &lease,
+            "origin",
+            &spec,
+        ];
         let output = self.git.run(&args, &[], b"", self.limits).await?;
         let text = output.text();
         let line = text
@@ -143,5 +155,44 @@ impl Repo {
             Some('!') => refused(&summary, &output.stderr),
             _ => Err(self.failure("push", &output)),
         }
+    }
+}
+
+/// The diff without the line that `git` repeats behind the place of a change, as a heading: it is one
+/// of the lines around.
+fn without_headings(diff: &str) -> String {
+    let place = |line: &str| -> Option<usize> {
+        let rest = line.strip_prefix("@@ ")?;
+        Some("@@ ".len() + rest.find(" @@")? + " @@".len())
+    };
+    let mut out = String::with_capacity(diff.len());
+    for line in diff.split_inclusive('\n') {
+        match place(line).and_then(|end| line.get(..end)) {
+            Some(bare) => {
+                out.push_str(bare);
+                out.push('\n');
+            }
+            None => out.push_str(line),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diff_says_nothing_of_the_lines_around() {
+        let diff = "--- a/v.yaml\n+++ b/v.yaml\n@@ -4 +4,2 @@ password: hunter2\n-tag: @@ v2 @@\n\
+                    +@@ tag\n@@ -9 +10 @@\n-b: 2\n+b: 1\n";
+        assert_eq!(
+            without_headings(diff),
+            "--- a/v.yaml\n+++ b/v.yaml\n@@ -4 +4,2 @@\n-tag: @@ v2 @@\n+@@ tag\n@@ -9 +10 @@\n\
+             -b: 2\n+b: 1\n"
+        );
+        // Cut in the middle.
+        assert_eq!(without_headings("@@ -4 +4"), "@@ -4 +4");
+        assert_eq!(without_headings("@@ -4 +4 @@ pass"), "@@ -4 +4 @@\n");
     }
 }

@@ -4,7 +4,8 @@
 //! There is no work tree: nothing of the repository's content is written out or executed, and
 //! submodules, links, filters and hooks stay what they are, bytes. Only what is needed is fetched:
 //! the tip without file contents, then history without trees as far back as the commits that are
-//! asked for, then the files. A push is never forced, so it is a compare-and-swap on the branch.
+//! asked for, then the files. A push names the tip that it was made on, so it is a compare-and-swap on
+//! the branch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -16,7 +17,7 @@ use super::answers::{
     FILES_MAX, GitError, Oid, RawDifference, failure, parse_raw_diff, parse_tree, special,
 };
 use super::command::{Git, Limits, Output};
-use super::credentials;
+use super::credentials::{self, CredentialSource};
 use super::environment::environment;
 use super::leaf::FILE_BYTES_MAX;
 use super::redact::Redactor;
@@ -43,7 +44,7 @@ pub struct GitConfig {
     /// Where the private folders are made; the system's folder for temporary files if absent.
     pub work_dir: Option<PathBuf>,
     /// Where the credentials are, see [`credentials`].
-    pub credentials: Option<PathBuf>,
+    pub credentials: Option<CredentialSource>,
     /// How long one command may take.
     pub timeout: Duration,
     /// How much one repository may take on disk, in bytes.
@@ -104,7 +105,7 @@ impl Repo {
         }
         .map_err(GitError::WorkDir)?;
         let credential = match &config.credentials {
-            Some(folder) => credentials::find(folder, remote)?,
+            Some(source) => credentials::find(source, remote)?,
             None => None,
         };
         let credential = credential.filter(|c| c.serves(remote.scheme()));
@@ -200,8 +201,8 @@ impl Repo {
         self.fetch(&[&depth, &filter, "origin", &spec], b"").await
     }
 
-    /// The last commits up to `from` that changed something at `path`, the newest first, at most
-    /// `count`. Looks back no further than the first step of history.
+    /// The last commits up to `from`, and not behind `since`, that changed something at `path`, the
+    /// newest first, at most `count`. Looks back no further than the first step of history.
     ///
     /// # Errors
     /// [`GitError`] when the server was of no use.
@@ -209,13 +210,17 @@ impl Repo {
         &self,
         branch: &Branch,
         from: &Oid,
+        since: Option<&Oid>,
         path: &RepoPath,
         count: usize,
     ) -> Result<Vec<Oid>, GitError> {
         let [depth, ..] = DEPTHS;
         self.deepen(branch, depth, "blob:none").await?;
         let count = format!("--max-count={count}");
-        let mut args = vec!["log", "--format=%H", &count, from.as_str(), "--"];
+        let since = since.map(|oid| format!("^{oid}"));
+        let mut args = vec!["log", "--format=%H", &count, from.as_str()];
+        args.extend(since.as_deref());
+        args.push("--");
         if !path.as_str().is_empty() {
             args.push(path.as_str());
         }

@@ -8,8 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::leaf::{DocumentId, File, LeafError, Path, Segment, Value};
-use super::scope::{self, Changed, Pair, Workload, same_image};
+use super::scope::{self, Changed, Pair, Workload, is_image_part, same_image};
 use super::splice::{Edit, SpliceError, splice};
+
+pub use super::refusal::Refusal;
 
 /// One file at the stable version, at the bad version and at the branch tip; absent where it is
 /// not in that commit.
@@ -82,66 +84,6 @@ pub enum AtTip {
     Other(String),
     /// Nothing: the leaf, its document or its file is gone.
     Gone,
-}
-
-/// Why no revert is planned.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No leaf belongs to the workload's change.
-    #[error(
-        "nothing in Git accounts for the change of {changes}: a mutable tag, a version range or a \
-         value computed elsewhere; name the file in the source path, or pin the image by digest"
-    )]
-    NothingToRevert {
-        /// The template's changes.
-        changes: String,
-    },
-    /// Part of the change was found, but not the image.
-    #[error(
-        "the change of {change} is not in these files, while other changes are; revert by hand"
-    )]
-    ImageNotFound {
-        /// Path in the pod template.
-        change: String,
-    },
-    /// A file that holds or may hold the change cannot be edited.
-    #[error("{file}: {error}")]
-    Unusable {
-        /// The file.
-        file: String,
-        /// Why.
-        #[source]
-        error: LeafError,
-    },
-    /// Several places could be meant.
-    #[error(
-        "the change of {change} could be any of {candidates}; name the file in the source path"
-    )]
-    Ambiguous {
-        /// Path in the pod template.
-        change: String,
-        /// The places.
-        candidates: String,
-    },
-    /// A part of an image was changed since: old and new parts would be mixed.
-    #[error(
-        "{file}: {path} was changed since, the other parts of this image were not; together they would name an image that nobody asked for"
-    )]
-    ImageHalfMoved {
-        /// The file.
-        file: String,
-        /// The part.
-        path: String,
-    },
-    /// It cannot be done exactly.
-    #[error("{file}: {error}")]
-    NotExact {
-        /// The file.
-        file: String,
-        /// Why.
-        #[source]
-        error: Box<SpliceError>,
-    },
 }
 
 /// A file's three versions, read. What is not there is an empty file.
@@ -233,15 +175,17 @@ fn choose<'a>(
         }
         Which::Workload(workload) => workload,
     };
-    let selection = scope::select(pairs, &changed, workload).map_err(|ambiguous| {
+    let selection = scope::select(pairs, &changed, workload).map_err(|unclear| {
         let show = |i: &usize| {
             let leaf = changed.get(*i)?;
             Some(format!("{}: {}", pairs.get(leaf.file)?.path, leaf.path))
         };
-        let candidates: Vec<String> = ambiguous.candidates.iter().filter_map(show).collect();
-        Refusal::Ambiguous {
-            change: ambiguous.change,
-            candidates: candidates.join(", "),
+        let candidates: Vec<String> = unclear.candidates.iter().filter_map(show).collect();
+        let (change, candidates) = (unclear.change, candidates.join(", "));
+        if unclear.named {
+            Refusal::Ambiguous { change, candidates }
+        } else {
+            Refusal::NotNamed { change, candidates }
         }
     })?;
     let chosen = changed
@@ -327,7 +271,8 @@ fn plan_file(file: &Read<'_>, leaves: &[&Chosen<'_>], plan: &mut Plan) -> Result
                 }
                 _ => Edit::Replace(leaf.path.clone()),
             };
-            if !edits.contains(&edit) {
+            // Only a whole entry may be meant by several of its leaves.
+            if matches!(edit, Edit::Replace(_)) || !edits.contains(&edit) {
                 edits.push(edit);
             }
         }
@@ -348,7 +293,7 @@ fn plan_file(file: &Read<'_>, leaves: &[&Chosen<'_>], plan: &mut Plan) -> Result
     Ok(())
 }
 
-fn at_tip(tip: Option<&Value>, leaf: &Changed<'_>) -> AtTip {
+pub(super) fn at_tip(tip: Option<&Value>, leaf: &Changed<'_>) -> AtTip {
     match tip {
         tip if tip == leaf.new => AtTip::Bad,
         tip if tip == leaf.old => AtTip::Good,
@@ -367,7 +312,8 @@ fn whole_images(file: &Read<'_>, tip: &File, leaves: &[&Chosen<'_>]) -> Result<(
         .filter(|leaf| value(tip, leaf.path).as_ref() == leaf.new)
         .map(|leaf| leaf.path)
         .collect();
-    let half = goes_back.iter().find_map(|path| {
+    let mut parts = goes_back.iter().filter(|path| is_image_part(path));
+    let half = parts.find_map(|path| {
         versions
             .iter()
             .flat_map(|f| f.leaves().keys())
@@ -493,4 +439,4 @@ pub fn decide(plan: &Plan) -> Decision {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -3,7 +3,9 @@
 //! A commit may change many services, and two of them may go from the same old to the same new
 //! value. A leaf belongs when its old and new value are those of the pod template, whole or as
 //! part of an image, and when what stands around it speaks for this workload more than for any
-//! other. Where that does not settle it, nothing is chosen. Pure.
+//! other. Of a leaf that nothing names after the workload or its image that is not said, even if it is
+//! the only one: another team's version may have gone the same way. Only the file that the source
+//! itself names needs no such word. Where that does not settle it, nothing is chosen. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +45,8 @@ mod evidence {
     pub const REPOSITORY: u8 = 2;
     /// The file or a folder on the way has the workload's or the image's name.
     pub const FILE: u8 = 1;
+    /// Something has the workload's or the image's name.
+    pub const NAMED: u8 = NAME | REPOSITORY | FILE;
 }
 
 /// A workload and how its pod template changed.
@@ -50,6 +54,8 @@ mod evidence {
 pub struct Workload<'a> {
     /// The Rollout's name.
     pub name: &'a str,
+    /// The path that the source names: a file of this path is the workload's own.
+    pub source_path: &'a str,
     /// The scalars in which the two templates differ.
     pub changes: &'a [TemplateChange],
     /// Whether an override that came or went may explain a value that changed. It may where the
@@ -86,13 +92,15 @@ pub(super) struct Selection {
     pub unmatched: BTreeSet<usize>,
 }
 
-/// More than one place could be meant.
+/// It is not certain which leaf is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ambiguous {
+pub(super) struct Unclear {
     /// Path of the change in the pod template.
     pub change: String,
     /// Indices of the leaves that could be it.
     pub candidates: Vec<usize>,
+    /// Whether something says that they are this workload's: then there are several of them.
+    pub named: bool,
 }
 
 /// All leaves in which the versions of the files differ.
@@ -124,36 +132,69 @@ pub(super) fn select(
     files: &[Pair<'_>],
     leaves: &[Changed<'_>],
     workload: &Workload<'_>,
-) -> Result<Selection, Ambiguous> {
+) -> Result<Selection, Unclear> {
     let mut selection = Selection::default();
-    for (index, change) in workload.changes.iter().enumerate() {
-        let template = Template::new(change, workload);
-        let candidates: BTreeMap<usize, u8> = leaves
+    let place = |i: &usize| leaves.get(*i).map(|l| (l.file, &l.path.document));
+    // A leaf that changed its value explains the template better than one that came or went.
+    let whole = |i: &usize| {
+        leaves
+            .get(*i)
+            .is_some_and(|l| l.old.is_some() && l.new.is_some())
+    };
+    let weighed: Vec<(Template<'_>, BTreeMap<usize, Weight>)> = workload
+        .changes
+        .iter()
+        .map(|change| {
+            let template = Template::new(change, workload);
+            let weigh = |(i, leaf): (usize, &Changed<'_>)| {
+                Some((i, template.weigh(leaf, files.get(leaf.file)?)?))
+            };
+            let candidates = leaves.iter().enumerate().filter_map(weigh).collect();
+            (template, candidates)
+        })
+        .collect();
+    // Where something is named after the workload, the rest of its change may stand unnamed.
+    let homes: BTreeSet<_> = weighed
+        .iter()
+        .flat_map(|(_, candidates)| candidates)
+        .filter(|(_, weight)| weight.named)
+        .filter_map(|(i, _)| place(i))
+        .collect();
+    let mut strangers = None;
+    for (index, (template, all)) in weighed.iter().enumerate() {
+        let at_home = |i: &usize| place(i).is_some_and(|place| homes.contains(&place));
+        let named = all.keys().any(at_home);
+        let mut candidates: BTreeMap<usize, u8> = all
             .iter()
-            .enumerate()
-            .filter_map(|(i, leaf)| Some((i, template.weigh(leaf, files.get(leaf.file)?)?)))
+            .filter(|&(i, _)| !named || at_home(i))
+            .map(|(i, weight)| (*i, weight.rank))
             .collect();
-        // A leaf that changed its value explains the template better than one that came or went.
-        let whole = |i: &usize| {
-            leaves
-                .get(*i)
-                .is_some_and(|l| l.old.is_some() && l.new.is_some())
-        };
         let any_whole = candidates.keys().any(whole);
-        let candidates: BTreeMap<usize, u8> = candidates
-            .into_iter()
-            .filter(|(i, _)| !any_whole || whole(i))
-            .collect();
+        candidates.retain(|i, _| !any_whole || whole(i));
         let Some(best) = candidates.values().max().copied() else {
             selection.unmatched.insert(index);
             continue;
         };
-        let place = |i: &usize| leaves.get(*i).map(|l| (l.file, &l.path.document));
         let chosen: Vec<usize> = candidates
             .iter()
             .filter(|(_, rank)| **rank == best)
             .map(|(i, _)| *i)
             .collect();
+        let change = template.change;
+        let unclear = |candidates| Unclear {
+            change: change.path.clone(),
+            candidates,
+            named,
+        };
+        if !named {
+            // Of the image it would be half a revert; of anything else it is computed elsewhere.
+            if template.images.is_some() {
+                return Err(unclear(chosen));
+            }
+            strangers.get_or_insert(unclear(chosen));
+            selection.unmatched.insert(index);
+            continue;
+        }
         let places: BTreeSet<_> = chosen.iter().filter_map(place).collect();
         let same_change = workload
             .changes
@@ -162,10 +203,7 @@ pub(super) fn select(
             .count();
         let unsupported = best <= evidence::FILE && chosen.len() > same_change;
         if places.len() > 1 || unsupported {
-            return Err(Ambiguous {
-                change: change.path.clone(),
-                candidates: chosen,
-            });
+            return Err(unclear(chosen));
         }
         // The same change elsewhere in the same object, e.g. in its own labels, goes along.
         let object = places
@@ -181,8 +219,13 @@ pub(super) fn select(
             selection.images.extend(chosen);
         }
     }
-    add_companions(files, leaves, &mut selection);
-    Ok(selection)
+    match strangers {
+        Some(unclear) if selection.leaves.is_empty() => Err(unclear),
+        _ => {
+            add_companions(files, leaves, &mut selection);
+            Ok(selection)
+        }
+    }
 }
 
 /// The other parts of an image that was chosen by one of them.
@@ -206,10 +249,17 @@ fn add_companions(files: &[Pair<'_>], leaves: &[Changed<'_>], selection: &mut Se
     }
 }
 
+/// Whether a leaf can be a part of an image, by its key.
+pub(super) fn is_image_part(path: &Path) -> bool {
+    path.key().is_some_and(|key| IMAGE_KEYS.contains(&key))
+}
+
 /// Whether two leaves are parts of one image: name, tag and digest in one mapping.
 pub(super) fn same_image<const N: usize>(files: [&File; N], one: &Path, other: &Path) -> bool {
-    let part = |path: &Path| path.key().is_some_and(|key| IMAGE_KEYS.contains(&key));
-    let Some(parent) = one.parent().filter(|_| part(one) && part(other)) else {
+    if !is_image_part(one) || !is_image_part(other) {
+        return false;
+    }
+    let Some(parent) = one.parent() else {
         return false;
     };
     other.parent().as_ref() == Some(&parent)
@@ -220,12 +270,22 @@ pub(super) fn same_image<const N: usize>(files: [&File; N], one: &Path, other: &
         })
 }
 
+/// How well a leaf explains a change.
+#[derive(Debug, Clone, Copy)]
+struct Weight {
+    /// The evidence, as bits.
+    rank: u8,
+    /// Whether anything says that it is this workload's.
+    named: bool,
+}
+
 /// One change of the pod template, ready to be compared with leaves.
 struct Template<'a> {
     change: &'a TemplateChange,
     tokens: Vec<String>,
     images: Option<(Image<'a>, Image<'a>)>,
     names: Vec<&'a str>,
+    source_path: &'a str,
     overrides: bool,
 }
 
@@ -250,12 +310,13 @@ impl<'a> Template<'a> {
             tokens,
             images,
             names,
+            source_path: workload.source_path,
             overrides: workload.overrides,
         }
     }
 
     /// How much speaks for the leaf; `None` if it cannot be the change.
-    fn weigh(&self, leaf: &Changed<'_>, pair: &Pair<'_>) -> Option<u8> {
+    fn weigh(&self, leaf: &Changed<'_>, pair: &Pair<'_>) -> Option<Weight> {
         let (old, new) = (leaf.old.map(Value::text), leaf.new.map(Value::text));
         let exact = (old, new) == (self.change.old.as_deref(), self.change.new.as_deref());
         let part = self
@@ -286,7 +347,12 @@ impl<'a> Template<'a> {
         } else {
             by_path || (!one_sided && telling(leaf.old) && telling(leaf.new))
         };
-        enough.then_some(found)
+        let says = |image: Image<'_>, leaf: Option<&str>| leaf.is_some_and(|l| image.is_said_by(l));
+        let by_itself = self
+            .images
+            .is_some_and(|(a, b)| says(a, old) || says(b, new));
+        let named = by_itself || found & evidence::NAMED != 0 || pair.path == self.source_path;
+        enough.then_some(Weight { rank: found, named })
     }
 
     /// The evidence as bits; `None` where what stands beside the leaf speaks against it.

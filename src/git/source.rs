@@ -7,6 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::core::source::without_secrets;
+
 /// Longest URL, as in the schema.
 const URL_LENGTH_MAX: usize = 2048;
 
@@ -55,13 +57,16 @@ impl Remote {
     /// # Errors
     /// [`SourceError::Repository`] when it has another form or carries anything but an address.
     pub fn parse(text: &str) -> Result<Remote, SourceError> {
-        let refuse = |why| SourceError::Repository(without_password(text), why);
+        let refuse = |why| SourceError::Repository(without_secrets(text), why);
         if text.is_empty() || text.len() > URL_LENGTH_MAX {
             return Err(refuse("empty or too long"));
         }
+        if text.contains(['?', '#']) {
+            return Err(refuse("a query or fragment in it"));
+        }
         if text
             .chars()
-            .any(|c| c.is_control() || c.is_whitespace() || "\\?#\"'".contains(c))
+            .any(|c| c.is_control() || c.is_whitespace() || "\\\"'".contains(c))
         {
             return Err(refuse("a character that no address has"));
         }
@@ -129,6 +134,20 @@ impl Remote {
         &self.key
     }
 
+    /// The beginning of the keys of all repositories at or below a URL, which may be a whole host's.
+    ///
+    /// # Errors
+    /// [`SourceError::Repository`] when it has another form or carries anything but an address.
+    pub fn prefix(text: &str) -> Result<String, SourceError> {
+        let bare = text.trim_end_matches('/');
+        let rest = bare.split_once("://").map(|(_, rest)| rest);
+        if rest.is_some_and(|rest| !rest.is_empty() && !rest.contains('/')) {
+            let below = Remote::parse(&format!("{bare}/x"))?.key;
+            return Ok(below.strip_suffix("/x").unwrap_or(&below).to_owned());
+        }
+        Ok(Remote::parse(text)?.key)
+    }
+
     /// Whether the repository is `prefix` or lies below it: `https://git.example/shop` holds
     /// `https://git.example/shop/config`, not `https://git.example/shopping`.
     pub fn is_below(&self, prefix: &str) -> bool {
@@ -179,17 +198,6 @@ fn host(authority: &str, scheme: Scheme, is_url: bool) -> Result<String, &'stati
         return Err("no valid host");
     }
     Ok(host.to_ascii_lowercase())
-}
-
-/// The text with what stands between `//` and `@` left out, for messages.
-fn without_password(text: &str) -> String {
-    match (text.find("://"), text.find('@')) {
-        (Some(scheme), Some(at)) if scheme < at => {
-            let (head, tail) = (text.get(..scheme + 3), text.get(at..));
-            format!("{}…{}", head.unwrap_or_default(), tail.unwrap_or_default())
-        }
-        _ => text.to_owned(),
-    }
 }
 
 /// A branch's name, without `refs/heads/`.
@@ -303,30 +311,20 @@ impl FromStr for Allowed {
             None => (repository, false),
         };
         // `https://host/*`: everything on one host.
-        let whole_host = below
-            && repository
-                .split_once("://")
-                .is_some_and(|(_, r)| !r.contains('/'));
-        let probe = if whole_host {
-            format!("{repository}/x")
+        let key = if below {
+            Remote::prefix(repository)?
         } else {
-            repository.to_owned()
+            Remote::parse(repository)?.key
         };
-        let remote = Remote::parse(&probe)?;
-        if below && remote.scheme == Scheme::File {
+        if below && key.starts_with("file:") {
             return Err(SourceError::Repository(
                 repository.to_owned(),
                 "a repository on disk has to be named as a whole",
             ));
         }
-        let key = if whole_host {
-            remote.key.trim_end_matches("/x")
-        } else {
-            &remote.key
-        };
         Ok(Allowed {
             namespace: namespace.to_owned(),
-            repository: key.to_owned(),
+            repository: key,
             below,
             branch: branch.to_owned(),
         })
@@ -334,6 +332,14 @@ impl FromStr for Allowed {
 }
 
 impl Allowed {
+    /// Protocol and host of the repositories; nothing for one on disk, to which nobody logs in.
+    pub fn origin(&self) -> Option<&str> {
+        let (scheme, rest) = self.repository.split_once("://")?;
+        let host = rest.split('/').next().filter(|host| !host.is_empty())?;
+        self.repository
+            .get(..scheme.len() + "://".len() + host.len())
+    }
+
     /// Whether objects in `namespace` may have `branch` of `remote` changed.
     pub fn permits(&self, namespace: &str, remote: &Remote, branch: &Branch) -> bool {
         let repository = if self.below {

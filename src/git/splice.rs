@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::leaf::{File, Leaf, LeafError, Path, Segment, item_segments};
-use super::yaml_tree::{Content, Node};
+use super::yaml_tree::{Content, Entry, Node};
 
 /// What is to happen to one leaf or entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +118,7 @@ fn replacement(
     if at.shared {
         return Err(SpliceError::Shared(Box::new(path.clone())));
     }
+    without_anchors(good, path)?;
     if !at.span.is_empty() && !from.span.is_empty() {
         return Ok((
             at.span.clone(),
@@ -135,6 +136,42 @@ fn replacement(
             "an absent value that does not stand behind its key",
         )),
     }
+}
+
+/// Refuses what defines an anchor or refers to one: in its new place the name may be another's by now,
+/// and what stands below may refer to it. The leaves would read the same.
+fn without_anchors(good: &File, path: &Path) -> Result<(), SpliceError> {
+    let key = |entry: &Entry| {
+        let bytes = good.text().get(entry.key_span.clone());
+        // A tag may stand before the anchor; neither is usual on a key.
+        bytes.is_some_and(|text| text.starts_with(['&', '!']))
+    };
+    let parent = path.parent().and_then(|parent| node_at(good, &parent));
+    let own_key = match parent.map(|parent| &parent.content) {
+        Some(Content::Mapping { entries, .. }) => entries
+            .iter()
+            .any(|entry| Some(entry.key.as_str()) == path.key() && key(entry)),
+        _ => false,
+    };
+    let mut nodes: Vec<&Node> = node_at(good, path).into_iter().collect();
+    let mut found = own_key;
+    while let Some(node) = nodes.pop() {
+        found |= node.anchor.is_some() || matches!(node.content, Content::Alias(_));
+        match &node.content {
+            Content::Mapping { entries, .. } => {
+                found |= entries.iter().any(key);
+                nodes.extend(entries.iter().map(|entry| &entry.value));
+            }
+            Content::Sequence { items, .. } => nodes.extend(items),
+            _ => {}
+        }
+    }
+    if found {
+        let problem =
+            "an anchor or an alias would go back with it, which may mean something else now";
+        return Err(not_exact(path, problem));
+    }
+    Ok(())
 }
 
 /// From behind the colon to the end of the value, where both stand on one line. An absent value
@@ -232,6 +269,7 @@ fn insertion(tip: &File, good: &File, path: &Path) -> Result<(Range<usize>, Stri
     {
         return Err(SpliceError::Shared(Box::new(path.clone())));
     }
+    without_anchors(good, path)?;
     if let Some(comment) = comment_above(good, &unit)
         && !tip.text().contains(comment)
     {

@@ -8,15 +8,19 @@ use crate::api::revert::{
 };
 use crate::retry::Retry;
 
-use super::outcome::{LANDED, Outcome, RESOLVED, VERIFIED};
+use super::outcome::{Again, LANDED, Outcome, RESOLVED, VERIFIED};
 use super::redact::cut;
 
 /// Longest message of a condition and of the status, in bytes; the schema allows a little more.
 const MESSAGE_BYTES_MAX: usize = 1000;
 
-/// How often something is looked at again that a person has to mend outside of Git: the allow-list,
+/// How soon something is looked at again that a person has to mend outside of Git: the allow-list,
 /// the credentials.
 const RECHECK: SignedDuration = SignedDuration::from_mins(10);
+
+/// How soon, where the person has to mend it in the repository: what comes of that is a record, and
+/// each look asks the server for history.
+const RECHECK_SELDOM: SignedDuration = SignedDuration::from_hours(1);
 
 /// How often a server that fails is tried again. A revert is urgent at first; after some minutes
 /// somebody else knows.
@@ -75,13 +79,17 @@ pub(super) fn next_step(revert: &Revert, deadlines: &Deadlines, now: Timestamp) 
         .filter(SignedDuration::is_positive);
     let too_old = now.duration_since(revert.spec.aborted_at) > deadlines.max_age;
     match phase {
-        RevertPhase::Verified
-        | RevertPhase::Superseded
-        | RevertPhase::NeedsHuman
-        | RevertPhase::Recorded => Step::Done,
-        RevertPhase::Unresolvable if status.next_retry_at.is_none() => Step::Done,
+        RevertPhase::Verified | RevertPhase::Superseded | RevertPhase::Recorded => Step::Done,
+        RevertPhase::Unresolvable | RevertPhase::NeedsHuman if status.next_retry_at.is_none() => {
+            Step::Done
+        }
+        // Nobody has mended it; what is in the way is told better by the status as it is.
+        RevertPhase::NeedsHuman if too_old => Step::Done,
         RevertPhase::Planned if mode == RevertMode::DryRun => Step::Done,
-        RevertPhase::Pending | RevertPhase::Planned | RevertPhase::Unresolvable => {
+        RevertPhase::Pending
+        | RevertPhase::Planned
+        | RevertPhase::Unresolvable
+        | RevertPhase::NeedsHuman => {
             if mode == RevertMode::Off {
                 Step::Record
             } else if is_released(revert) {
@@ -199,10 +207,14 @@ pub(super) fn after(
             );
             (RevertPhase::Verified, message.to_owned())
         }
-        Outcome::NotVerified { reason, message } => {
+        Outcome::NotVerified {
+            reason,
+            message,
+            on_its_way,
+        } => {
             let landed = old.conditions.iter().find(|c| c.type_ == LANDED);
             let since = landed.map_or(revert.spec.aborted_at, |c| c.last_transition_time);
-            let late = now.duration_since(since) > deadlines.verify;
+            let late = !on_its_way && now.duration_since(since) > deadlines.verify;
             let value = if late {
                 ConditionStatus::False
             } else {
@@ -268,7 +280,11 @@ fn schedule(status: &mut RevertStatus, old: &RevertStatus, outcome: &Outcome, no
             status.attempts = Some(failures.saturating_add(1).min(1_000_000));
             Some(now + delay(&SERVER_RETRY, failures + 1))
         }
-        Outcome::Refused { recheck: true, .. } => Some(now + RECHECK),
+        Outcome::Refused { again, .. } => match again {
+            Again::Never => None,
+            Again::Soon => Some(now + RECHECK),
+            Again::Seldom => Some(now + RECHECK_SELDOM),
+        },
         // How long it has been waiting says how soon the next look is worth while; the count of
         // looks would have to be written down each time.
         Outcome::NotVerified { .. } | Outcome::Landed { .. } => None,

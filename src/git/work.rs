@@ -6,7 +6,7 @@ use crate::api::revert::{PLAN_BYTES_MAX, Revert, RevertMode, RevertPhase};
 use crate::retry::Retry;
 
 use super::answers::{Oid, Push};
-use super::outcome::{LANDED, Outcome, RESOLVED};
+use super::outcome::{Again, LANDED, Outcome, RESOLVED};
 use super::redact::cut;
 use super::repo::{GitConfig, Repo};
 use super::resolve::{Resolved, Target, resolve};
@@ -138,10 +138,14 @@ fn already_reverted(
     resolved: &Resolved,
     found: Option<Oid>,
 ) -> Outcome {
+    // Of a branch that was set back there is nothing to be told but that.
+    let has_leaves = !resolved.plan.leaves.is_empty();
     let before = revert.status.as_ref().and_then(|s| s.commit.clone());
     Outcome::Landed {
-        commit: found.map(|oid| oid.to_string()).or(before),
-        id: Some(resolved.id.clone()),
+        commit: found
+            .map(|oid| oid.to_string())
+            .or(before.filter(|_| has_leaves)),
+        id: has_leaves.then(|| resolved.id.clone()),
         branch: target.branch.to_string(),
     }
 }
@@ -184,7 +188,7 @@ async fn apply(
             message: message.to_owned(),
         });
     }
-    match repo.push(&commit, &target.branch).await {
+    match repo.push(&commit, &resolved.tip, &target.branch).await {
         Ok(Push::Pushed | Push::UpToDate) => Attempt::Ended(Outcome::Pushed {
             commit: commit.to_string(),
         }),
@@ -195,9 +199,9 @@ async fn apply(
             reason: "ProtectedBranch",
             message: format!(
                 "the server does not let the writer change the branch; apply status.plan by hand \
-                 or let the writer's user push: {message}"
+                 (git apply --unidiff-zero) or let the writer's user push: {message}"
             ),
-            recheck: false,
+            again: Again::Seldom,
         }),
         // The commit may be on the branch or not: the next look tells.
         Err(error) => Attempt::Ended(Outcome::of_git(&error, LANDED)),
@@ -217,9 +221,12 @@ fn with_unmatched(diff: String, unmatched: &[String]) -> String {
     diff + &note
 }
 
+/// Whether the plan stands in the status; also of one that waits for a person.
 fn is_written(revert: &Revert, planned: &Outcome) -> bool {
     let (Some(status), Outcome::Planned { id, .. }) = (&revert.status, planned) else {
         return false;
     };
-    status.phase == Some(RevertPhase::Planned) && status.revert_id.as_ref() == Some(id)
+    let planned = [RevertPhase::Planned, RevertPhase::NeedsHuman];
+    status.phase.is_some_and(|phase| planned.contains(&phase))
+        && status.revert_id.as_ref() == Some(id)
 }

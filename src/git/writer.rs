@@ -22,7 +22,7 @@ use crate::retry::Retry;
 
 use super::metrics::WriterMetrics;
 use super::notices::Notices;
-use super::outcome::{LANDED, Outcome, RESOLVED};
+use super::outcome::{Again, LANDED, Outcome, RESOLVED};
 use super::repo::GitConfig;
 use super::resolve::target;
 use super::source::{Allowed, Remote};
@@ -367,7 +367,7 @@ fn gave_up(revert: &Revert) -> Outcome {
         condition: RESOLVED,
         reason: "TooOld",
         message: format!("given up after the writer's --max-age; what kept it: {last}"),
-        recheck: false,
+        again: Again::Never,
     }
 }
 

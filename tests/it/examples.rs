@@ -305,6 +305,7 @@ fn the_git_writer_can_put_the_tag_of_the_pipeline_example_back() {
     };
     let workload = Workload {
         name: "checkout",
+        source_path: path,
         changes: &changes,
         overrides: true,
     };

@@ -297,9 +297,12 @@ async fn a_bad_version_is_taken_out_of_git_and_the_cluster_follows() {
         );
     }
     let plan = status["plan"].as_str().unwrap();
+    let changed =
+        "+++ b/apps/versions.yaml\n@@ -3 +3 @@\n-checkout: v2   # ours\n+checkout: v1   # ours\n";
+    assert!(plan.ends_with(changed), "{plan}");
     assert!(
-        plan.contains("-checkout: v2   # ours\n+checkout: v1   # ours\n"),
-        "{plan}"
+        !plan.contains("catalog") && !plan.contains("payment"),
+        "what stands around it is nobody's business: {plan}"
     );
 
     world.rollout("Healthy", "good").await;
@@ -346,6 +349,45 @@ async fn a_lost_race_is_planned_anew_on_what_the_other_pushed() {
         );
         assert_eq!(world.count(), 4);
     }
+}
+
+/// A maintainer has taken the bad commit away; to push onto what he left would bring it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_is_set_back_in_the_middle_of_the_push_stays_so() {
+    for moment in [Moment::Advertise, Moment::Receive] {
+        let world = World::new().await;
+        world.create(world.spec()).await;
+        let (developer, good) = (world.developer.clone(), world.commits["good"].clone());
+        world.server.interrupt_push(moment, move || {
+            let back = format!("{good}:refs/heads/main");
+            git(&developer, &["push", "-q", "--force", "origin", &back]);
+        });
+        let writer = world.start(&[]);
+        let status = world.until_phase("Landed").await;
+        writer.stop().await;
+        let reason = condition_of(&status, "Landed")["reason"].clone();
+        assert_eq!(reason, "AlreadyReverted", "{moment:?}: {status:#}");
+        let tip = git(&world.bare(), &["rev-parse", "main"]);
+        assert_eq!(tip, world.commits["good"], "{moment:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_is_deleted_in_the_middle_of_the_push_stays_so() {
+    let world = World::new().await;
+    world.create(world.spec()).await;
+    let bare = world.bare();
+    world.server.interrupt_push(Moment::Advertise, move || {
+        git(&bare, &["update-ref", "-d", "refs/heads/main"]);
+    });
+    let writer = world.start(&[]);
+    let status = world.until_phase("Unresolvable").await;
+    writer.stop().await;
+    assert_eq!(
+        condition_of(&status, "Resolved")["reason"],
+        "BranchNotFound"
+    );
+    assert_eq!(git(&world.bare(), &["for-each-ref", "refs/heads"]), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -494,6 +536,104 @@ async fn a_protected_branch_is_left_to_a_person_with_the_diff() {
     assert_eq!(world.count(), 2);
 }
 
+/// A hook that refuses every push with these words.
+fn refuse_pushes(world: &World, words: &str) -> PathBuf {
+    let hook = world.bare().join("hooks/pre-receive");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, format!("#!/bin/sh\necho '{words}' >&2\nexit 1\n")).unwrap();
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    hook
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_could_not_ask_is_tried_again() {
+    let world = World::new().await;
+    let hook = refuse_pushes(&world, "GitLab: Internal API unreachable");
+    world.create(world.spec()).await;
+    let writer = world.start(&[]);
+    let status = world
+        .until("a refusal", |s| {
+            condition_of(s, "Landed")["reason"] == "Unreachable"
+        })
+        .await;
+    assert_eq!(status["phase"], "Planned", "{status:#}");
+    std::fs::remove_file(hook).unwrap();
+    world.until_phase("Landed").await;
+    writer.stop().await;
+    assert_eq!(world.on_branch(FILE), GOOD);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_did_about_a_protected_branch_is_followed() {
+    for by_hand in [true, false] {
+        let world = World::new().await;
+        let hook = refuse_pushes(&world, "error: GH006: Protected branch update failed");
+        let status = world
+            .ends(world.spec(), "NeedsHuman", "Landed", "ProtectedBranch")
+            .await;
+        assert!(status["nextRetryAt"].is_string(), "{status:#}");
+        std::fs::remove_file(hook).unwrap();
+        let reason = if by_hand {
+            world.commit(FILE, GOOD);
+            "AlreadyReverted"
+        } else {
+            "Reverted"
+        };
+        // The next look is due in an hour.
+        let due = json!({"status": {"nextRetryAt": "2026-01-01T00:00:00Z"}});
+        let params = PatchParams::default();
+        world
+            .reverts()
+            .patch_status("checkout-bad-1", &params, &Patch::Merge(due))
+            .await
+            .unwrap();
+        let writer = world.start(&[]);
+        let status = world.until_phase("Landed").await;
+        writer.stop().await;
+        assert_eq!(
+            condition_of(&status, "Landed")["reason"],
+            reason,
+            "{status:#}"
+        );
+        assert_eq!((world.on_branch(FILE).as_str(), world.count()), (GOOD, 3));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_without_a_url_goes_to_neither_of_two_hosts() {
+    let world = World::new().await;
+    let more = ["--allow-repository", "https://git.invalid/*"];
+    world.create(world.spec()).await;
+    let writer = world.start(&more);
+    let status = world.until_phase("Unresolvable").await;
+    writer.stop().await;
+    assert_eq!(
+        condition_of(&status, "Resolved")["reason"],
+        "CredentialWithoutUrl",
+        "{status:#}"
+    );
+    assert_eq!(world.server.requests(), Vec::<String>::new());
+    std::fs::write(world.secrets.join("url"), world.server.url("shop")).unwrap();
+    forget_status(&world).await;
+    let writer = world.start(&more);
+    world.until_phase("Landed").await;
+    writer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_redirects_is_told_from_one_that_fails() {
+    let world = World::new().await;
+    world.server.set_faults(Faults {
+        status: Some(301),
+        ..Faults::default()
+    });
+    let status = world
+        .ends(world.spec(), "Unresolvable", "Resolved", "Redirected")
+        .await;
+    let message = status["message"].as_str().unwrap();
+    assert!(message.contains("tidegate.io/source-repo"), "{message}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_is_tried_again_and_never_shown() {
     let world = World::new().await;
@@ -518,7 +658,11 @@ async fn a_wrong_token_is_tried_again_and_never_shown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_fails_is_tried_again() {
     let world = World::new().await;
-    for (fault, reason) in [(503, "Unreachable"), (404, "RepositoryNotFound")] {
+    for (fault, reason) in [
+        (503, "Unreachable"),
+        (404, "RepositoryNotFound"),
+        (429, "RateLimited"),
+    ] {
         world.server.set_faults(Faults {
             status: Some(fault),
             ..Faults::default()
@@ -677,13 +821,7 @@ async fn without_commits_in_the_annotations_the_values_are_looked_for() {
             &BAD.replace("payment: v1", &format!("payment: v{i}9")),
         );
     }
-    let mut spec = world.spec();
-    for version in ["stable", "bad"] {
-        spec[version]
-            .as_object_mut()
-            .unwrap()
-            .remove("sourceRevision");
-    }
+    let mut spec = without_commits(&world);
     spec["source"]["path"] = json!("apps");
     let status = world.ends(spec, "Landed", "Landed", "Reverted").await;
     assert!(status["commit"].is_string());
@@ -691,6 +829,49 @@ async fn without_commits_in_the_annotations_the_values_are_looked_for() {
         world.on_branch(FILE),
         GOOD.replace("payment: v1", "payment: v29")
     );
+}
+
+/// As where no annotation says from which commit a version is.
+fn without_commits(world: &World) -> Value {
+    let mut spec = world.spec();
+    for version in ["stable", "bad"] {
+        let version = spec[version].as_object_mut().unwrap();
+        version.remove("sourceRevision");
+    }
+    spec
+}
+
+/// What is no more at the tip is told by the values, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_commits_in_the_annotations_the_past_is_looked_through() {
+    let world = World::new().await;
+    world.create(without_commits(&world)).await;
+    world.server.set_faults(Faults {
+        lose_answers_to_pushes: 1,
+        ..Faults::default()
+    });
+    let writer = world.start(&[]);
+    let status = world.until_phase("Landed").await;
+    writer.stop().await;
+    assert_eq!(condition_of(&status, "Landed")["reason"], "Reverted");
+    assert_eq!(status["commit"], git(&world.bare(), &["rev-parse", "main"]));
+    assert_eq!(world.count(), 3);
+
+    let fixed = BAD.replace("checkout: v2", "checkout: v3");
+    for (text, phase, reason) in [
+        (GOOD, "Landed", "AlreadyReverted"),
+        (fixed.as_str(), "Superseded", "ChangedSince"),
+    ] {
+        for path in [FILE, "apps"] {
+            let world = World::new().await;
+            world.commit(FILE, text);
+            world.commit(FILE, &text.replace("payment: v1", "payment: v9"));
+            let mut spec = without_commits(&world);
+            spec["source"]["path"] = json!(path);
+            world.ends(spec, phase, "Landed", reason).await;
+            assert_eq!(world.count(), 4);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

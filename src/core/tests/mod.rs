@@ -7,6 +7,7 @@
 )]
 
 mod analysis;
+mod attempts;
 mod baseline;
 mod blue_green;
 mod canary;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::world::World;
 use super::{by_pods, deployed};
-use crate::api::rollout_status::Phase;
+use crate::api::rollout_status::{Phase, SourceStatus};
 use crate::core::decide::decide;
 use crate::core::plan::Write;
 
@@ -18,6 +18,53 @@ fn without_pods(steps: Value) -> World {
     world.set_image("r/a:v2");
     world.run(30);
     world
+}
+
+/// Pipelines write down what they cloned from as they have it.
+#[test]
+fn a_token_in_a_repositorys_address_gets_into_no_object() {
+    let mut world = deployed(json!([{"setWeight": 25}, {"pause": {}}]));
+    for (key, value) in [
+        (
+            "repo",
+            "https://ci:s3cret@git.example/shop.git?token=s3cret",
+        ),
+        ("branch", "main"),
+        ("path", "deploy"),
+    ] {
+        let key = format!("tidegate.io/source-{key}");
+        world.annotations.insert(key, value.to_owned());
+    }
+    world.run(5);
+    world.set_image("r/a:v2");
+    world.run(30);
+    let source = |source: &Option<SourceStatus>| source.as_ref().map(|s| s.repo.clone());
+    let bare = Some("https://git.example/shop.git".to_owned());
+    let (stable, canary) = (&world.status.stable, &world.status.canary);
+    assert_eq!(source(&stable.as_ref().unwrap().source), bare);
+    assert_eq!(source(&canary.as_ref().unwrap().source), bare);
+    world.command("abort");
+    let mut reverts = Vec::new();
+    for _ in 0..60 {
+        reverts.extend(
+            world
+                .reconcile()
+                .writes
+                .into_iter()
+                .filter_map(|write| match write {
+                    Write::CreateRevert { spec, .. } => Some(spec),
+                    _ => None,
+                }),
+        );
+        world.tick();
+    }
+    let [revert] = reverts.as_slice() else {
+        panic!("{}", world.tail());
+    };
+    assert_eq!(revert.source.as_ref().map(|s| s.repo.clone()), bare);
+    for object in [json!(revert), json!(world.status)] {
+        assert!(!object.to_string().contains("s3cret"), "{object}");
+    }
 }
 
 fn stable_is(world: &World, image: &str) -> bool {

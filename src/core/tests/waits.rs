@@ -2,11 +2,14 @@
 
 use serde_json::json;
 
-use super::routed;
 use super::world::World;
+use super::{deployed, routed};
 use crate::api::analysis_status::Verdict;
+use crate::api::conditions::ConditionStatus;
 use crate::api::rollout_status::{PauseReason, Phase};
+use crate::core::decide::decide;
 use crate::core::observed::Refusal;
+use crate::core::spec::Problem;
 
 /// A canary whose background analysis is to say something before all of the traffic goes over.
 fn watched(steps: serde_json::Value) -> World {
@@ -108,6 +111,37 @@ fn a_version_that_is_refused_is_said_and_not_asked_for() {
     assert_eq!(
         (world.phase(), world.weight),
         (Phase::Paused, 20),
+        "{}",
+        world.tail()
+    );
+}
+
+/// Nothing is lost by a spec that cannot be read, and nobody is told of a pause that it does not have.
+#[test]
+fn a_pause_is_not_said_of_a_spec_that_cannot_be_read_and_ends_in_its_time() {
+    let mut world = deployed(json!([
+        {"setWeight": 25}, {"pause": {"duration": "60s"}}, {"setWeight": 50}, {"pause": {}},
+    ]));
+    world.set_image("r/a:v2");
+    world.run(30);
+    let paused = (world.phase(), world.status.pause.is_some());
+    assert_eq!(paused, (Phase::Paused, true), "{}", world.tail());
+    let mut unread = world.observe();
+    let allowed = "exactly one of canary and blueGreen";
+    unread.rollout.spec = Err(vec![Problem::new("spec.strategy", "both", allowed)]);
+    let status = decide(&unread, world.now).status.unwrap();
+    assert_eq!((status.phase, &status.pause), (Some(Phase::Invalid), &None));
+    let condition = status.conditions.iter().find(|c| c.type_ == "Paused");
+    assert_eq!(condition.unwrap().status, ConditionStatus::False);
+    assert_eq!(status.canary, world.status.canary);
+    world.status = status;
+    for _ in 0..60 {
+        world.tick();
+    }
+    world.run(20);
+    assert_eq!(
+        (world.phase(), world.weight),
+        (Phase::Paused, 50),
         "{}",
         world.tail()
     );

@@ -27,11 +27,24 @@ fn refusals_of_a_push_are_told_apart() {
     let kind = |summary: &str, stderr: &str| match refused(summary, stderr) {
         Ok(Push::Race(_)) => "race",
         Ok(Push::Protected(_)) => "protected",
+        Err(GitError::Unreachable(_)) => "temporary",
         _ => "other",
     };
     for (summary, stderr, expected) in [
         ("[rejected] (fetch first)", "", "race"),
         ("[rejected] (non-fast-forward)", "", "race"),
+        ("[rejected] (stale info)", "", "race"),
+        (
+            "[remote rejected] (pre-receive hook declined)",
+            "remote: GitLab: Internal API unreachable",
+            "temporary",
+        ),
+        (
+            "[remote rejected] (pre-receive hook declined)",
+            "remote: GitLab: Internal API error (502)",
+            "temporary",
+        ),
+        ("[remote rejected] (Internal Server Error)", "", "temporary"),
         (
             "[remote rejected] (cannot lock ref 'refs/heads/main': is at a but expected b)",
             "",
@@ -60,5 +73,41 @@ fn refusals_of_a_push_are_told_apart() {
         ),
     ] {
         assert_eq!(kind(summary, stderr), expected, "{summary}");
+    }
+}
+
+#[test]
+fn what_a_server_says_in_place_of_an_answer_is_told_apart() {
+    use std::os::unix::process::ExitStatusExt;
+    let kind = |stderr: &str| {
+        let output = Output {
+            status: std::process::ExitStatus::from_raw(128 << 8),
+            stdout: vec![],
+            cut: false,
+            stderr: stderr.to_owned(),
+        };
+        match failure("fetch", &output, None) {
+            GitError::RateLimited(_) => "limited",
+            GitError::Redirected(_) => "redirected",
+            GitError::Authentication(_) => "refused",
+            GitError::NotFound(_) => "not found",
+            GitError::Unreachable(_) => "unreachable",
+            _ => "other",
+        }
+    };
+    let with = |code: &str| {
+        format!("fatal: unable to access 'https://h/a/': The requested URL returned error: {code}")
+    };
+    let limited = "remote: You have exceeded a secondary rate limit. ";
+    for (stderr, expected) in [
+        (limited.to_owned() + &with("403"), "limited"),
+        (with("429"), "limited"),
+        (with("301"), "redirected"),
+        (with("302"), "redirected"),
+        (with("403"), "refused"),
+        (with("404"), "not found"),
+        (with("503"), "unreachable"),
+    ] {
+        assert_eq!(kind(&stderr), expected, "{stderr}");
     }
 }

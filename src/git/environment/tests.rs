@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::git::credentials;
+use crate::git::credentials::{self, CredentialSource};
 use crate::git::source::Remote;
 
 #[test]
@@ -17,7 +17,11 @@ fn no_secret_is_in_the_environment_and_the_files_are_private() {
         std::fs::write(secrets.path().join(name), text).unwrap();
     }
     let remote = Remote::parse("https://git.example/a").unwrap();
-    let credential = credentials::find(secrets.path(), &remote).unwrap().unwrap();
+    let source = CredentialSource {
+        folder: secrets.path().to_owned(),
+        url_needed: false,
+    };
+    let credential = credentials::find(&source, &remote).unwrap().unwrap();
     let environment = environment(dir.path(), Scheme::Https, Some(&credential)).unwrap();
     let text = format!("{environment:?}");
     assert!(!text.contains("s3cr3t") && !text.contains("k3y"), "{text}");

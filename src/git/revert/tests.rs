@@ -30,6 +30,7 @@ fn plan(good: &str, bad: &str, tip: &str, changes: &[TemplateChange]) -> Result<
         &[versions],
         &Which::Workload(Workload {
             name: "checkout",
+            source_path: "values.yaml",
             changes,
             overrides: true,
         }),
@@ -241,6 +242,7 @@ fn files_come_and_go() {
     let changes = [image(V[0], V[1])];
     let which = Which::Workload(Workload {
         name: "checkout",
+        source_path: "chart",
         changes: &changes,
         overrides: true,
     });
@@ -260,20 +262,20 @@ fn files_come_and_go() {
             },
         ]
     };
-    let (one, two) = (Some(&b"tag: v1\n"[..]), Some(&b"tag: v2\n"[..]));
+    let (one, two) = (Some(&b"checkout: v1\n"[..]), Some(&b"checkout: v2\n"[..]));
     let plan = plan_revert(&versions(one, two, two), &which).unwrap();
     assert_eq!(
         plan.files,
         [NewContent {
             path: "chart/values.yaml".into(),
-            text: "tag: v1\n".into()
+            text: "checkout: v1\n".into()
         }]
     );
     let gone = plan_revert(&versions(one, two, None), &which).unwrap();
     assert_eq!(
         decide(&gone),
         Decision::Superseded {
-            leaves: vec!["chart/values.yaml: tag is gone".into()]
+            leaves: vec!["chart/values.yaml: checkout is gone".into()]
         }
     );
     // Without the change in a readable file, the unreadable one is the reason.
@@ -334,7 +336,7 @@ proptest! {
 }
 
 /// A document, and what two parties made of it one after the other.
-fn documents() -> impl Strategy<Value = (String, String, String)> {
+pub(in crate::git) fn documents() -> impl Strategy<Value = (String, String, String)> {
     let entries = prop::collection::vec((entry(), entry(), entry(), 0..4u8, 0..6u8), 1..6);
     (entries, any::<bool>(), any::<bool>()).prop_map(|(entries, trim, crlf)| {
         let mut texts = [String::new(), String::new(), String::new()];

@@ -13,8 +13,22 @@ fn image(old: &str, new: &str) -> TemplateChange {
     change("spec.containers[app].image", old, new)
 }
 
-/// The chosen leaves as `file: path`, sorted; or what was ambiguous.
+/// The chosen leaves as `file: path`, sorted; or what was unclear. The source names the file where
+/// there is one, else a folder.
 fn selected(
+    files: &[(&str, &str, &str)],
+    workload: &str,
+    changes: &[TemplateChange],
+) -> Result<Vec<String>, Vec<String>> {
+    let source_path = match files {
+        [(path, ..)] => *path,
+        _ => "",
+    };
+    below(source_path, files, workload, changes)
+}
+
+fn below(
+    source_path: &str,
     files: &[(&str, &str, &str)],
     workload: &str,
     changes: &[TemplateChange],
@@ -40,12 +54,19 @@ fn selected(
         &leaves,
         &Workload {
             name: workload,
+            source_path,
             changes,
             overrides: true,
         },
     )
     .map(|s| s.leaves.iter().map(show).collect())
-    .map_err(|a| a.candidates.iter().map(show).collect())
+    .map_err(|unclear| {
+        let strange = (!unclear.named).then(|| "not named".to_owned());
+        strange
+            .into_iter()
+            .chain(unclear.candidates.iter().map(show))
+            .collect()
+    })
 }
 
 /// One file, `v1` in the text standing for the version.
@@ -94,6 +115,90 @@ fn of_two_services_with_the_same_versions_the_named_one_is_chosen() {
         ["ambiguous", "versions.yaml: a", "versions.yaml: b"]
     );
     assert_eq!(chosen("a: v1\n"), ["versions.yaml: a"]);
+}
+
+/// Another team's version went the same way, and nothing of this workload's did.
+#[test]
+fn in_a_folder_a_leaf_that_nothing_names_is_left_alone() {
+    let tags = [image("r/checkout:v1", "r/checkout:v2")];
+    let chosen = |path: &str, good: &str| {
+        let bad = good.replace("v1", "v2").replace("slow", "fast");
+        below("apps", &[(path, good, &bad)], "checkout", &tags)
+    };
+    let strange = |leaf: &str| -> Result<Vec<String>, Vec<String>> {
+        Err(vec!["not named".to_owned(), format!("apps/v.yaml: {leaf}")])
+    };
+    for (text, leaf) in [
+        ("a: v1\n", "a"),
+        ("catalog: v1\n", "catalog"),
+        ("image: {tag: v1}\n", "image.tag"),
+        ("catalog: {image: v1}\n", "catalog.image"),
+    ] {
+        assert_eq!(chosen("apps/v.yaml", text), strange(leaf), "{text}");
+        // Whoever names the file says that it is his.
+        let bad = text.replace("v1", "v2");
+        let files = [("apps/v.yaml", text, bad.as_str())];
+        let named = below("apps/v.yaml", &files, "checkout", &tags);
+        assert_eq!(named, Ok(vec![format!("apps/v.yaml: {leaf}")]), "{text}");
+    }
+    for (path, text, leaf) in [
+        ("apps/v.yaml", "checkout: v1\n", "checkout"),
+        ("apps/v.yaml", "a: r/checkout:v1\n", "a"),
+        (
+            "apps/v.yaml",
+            "a: {repository: r/checkout, tag: v1}\n",
+            "a.tag",
+        ),
+        ("apps/checkout.yaml", "tag: v1\n", "tag"),
+        ("apps/checkout/v.yaml", "tag: v1\n", "tag"),
+    ] {
+        assert_eq!(chosen(path, text), Ok(vec![format!("{path}: {leaf}")]));
+    }
+    // By the digest alone.
+    let digests = [image("r/checkout@sha256:aa", "r/checkout@sha256:bb")];
+    let files = [("v.yaml", "a: sha256:aa\n", "a: sha256:bb\n")];
+    assert_eq!(
+        below("", &files, "checkout", &digests),
+        Ok(vec!["v.yaml: a".into()])
+    );
+}
+
+/// What is the workload's own outweighs what another's key says better.
+#[test]
+fn in_a_folder_what_is_named_is_chosen_and_the_rest_of_it_goes_along() {
+    let changes = [
+        image("r/checkout:v1", "r/checkout:v2"),
+        change("spec.containers[app].env[MODE].value", "slow", "fast"),
+    ];
+    let theirs = ("catalog.yaml", "image: v1\nmode: slow\n");
+    let chosen = |ours: (&str, &str)| {
+        let bad = |text: &str| text.replace("v1", "v2").replace("slow", "fast");
+        let (their_bad, our_bad) = (bad(theirs.1), bad(ours.1));
+        let files = [
+            (theirs.0, theirs.1, &*their_bad),
+            (ours.0, ours.1, &*our_bad),
+        ];
+        below("", &files, "checkout", &changes)
+    };
+    assert_eq!(
+        chosen(("v.yaml", "checkout: v1\nmode: slow\n")),
+        Ok(vec!["v.yaml: checkout".into(), "v.yaml: mode".into()])
+    );
+    // The mode of this one is computed elsewhere.
+    assert_eq!(
+        chosen(("v.yaml", "checkout: v1\n")),
+        Ok(vec!["v.yaml: checkout".into()])
+    );
+    let only_mode = [change(
+        "spec.containers[app].env[MODE].value",
+        "slow",
+        "fast",
+    )];
+    let files = [("catalog.yaml", "mode: slow\n", "mode: fast\n")];
+    assert_eq!(
+        below("", &files, "checkout", &only_mode),
+        Err(vec!["not named".into(), "catalog.yaml: mode".into()])
+    );
 }
 
 #[test]

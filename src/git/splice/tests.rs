@@ -87,6 +87,39 @@ fn a_value_that_does_not_fit_its_new_place_is_refused() {
     ));
 }
 
+/// The leaves would read as they should; what an alias below stands for would be another value.
+#[test]
+fn bytes_that_name_an_anchor_do_not_go_back() {
+    let refused = |tip: &str, good: &str, edit: fn(Path) -> Edit, shown: &str| {
+        let (tip, good) = (file(tip), file(good));
+        let edit = edit(path([&tip, &good], shown));
+        let error = splice(&tip, &good, &[edit]).unwrap_err().to_string();
+        assert!(error.contains("an anchor or an alias"), "{error}");
+    };
+    // `b` would become v1.
+    let tip = "x: &x v0\na: v2\nb: *x\n";
+    refused(tip, "x: &x v0\na: &x v1\nb: v0\n", Edit::Replace, "a");
+    refused(tip, "x: v1\na: &x\nb: v0\n", Edit::Replace, "a");
+    refused(tip, "x: v1\na: &x {}\nb: v0\n", Edit::Replace, "a");
+    // Another anchor of this name by now, or none.
+    refused(tip, "x: &x v1\na: *x\n", Edit::Replace, "a");
+    refused("a: v2\n", "x: &x v1\na: *x\n", Edit::Replace, "a");
+    let tip = "x: &x v0\na: 1\nb: *x\n";
+    for unit in [
+        "m: &x v1\n",
+        "m: &x\n  n: 1\n",
+        "m:\n  n: [1, &x 2]\n",
+        "m:\n  n: *x\n",
+        "m:\n  &x n: 1\n",
+        "&x m: 1\n",
+    ] {
+        let good = format!("x: &x v0\na: 1\n{unit}b: 1\n");
+        refused(tip, &good, Edit::Insert, "m");
+    }
+    // What stands at the tip may have an anchor that nobody uses.
+    replace("a: &x v2\n", "a: v1\n", "a", "a: v1\n");
+}
+
 /// Takes `shown` out of `bad` and gets `good`, puts it back into `good` and gets `bad`, with both
 /// kinds of line ends.
 #[track_caller]

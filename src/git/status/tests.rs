@@ -168,7 +168,7 @@ fn what_an_administrator_may_mend_is_looked_at_again() {
         condition: RESOLVED,
         reason: "NoCredentials",
         message: "none".into(),
-        recheck: true,
+        again: Again::Soon,
     };
     let mut now = revert(RevertMode::Push, None);
     now.status = Some(after(&now, &refused, &DEADLINES, at(0)));
@@ -186,6 +186,7 @@ fn the_cluster_has_its_time_to_follow_and_may_still_follow_later() {
     let waiting = Outcome::NotVerified {
         reason: "NotHealthy",
         message: "Aborted".into(),
+        on_its_way: false,
     };
     let early = after(&landed, &waiting, &DEADLINES, at(600));
     assert_eq!(early.phase, Some(RevertPhase::Landed));
@@ -203,6 +204,63 @@ fn the_cluster_has_its_time_to_follow_and_may_still_follow_later() {
     // Saying the same again changes nothing, so nothing is written.
     let again = after(&late, &waiting, &DEADLINES, at(3000));
     assert_eq!(Some(again), late.status);
+}
+
+#[test]
+fn what_is_on_its_way_is_no_mismatch_however_long_it_takes() {
+    let landed = landed(&revert(RevertMode::Push, None), 10);
+    let waiting = |on_its_way| Outcome::NotVerified {
+        reason: "AnotherRollout",
+        message: "Paused".into(),
+        on_its_way,
+    };
+    let late = after(&landed, &waiting(true), &DEADLINES, at(10 + 7200));
+    assert_eq!(late.phase, Some(RevertPhase::Landed));
+    // Also where it was one before.
+    let mismatch = Revert {
+        status: Some(after(&landed, &waiting(false), &DEADLINES, at(10 + 7200))),
+        ..landed
+    };
+    let phase = |revert: &Revert| revert.status.as_ref().unwrap().phase;
+    assert_eq!(phase(&mismatch), Some(RevertPhase::Mismatch));
+    let again = after(&mismatch, &waiting(true), &DEADLINES, at(10 + 7300));
+    assert_eq!(again.phase, Some(RevertPhase::Landed));
+}
+
+#[test]
+fn what_a_person_may_put_right_in_the_repository_is_looked_at_seldom() {
+    for phase in [RevertPhase::NeedsHuman, RevertPhase::Unresolvable] {
+        let refused = |again| Outcome::Refused {
+            phase,
+            condition: LANDED,
+            reason: "ProtectedBranch",
+            message: "no".into(),
+            again,
+        };
+        let with = |again| {
+            let mut now = revert(RevertMode::Push, Some(RevertPhase::Planned));
+            now.status = Some(after(&now, &refused(again), &DEADLINES, at(0)));
+            now
+        };
+        let never = with(Again::Never);
+        assert_eq!(next_step(&never, &DEADLINES, at(4000)), Step::Done);
+        let seldom = with(Again::Seldom);
+        assert_eq!(
+            next_step(&seldom, &DEADLINES, at(1)),
+            Step::Wait(SignedDuration::from_secs(3599))
+        );
+        assert_eq!(next_step(&seldom, &DEADLINES, at(3601)), Step::Work);
+        // Why it waits for a person is not written over when the time is up.
+        let ends = match phase {
+            RevertPhase::NeedsHuman => Step::Done,
+            _ => Step::GiveUp,
+        };
+        assert_eq!(next_step(&seldom, &DEADLINES, at(25 * 3600)), ends);
+        let mut released = seldom;
+        let annotations = [(RELEASED_ANNOTATION.to_owned(), "now me".to_owned())];
+        released.metadata.annotations = Some(annotations.into());
+        assert_eq!(next_step(&released, &DEADLINES, at(3601)), Step::Release);
+    }
 }
 
 #[test]

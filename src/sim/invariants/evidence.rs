@@ -96,10 +96,12 @@ pub(super) fn stable_went_the_whole_way(world: &World, said: &Said<'_>) -> Resul
         return Ok(());
     }
     // Without pods there is nothing to wait for, so all of the way may be in one status.
+    let records = said.observed.reverts.iter();
+    let attempts = records.filter(|revert| revert.hash == new.hash);
     let at_once = CanaryStatus {
         hash: new.hash.clone(),
         revision: new.revision,
-        attempt: 1,
+        attempt: attempts.map(|revert| revert.attempt).max().unwrap_or(0) + 1,
         ..CanaryStatus::default()
     };
     let known = same_canary(said, &new.hash);

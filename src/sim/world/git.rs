@@ -158,6 +158,7 @@ impl Git {
         };
         let workload = Workload {
             name: rollout,
+            source_path: FILE,
             changes: &revert.changes,
             overrides: true,
         };

@@ -305,6 +305,7 @@ fn revert(stored: &Stored) -> Option<RevertObserved> {
         uid: meta.uid.clone(),
         resource_version: meta.version.to_string(),
         hash: body.spec.bad.hash.clone(),
+        attempt: body.spec.attempt,
         released: body.released,
         phase: body.phase.clone(),
         message: None,

@@ -32,17 +32,18 @@ pub struct Installation<'a> {
     pub home: &'a Path,
     pub plane: &'a ControlPlane,
     pub admin: &'a Client,
+    git_urls: &'a [String],
     chart: Vec<Value>,
 }
 
 impl<'a> Installation<'a> {
-    /// Renders the chart and applies what the processes rest on. They may push below `git_urls`.
+    /// Renders the chart and applies what the processes rest on. They may push to `git_urls`.
     pub async fn new(
         tools: &'a Path,
         home: &'a Path,
         plane: &'a ControlPlane,
         admin: &'a Client,
-        git_urls: &[String],
+        git_urls: &'a [String],
     ) -> Self {
         let values = json!({
             "clusterName": "lab",
@@ -72,6 +73,7 @@ impl<'a> Installation<'a> {
             home,
             plane,
             admin,
+            git_urls,
             chart,
         }
     }
@@ -85,11 +87,14 @@ impl<'a> Installation<'a> {
     pub async fn git_writer(&self) -> Program {
         let credentials = self.home.join("git-credentials");
         let work = self.home.join("git-work");
-        for folder in [&credentials, &work] {
-            std::fs::create_dir_all(folder).unwrap();
-        }
-        for (name, content) in [("username", USER), ("password", PASSWORD)] {
-            std::fs::write(credentials.join(name), content).unwrap();
+        std::fs::create_dir_all(&work).unwrap();
+        for (i, url) in self.git_urls.iter().enumerate() {
+            let folder = credentials.join(i.to_string());
+            std::fs::create_dir_all(&folder).unwrap();
+            let url = url.trim_end_matches('*');
+            for (name, content) in [("url", url), ("username", USER), ("password", PASSWORD)] {
+                std::fs::write(folder.join(name), content).unwrap();
+            }
         }
         let flags = [("credentials-dir", credentials), ("work-dir", work)];
         self.start("tidegate-git-writer", &flags).await

@@ -164,6 +164,7 @@ impl World {
                     uid: name.clone(),
                     resource_version: rv.to_string(),
                     hash: spec.bad.hash.clone(),
+                    attempt: spec.attempt,
                     released: false,
                     phase: None,
                     message: None,
