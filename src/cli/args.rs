@@ -1,5 +1,6 @@
 //! What can be typed, with help that teaches. Parsing only: nothing here asks a cluster.
 
+mod list;
 mod study;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::core::duration;
 
+pub use list::{List, PhaseWord};
 pub use study::{Analyze, Backtest, Forecast, Metrics, Moment, Study};
 
 const EXIT_CODES: &str = "\
@@ -25,6 +27,8 @@ const TOP_EXAMPLES: &str = "\
 Examples:
   kubectl tidegate get checkout                 what is going on, why, and what to do next
   kubectl tidegate get checkout --watch         the same, live
+  kubectl tidegate why checkout                 the reason in a few sentences, with the numbers
+  kubectl tidegate list -A --phase Paused       where somebody is waited for
   kubectl tidegate status checkout --wait       for pipelines: wait, and exit by the outcome
   kubectl tidegate promote checkout             end the present step and go on
   kubectl tidegate abort checkout               all traffic back to the stable version, now
@@ -102,6 +106,30 @@ Examples:
   kubectl tidegate get checkout -o wide       every revision, source commits, history
   kubectl tidegate get checkout -o json       {rollout, replicaSets, analysisRuns, reverts}")]
     Get(Get),
+    /// List Rollouts: phase, step, weight, and what each of them waits for
+    #[command(after_help = "\
+Examples:
+  kubectl tidegate list                            those of the namespace
+  kubectl tidegate list -A --phase Paused,Aborted  those of the cluster that a person should look at
+  kubectl tidegate list -l team=shop -o wide       the pods of both versions, too
+  kubectl tidegate list -A -o json                 {rollouts}, each as `status -o json` has it")]
+    List(List),
+    /// Say why a Rollout is as it is: what it waits for, what was found, what to do next
+    #[command(after_help = "\
+Examples:
+  kubectl tidegate why checkout -n shop
+  kubectl tidegate why checkout -o json       {phase, message, why, next}")]
+    Why(Named),
+    /// Show what became of the last versions, and which ones there are now
+    #[command(after_help = "\
+Examples:
+  kubectl tidegate history checkout
+  kubectl tidegate history checkout -o wide   hashes and exact times, too
+  kubectl tidegate history checkout -o json   {stable, canary, history}
+
+The last ten outcomes are kept. Images, sources and times are said where something in the cluster
+still tells them: the versions that there are, their ReplicaSets and the Reverts.")]
+    History(Named),
     /// Print where a Rollout stands, or wait until it is settled
     #[command(after_help = format!("\
 Examples:
@@ -270,6 +298,14 @@ pub struct Get {
     /// Stay and show every change, until Ctrl-C or until the Rollout is deleted
     #[arg(short, long)]
     pub watch: bool,
+}
+
+/// A command that only looks at a Rollout.
+#[derive(Args, Debug)]
+pub struct Named {
+    /// Which.
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// `status`

@@ -193,6 +193,9 @@ mod tests {
         let commands = names("");
         for command in [
             "get",
+            "list",
+            "why",
+            "history",
             "status",
             "promote",
             "abort",
@@ -213,6 +216,10 @@ mod tests {
         }
         assert!(!commands.iter().any(|c| c == "__complete"));
         assert_eq!(names("get "), ["a Rollout"]);
+        assert_eq!(names("why "), ["a Rollout"]);
+        assert_eq!(names("history -o json "), ["a Rollout"]);
+        assert!(names("list ").is_empty());
+        assert!(names("list --phase ").contains(&"Paused".to_owned()));
         assert_eq!(names("-n shop promote chec"), ["a Rollout"]);
         assert_eq!(names("get --watch "), ["a Rollout"]);
         assert_eq!(names("analyze golden --rollout "), ["a Rollout"]);

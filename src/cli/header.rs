@@ -11,7 +11,9 @@ use super::tree::View;
 use super::words;
 use crate::api::conditions::ConditionStatus;
 use crate::api::rollout::{Rollout, Step};
-use crate::api::rollout_status::{Phase, RolloutStatus, SourceStatus};
+use crate::api::rollout_status::{
+    AbortStatus, CanaryStatus, HistoryEntry, Phase, RolloutStatus, SourceStatus,
+};
 
 /// Where the values of the header begin.
 const COLUMN: usize = 12;
@@ -45,10 +47,7 @@ pub fn lines(all: &Objects, view: &View) -> Vec<Line> {
     let rollout = &all.rollout;
     let empty = RolloutStatus::default();
     let status = rollout.status.as_ref().unwrap_or(&empty);
-    let mut out = Fields {
-        view,
-        lines: Vec::new(),
-    };
+    let mut out = Fields::new(view);
     out.field("Name", Tone::Strong, rollout.name_any());
     out.field(
         "Namespace",
@@ -76,14 +75,7 @@ pub fn lines(all: &Objects, view: &View) -> Vec<Line> {
         out.text("Pause", Tone::Warn, &text);
     }
     if let Some(abort) = &status.abort {
-        let text = format!(
-            "{:?} {} ago at {} % of the traffic: {}",
-            abort.reason,
-            words::since(abort.at, view.now),
-            abort.weight,
-            abort.message
-        );
-        out.text("Abort", Tone::Bad, &text);
+        out.text("Abort", Tone::Bad, &abort_in_full(abort, view.now));
     }
     if let Some(text) = last_command(status, view.now) {
         let refused = text.contains(": Refused");
@@ -94,8 +86,7 @@ pub fn lines(all: &Objects, view: &View) -> Vec<Line> {
         );
     }
     if let Some(at) = status.restart_at {
-        let text = format!("pods from before {} are being replaced", at);
-        out.field("Restart", Tone::Busy, text);
+        out.field("Restart", Tone::Busy, restart(at));
     }
     if let Some(text) = loses_requests(status, view.wide) {
         out.text("Advice", Tone::Warn, text);
@@ -112,6 +103,26 @@ pub fn lines(all: &Objects, view: &View) -> Vec<Line> {
     out.lines
 }
 
+/// `AnalysisFailed 2m ago at 5 % of the traffic`
+pub(super) fn abort(abort: &AbortStatus, now: Timestamp) -> String {
+    format!(
+        "{:?} {} ago at {} % of the traffic",
+        abort.reason,
+        words::since(abort.at, now),
+        abort.weight
+    )
+}
+
+/// The same with its sentence.
+pub(super) fn abort_in_full(status: &AbortStatus, now: Timestamp) -> String {
+    format!("{}: {}", abort(status, now), status.message)
+}
+
+/// What a restart does.
+pub(super) fn restart(at: Timestamp) -> String {
+    format!("pods from before {at} are being replaced")
+}
+
 /// What the template lacks to lose no request; what may be missing only where there is room.
 fn loses_requests(status: &RolloutStatus, wide: bool) -> Option<&str> {
     let mut conditions = status.conditions.iter();
@@ -125,12 +136,21 @@ fn loses_requests(status: &RolloutStatus, wide: bool) -> Option<&str> {
 }
 
 /// Lines with a name in the first column.
-struct Fields<'v> {
+pub(super) struct Fields<'v> {
     view: &'v View,
-    lines: Vec<Line>,
+    /// Those that there are so far.
+    pub(super) lines: Vec<Line>,
 }
 
-impl Fields<'_> {
+impl<'v> Fields<'v> {
+    /// None yet.
+    pub(super) fn new(view: &'v View) -> Self {
+        Self {
+            view,
+            lines: Vec::new(),
+        }
+    }
+
     fn line(&mut self, name: &str, value: Line) {
         let name = if name.is_empty() {
             String::new()
@@ -143,7 +163,8 @@ impl Fields<'_> {
         self.lines.push(line.fit(self.view.width));
     }
 
-    fn field(&mut self, name: &str, tone: Tone, value: impl AsRef<str>) {
+    /// A word or two: what does not fit is cut.
+    pub(super) fn field(&mut self, name: &str, tone: Tone, value: impl AsRef<str>) {
         if !value.as_ref().is_empty() {
             self.line(name, Line::new().with(tone, value));
         }
@@ -151,7 +172,7 @@ impl Fields<'_> {
 
     /// A sentence: what does not fit goes on in the next line, because cut sentences explain
     /// nothing.
-    fn text(&mut self, name: &str, tone: Tone, value: &str) {
+    pub(super) fn text(&mut self, name: &str, tone: Tone, value: &str) {
         let value = super::style::clean(value);
         let room = self.view.width.map(|w| w.saturating_sub(COLUMN).max(20));
         let mut name = name;
@@ -221,12 +242,15 @@ fn names<'n>(kind: &str, names: impl Iterator<Item = &'n str>) -> String {
     format!("{kind} {}", names.collect::<Vec<_>>().join(", "))
 }
 
-fn step(rollout: &Rollout, status: &RolloutStatus) -> Option<String> {
+/// `1/6`; none where there are no steps.
+pub(super) fn place(canary: &CanaryStatus) -> Option<String> {
+    (canary.steps > 0).then(|| format!("{}/{}", canary.step.min(canary.steps), canary.steps))
+}
+
+/// `1/6 analysis golden-signals`
+pub(super) fn step(rollout: &Rollout, status: &RolloutStatus) -> Option<String> {
     let canary = status.canary.as_ref()?;
-    if canary.steps == 0 {
-        return None;
-    }
-    let mut text = format!("{}/{}", canary.step.min(canary.steps), canary.steps);
+    let mut text = place(canary)?;
     let steps = rollout
         .spec
         .strategy
@@ -288,7 +312,8 @@ fn describe(step: &Step) -> String {
     }
 }
 
-fn traffic(rollout: &Rollout, status: &RolloutStatus) -> Option<(String, Tone)> {
+/// What is desired, what is accepted, and what is waited for.
+pub(super) fn traffic(rollout: &Rollout, status: &RolloutStatus) -> Option<(String, Tone)> {
     // Without a stable version there is nothing to share with.
     let traffic = status
         .traffic
@@ -360,7 +385,7 @@ fn replicas(rollout: &Rollout, status: &RolloutStatus) -> String {
 }
 
 /// `promote for 13/3 by alice, 2m ago: Accepted`
-fn last_command(status: &RolloutStatus, now: Timestamp) -> Option<String> {
+pub(super) fn last_command(status: &RolloutStatus, now: Timestamp) -> Option<String> {
     let last = status.last_handled_command.as_ref()?;
     let mut parts = last.value.splitn(3, ' ');
     let place = parts.next().unwrap_or_default();
@@ -377,7 +402,6 @@ fn last_command(status: &RolloutStatus, now: Timestamp) -> Option<String> {
 
 fn wide(status: &RolloutStatus, out: &mut Fields<'_>) {
     let now = out.view.now;
-    let source = |s: &SourceStatus| format!("{} {} {} {}", s.repo, s.branch, s.path, s.revision);
     let canary = status
         .canary
         .as_ref()
@@ -395,13 +419,23 @@ fn wide(status: &RolloutStatus, out: &mut Fields<'_>) {
         out.line(if i == 0 { "Source" } else { "" }, line);
     }
     for (i, entry) in status.history.iter().take(HISTORY_SHOWN).enumerate() {
-        let text = format!(
-            "revision {} {:?} {} ago: {}",
-            entry.revision,
-            entry.outcome,
-            words::since(entry.at, now),
-            entry.message
-        );
-        out.field(if i == 0 { "History" } else { "" }, Tone::Plain, text);
+        let name = if i == 0 { "History" } else { "" };
+        out.field(name, Tone::Plain, outcome(entry, now));
     }
+}
+
+/// Where a version came from.
+pub(super) fn source(s: &SourceStatus) -> String {
+    format!("{} {} {} {}", s.repo, s.branch, s.path, s.revision)
+}
+
+/// `revision 13 Aborted 2m ago: anna asked for it`
+pub(super) fn outcome(entry: &HistoryEntry, now: Timestamp) -> String {
+    format!(
+        "revision {} {:?} {} ago: {}",
+        entry.revision,
+        entry.outcome,
+        words::since(entry.at, now),
+        entry.message
+    )
 }

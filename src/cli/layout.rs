@@ -50,32 +50,44 @@ fn indented(indent: usize, tone: Tone, text: &str) -> Line {
     line
 }
 
-/// Rows with columns of the same width, two blanks apart; the first row is the head. What does not fit
-/// into the width is cut at its end.
+/// Rows with columns of the same width, two blanks apart. What does not fit into the width is cut at its
+/// end.
 #[must_use]
-pub fn table(rows: &[Vec<String>], width: Option<usize>) -> Vec<Line> {
+pub fn columns(rows: Vec<Vec<Line>>, width: Option<usize>) -> Vec<Line> {
     let mut widths: Vec<usize> = Vec::new();
-    for row in rows {
+    for row in &rows {
         for (i, cell) in row.iter().enumerate() {
-            let wide = cell.as_str().width();
+            let wide = cell.width();
             match widths.get_mut(i) {
                 Some(known) => *known = (*known).max(wide),
                 None => widths.push(wide),
             }
         }
     }
-    let row = |(i, row): (usize, &Vec<String>)| {
-        let tone = if i == 0 { Tone::Faint } else { Tone::Plain };
+    let line = |cells: Vec<Line>| {
         let mut line = Line::new();
         let mut at = 0;
-        for (cell, wide) in row.iter().zip(&widths) {
+        for (cell, wide) in cells.into_iter().zip(&widths) {
             line.pad_to(at);
-            line.push(tone, cell);
+            line.append(cell);
             at += wide + 2;
         }
         line.fit(width)
     };
-    rows.iter().enumerate().map(row).collect()
+    rows.into_iter().map(line).collect()
+}
+
+/// The same of plain text; the first row is the head.
+#[must_use]
+pub fn table(rows: &[Vec<String>], width: Option<usize>) -> Vec<Line> {
+    let mut tone = Tone::Faint;
+    let mut all: Vec<Vec<Line>> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let cells = row.iter().map(|cell| Line::new().with(tone, cell));
+        all.push(cells.collect());
+        tone = Tone::Plain;
+    }
+    columns(all, width)
 }
 
 #[cfg(test)]

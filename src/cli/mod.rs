@@ -14,10 +14,14 @@ pub mod complete;
 pub mod completion;
 pub mod error;
 pub mod evidence;
+#[cfg(test)]
+mod fixtures;
 pub mod forecast;
 pub mod get;
 pub mod header;
+pub mod history;
 mod layout;
+pub mod list;
 pub mod objects;
 mod page;
 pub mod pause;
@@ -27,6 +31,7 @@ mod reading;
 pub mod restart;
 pub mod resume;
 pub mod retry;
+pub mod reverts;
 mod service_proxy;
 pub mod status;
 pub mod style;
@@ -35,6 +40,7 @@ pub mod terminal;
 pub mod tree;
 pub mod version;
 pub mod watch;
+pub mod why;
 pub mod words;
 
 use std::ffi::OsString;
@@ -102,6 +108,9 @@ pub async fn run(
         // a rollout ended well.
         Err(e) if e.is_closed_pipe() => match &cli.command {
             Command::Get(_)
+            | Command::List(_)
+            | Command::Why(_)
+            | Command::History(_)
             | Command::Version(_)
             | Command::Completion(_)
             | Command::Complete(_) => Exit::Done,
@@ -122,6 +131,9 @@ async fn dispatch(
     let output = cli.global.output;
     let (args, verb, check): (_, _, fn(&_) -> _) = match &cli.command {
         Command::Get(args) => return get::run(&session?, terminal, args, output).await,
+        Command::List(args) => return list::run(&session?, terminal, args, output).await,
+        Command::Why(args) => return why::run(&session?, terminal, args, output).await,
+        Command::History(args) => return history::run(&session?, terminal, args, output).await,
         Command::Status(args) => return status::run(&session?, terminal, args, output).await,
         Command::Promote(args) => return promote::run(&session?, terminal, args, output).await,
         Command::Analyze(args) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition};
 use kube::api::{DynamicObject, ListParams};
 use kube::core::{ApiResource, Resource};
 use kube::{Api, ResourceExt};
@@ -56,6 +56,18 @@ impl Objects {
     /// # Errors
     /// When the Rollout cannot be read.
     pub async fn load(session: &Session, name: &str) -> Result<Self, CliError> {
+        Box::pin(Self::read(session, name, true)).await
+    }
+
+    /// The same without the AnalysisRuns, which are by far the largest of them.
+    ///
+    /// # Errors
+    /// When the Rollout cannot be read.
+    pub async fn load_without_runs(session: &Session, name: &str) -> Result<Self, CliError> {
+        Box::pin(Self::read(session, name, false)).await
+    }
+
+    async fn read(session: &Session, name: &str, with_runs: bool) -> Result<Self, CliError> {
         let of_rollout = ListParams::default().labels(&rollout_selector(name));
         let (replica_sets, runs, reverts) =
             (replica_sets(session), session.runs(), session.reverts());
@@ -64,10 +76,19 @@ impl Objects {
             session.asked("list", RUNS),
             session.asked("list", REVERTS),
         );
+        let runs = async {
+            match with_runs {
+                true => session
+                    .ask(&asked_runs, runs.list(&of_rollout))
+                    .await
+                    .map(|list| list.items),
+                false => Ok(Vec::new()),
+            }
+        };
         let (rollout, sets, runs, reverts) = tokio::join!(
             session.rollout(name),
             session.ask(&asked_sets, replica_sets.list(&of_rollout)),
-            session.ask(&asked_runs, runs.list(&of_rollout)),
+            runs,
             session.ask(&asked_reverts, reverts.list(&of_rollout)),
         );
         let mut all = Self::of(rollout?);
@@ -76,7 +97,7 @@ impl Objects {
             Err(e) => all.notes.push(format!("ReplicaSets are not shown: {e}")),
         }
         match runs {
-            Ok(list) => all.runs = list.items,
+            Ok(runs) => all.runs = runs,
             Err(e) => all.notes.push(format!("AnalysisRuns are not shown: {e}")),
         }
         match reverts {
@@ -113,7 +134,9 @@ pub fn rollout_selector(name: &str) -> String {
     format!("{ROLLOUT_LABEL}={name}")
 }
 
-fn controller_uid<K: ResourceExt>(object: &K) -> Option<String> {
+/// Uid of the object that an object is controlled by.
+#[must_use]
+pub fn controller_uid<K: ResourceExt>(object: &K) -> Option<String> {
     let owners = object.owner_references();
     owners
         .iter()
@@ -134,6 +157,44 @@ pub fn revision_of(rs: &ReplicaSet) -> i64 {
         .get(REVISION_ANNOTATION)
         .and_then(|r| r.parse().ok())
         .unwrap_or(0)
+}
+
+/// Pods of a ReplicaSet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// How many there are to be.
+    pub desired: i32,
+    /// How many there are.
+    pub current: i32,
+    /// Those that are ready.
+    pub ready: i32,
+    /// Those that have been ready for long enough.
+    pub available: i32,
+}
+
+impl Counts {
+    /// As the ReplicaSet says.
+    #[must_use]
+    pub fn of(rs: &ReplicaSet) -> Self {
+        let status = rs.status.as_ref();
+        Self {
+            // An API server fills in 1 where nothing is said.
+            desired: rs.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1),
+            current: status.map_or(0, |s| s.replicas),
+            ready: status.and_then(|s| s.ready_replicas).unwrap_or(0),
+            available: status.and_then(|s| s.available_replicas).unwrap_or(0),
+        }
+    }
+}
+
+/// Why pods of a ReplicaSet cannot be created, if they cannot.
+#[must_use]
+pub fn failure(rs: &ReplicaSet) -> Option<&ReplicaSetCondition> {
+    let conditions = rs.status.as_ref().and_then(|s| s.conditions.as_ref());
+    conditions
+        .into_iter()
+        .flatten()
+        .find(|c| c.type_ == "ReplicaFailure" && c.status == "True")
 }
 
 /// The same objects with every field that the server sent, as one document for scripts.

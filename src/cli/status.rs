@@ -164,7 +164,8 @@ fn print(
     }
 }
 
-fn document(rollout: &Rollout) -> Value {
+/// What scripts read of a Rollout.
+pub(super) fn document(rollout: &Rollout) -> Value {
     let status = rollout.status.clone().unwrap_or_default();
     json!({
         "rollout": rollout.name_any(),

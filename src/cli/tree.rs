@@ -9,12 +9,13 @@ use kube::ResourceExt;
 
 use super::evidence;
 use super::header;
-use super::objects::{Objects, hash_of, revision_of};
+use super::objects::{self, Counts, Objects, hash_of, revision_of};
+use super::reverts;
 use super::style::{Line, Tone};
 use super::words;
 use crate::api::analysis::{AnalysisRun, RunMode};
 use crate::api::analysis_status::RunPhase;
-use crate::api::revert::{RELEASED_ANNOTATION, Revert, RevertMode, RevertPhase};
+use crate::api::revert::Revert;
 
 /// Revisions without pods that are listed; more only by `-o wide`.
 const OLD_REVISIONS_SHOWN: usize = 2;
@@ -22,8 +23,6 @@ const OLD_REVISIONS_SHOWN: usize = 2;
 const NARROW: usize = 100;
 /// Blanks between two columns.
 const GAP: usize = 2;
-/// A commit is told apart by so many digits.
-const COMMIT_DIGITS: usize = 8;
 
 /// How it is to be shown.
 #[derive(Clone, Copy, Debug)]
@@ -212,36 +211,11 @@ fn revision_node(
     node
 }
 
-/// Pods of a ReplicaSet.
-struct Counts {
-    desired: i32,
-    current: i32,
-    ready: i32,
-    available: i32,
-}
-
-impl Counts {
-    fn of(rs: &ReplicaSet) -> Self {
-        let status = rs.status.as_ref();
-        Self {
-            // An API server fills in 1 where nothing is said.
-            desired: rs.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1),
-            current: status.map_or(0, |s| s.replicas),
-            ready: status.and_then(|s| s.ready_replicas).unwrap_or(0),
-            available: status.and_then(|s| s.available_replicas).unwrap_or(0),
-        }
-    }
-}
-
 fn replica_set_node(rs: &ReplicaSet, view: &View) -> Node {
     let counts = Counts::of(rs);
     let mut node = Node::new("⧉", rs.name_any(), "ReplicaSet");
     node.age = age(rs, view.now);
-    let conditions = rs.status.as_ref().and_then(|s| s.conditions.as_ref());
-    let failure = conditions
-        .into_iter()
-        .flatten()
-        .find(|c| c.type_ == "ReplicaFailure" && c.status == "True");
+    let failure = objects::failure(rs);
     let (word, tone) = if failure.is_some() {
         ("⚠ Failing", Tone::Bad)
     } else if counts.desired == 0 && counts.current == 0 {
@@ -304,39 +278,10 @@ fn run_node(run: &AnalysisRun, current: bool, said: &str, view: &View) -> Node {
 fn revert_node(revert: &Revert, view: &View) -> Node {
     let mut node = Node::new("↩", revert.name_any(), "Revert");
     let status = revert.status.as_ref();
-    let phase = status.and_then(|s| s.phase);
-    let (symbol, tone) = match phase {
-        None | Some(RevertPhase::Pending | RevertPhase::Planned | RevertPhase::Pushed) => {
-            ('◌', Tone::Busy)
-        }
-        Some(RevertPhase::Landed | RevertPhase::Verified) => ('✔', Tone::Good),
-        Some(RevertPhase::Superseded | RevertPhase::Recorded) => ('•', Tone::Faint),
-        Some(RevertPhase::Unresolvable | RevertPhase::NeedsHuman | RevertPhase::Mismatch) => {
-            ('⚠', Tone::Warn)
-        }
-    };
-    let word = phase.map_or("Pending", RevertPhase::as_str);
-    node.status = (format!("{symbol} {word}"), tone);
+    node.status = reverts::phase(revert);
     node.age = age(revert, view.now);
-    let mut info: Vec<String> = Vec::new();
-    if let Some(commit) = status.and_then(|s| s.commit.as_ref()) {
-        let short: String = commit.chars().take(COMMIT_DIGITS).collect();
-        let branch = status.and_then(|s| s.branch.as_ref());
-        let branch = branch.map(|b| format!(" on {b}")).unwrap_or_default();
-        info.push(format!(
-            "commit {}{branch}",
-            if view.wide { commit.clone() } else { short }
-        ));
-    }
-    match revert.spec.mode {
-        RevertMode::Off => info.push("record only".to_owned()),
-        RevertMode::DryRun => info.push("dry run".to_owned()),
-        RevertMode::Push => {}
-    }
-    if let Some(released) = revert.annotations().get(RELEASED_ANNOTATION) {
-        info.push(format!("released {released}"));
-    }
-    node.info.push(Tone::Plain, info.join(", "));
+    let facts = reverts::facts(revert, view.wide);
+    node.info.push(Tone::Plain, facts.join(", "));
     if let Some(message) = status.and_then(|s| s.message.as_ref()) {
         node.details.push(Line::new().with(Tone::Plain, message));
     }

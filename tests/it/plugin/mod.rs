@@ -6,6 +6,8 @@ mod commands;
 mod controller;
 mod failures;
 mod lab;
+mod list;
+mod reasons;
 mod store;
 mod study;
 mod views;

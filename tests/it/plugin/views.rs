@@ -342,6 +342,9 @@ async fn a_reader_that_has_gone_is_no_failure_and_no_good_news() {
     let lab = Lab::with(in_progress(json!({}))).await;
     for (words, exit) in [
         ("get checkout", Exit::Done),
+        ("list", Exit::Done),
+        ("why checkout", Exit::Done),
+        ("history checkout", Exit::Done),
         ("status checkout --wait", Exit::NoAnswer),
     ] {
         let words = std::iter::once("kubectl-tidegate").chain(words.split(' '));
@@ -487,5 +490,25 @@ fn help_teaches() {
                 arg.get_id()
             );
         }
+    }
+}
+
+#[test]
+fn every_command_has_its_row_in_the_docs() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands.md");
+    let text = std::fs::read_to_string(file).unwrap();
+    let rows: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    let root = Cli::command();
+    for command in root.get_subcommands().filter(|c| !c.is_hide_set()) {
+        let head = format!("| `kubectl tidegate {}", command.get_name());
+        let is_about = |row: &&&str| {
+            let rest = row.strip_prefix(&head);
+            rest.is_some_and(|rest| rest.starts_with([' ', '`']))
+        };
+        let number = rows.iter().filter(is_about).count();
+        assert_eq!(number, 1, "docs/commands.md: {}", command.get_name());
     }
 }

@@ -117,6 +117,14 @@ pub async fn commands(bench: Bench) {
     shop.at(3, 50).await;
     dana.ends("abort shop", 0).await;
     dana.ends("status shop --wait --timeout 60s", 5).await;
+    for (arguments, word) in [
+        ("list -o wide", "Manual"),
+        ("why shop", "was given up"),
+        ("history shop", "Aborted"),
+    ] {
+        let seen = dana.ends(arguments, 0).await;
+        assert!(seen.contains(word), "no {word:?} in:\n{seen}");
+    }
     assert_eq!(shop.weight().await, 0);
     let decided = Decided::ByPerson(DEVELOPER);
     let (decided, back) = bench.abort_times(decided, ("patch httproutes", "shop"));
