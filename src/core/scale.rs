@@ -58,7 +58,7 @@ fn beside(draft: &mut Draft<'_>, live: &LiveTraffic, targets: &Targets, desired_
         if rs.desired <= goal {
             continue;
         }
-        if let Some(to) = may_go_down_to(draft, live, rs, goal, delay) {
+        if let Some(to) = may_go_down_to(draft, targets, live, rs, goal, delay) {
             set(draft, rs, to);
         }
     }
@@ -114,6 +114,7 @@ fn goal_and_delay(
 /// How far a ReplicaSet may be scaled down now; `None`: not at all yet.
 fn may_go_down_to(
     draft: &mut Draft<'_>,
+    targets: &Targets,
     live: &LiveTraffic,
     rs: &ReplicaSetObserved,
     goal: i32,
@@ -134,6 +135,16 @@ fn may_go_down_to(
             .and_then(|t| t.confirmed_at)
             .max(live.switched_at);
         if left.is_some_and(|at| !draft.elapsed(at, delay)) {
+            return None;
+        }
+        // What another process authorised before it knew that the version is given up, or that another
+        // one goes out, may reach a route a moment later.
+        let (abort, canary) = (&draft.status.abort, &draft.status.canary);
+        let given_up = abort.as_ref().map(|abort| abort.at);
+        let begun = canary.as_ref().and_then(|canary| canary.started_at);
+        let decided = given_up.max(begun).filter(|_| rs.hash != targets.stable);
+        let settle = draft.o.settings.settle;
+        if decided.is_some_and(|at| !draft.elapsed(at, settle)) {
             return None;
         }
     }
