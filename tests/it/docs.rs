@@ -1,11 +1,12 @@
-//! The tables of `docs/` say what there is: the fields of the schema with their defaults, the Events,
-//! the phases; and nothing that is not there.
+//! The tables of `docs/` say what there is: the fields of the schema with their defaults, the phases, the
+//! reasons; and nothing that is not there.
+
+mod reasons;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use regex::Regex;
 use serde_json::Value;
 use tidegate::cli::error::CliError;
 
@@ -250,67 +251,6 @@ fn what_tables_lack_and_have_too_much_is_found() {
         ),
     ] {
         assert_eq!(found(&rows), [wrong], "{rows}");
-    }
-}
-
-/// The reasons of the Events that a source makes.
-fn reasons(text: &str) -> BTreeSet<String> {
-    let tests = Regex::new(r"#\[cfg\(test\)\]\n[a-z() ]*mod \w+ \{").unwrap();
-    let code = tests.split(text).next().unwrap_or_default();
-    let mut found = BTreeSet::new();
-    for form in [
-        r#"event\(\s*(?:[^",;]*,\s*)?"([A-Z][A-Za-z]+)""#,
-        r#"PlannedEvent \{[^}]*?reason: "([A-Z][A-Za-z]+)""#,
-        r#"EventType::\w+, "([A-Z][A-Za-z]+)""#,
-        r#"const TYPE: &str = "([A-Z][A-Za-z]+)""#,
-    ] {
-        let form = Regex::new(form).unwrap();
-        let captures = form.captures_iter(code);
-        found.extend(captures.map(|captures| captures[1].to_owned()));
-    }
-    found
-}
-
-#[test]
-fn every_event_is_documented() {
-    fn collect(folder: &Path, into: &mut Vec<String>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("tests") {
-                collect(&path, into);
-            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
-                into.push(fs::read_to_string(&path).unwrap());
-            }
-        }
-    }
-    let mut sources = Vec::new();
-    for module in ["api", "controller", "core", "git"] {
-        collect(&root().join("src").join(module), &mut sources);
-    }
-    let text = read("docs/operations.md");
-    let mut chapters = text.split("\n## ");
-    let events = chapters.find(|chapter| chapter.starts_with("Events\n"));
-    let rows = events
-        .unwrap()
-        .lines()
-        .filter(|line| line.starts_with("| `"));
-    let told: BTreeSet<String> = rows
-        .filter_map(|row| quoted(row).into_iter().next())
-        .collect();
-    let made: BTreeSet<String> = sources.iter().flat_map(|text| reasons(text)).collect();
-    assert!(
-        made.contains("RolloutAborted") && made.contains("RevertPushed"),
-        "{made:?}"
-    );
-    let missing: Vec<&String> = made.difference(&told).collect();
-    assert!(missing.is_empty(), "docs/operations.md: {missing:?}");
-    for reason in told {
-        let literal = format!("\"{reason}\"");
-        let is_made = sources.iter().any(|text| text.contains(&literal));
-        assert!(
-            is_made,
-            "docs/operations.md: {reason}: there is no such Event"
-        );
     }
 }
 
