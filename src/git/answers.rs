@@ -17,7 +17,9 @@ pub enum GitError {
     #[error("no credential for {0}; mount one whose url covers it")]
     NoCredentials(String),
     /// The server refused the credential.
-    #[error("the server refuses the credential: {0}")]
+    #[error(
+        "the server refuses the credential; it may have expired, or may read here and not push: {0}"
+    )]
     Authentication(String),
     /// The server has had enough of us for a while.
     #[error("the server limits how often it is asked: {0}")]
@@ -30,7 +32,10 @@ pub enum GitError {
     )]
     Redirected(String),
     /// The server's host key is not the known one.
-    #[error("the server's host key is not in known_hosts or has changed: {0}")]
+    #[error(
+        "the server's host key is not in known_hosts or has changed; whoever runs the server says \
+         which key it has, and the administrator puts that one there: {0}"
+    )]
     HostKey(String),
     /// There is no such repository, or it is hidden from this credential.
     #[error("repository not found: {0}")]
@@ -39,19 +44,33 @@ pub enum GitError {
     #[error("the server cannot be reached or fails: {0}")]
     Unreachable(String),
     /// The branch is not there.
-    #[error("there is no branch {0:?}")]
+    #[error(
+        "there is no branch {0:?}; revert by hand, and let tidegate.io/source-branch name one that is \
+         there"
+    )]
     NoSuchBranch(String),
     /// The name is a tag's.
-    #[error("{0:?} is a tag, not a branch")]
+    #[error(
+        "{0:?} is a tag, not a branch; revert by hand, and let tidegate.io/source-branch name a branch"
+    )]
     IsATag(String),
     /// A commit is not in the branch's history.
-    #[error("commit {0} is not in the branch's history as far as it was fetched")]
+    #[error(
+        "commit {0} is not in the branch's history as far as it was fetched, and by the values alone \
+         nothing certain was found; revert by hand"
+    )]
     NotInHistory(String),
     /// The path names nothing.
-    #[error("there is no {0:?} in the repository")]
+    #[error(
+        "there is no {0:?} in the repository; revert by hand, and let tidegate.io/source-path name \
+         what is there"
+    )]
     NoSuchPath(String),
     /// Something at the path is not a file.
-    #[error("{0}: a {1}, which is not followed")]
+    #[error(
+        "{0}: a {1}, which is not followed; revert by hand, and let tidegate.io/source-repo and \
+         tidegate.io/source-path name the file itself"
+    )]
     NotAFile(String, &'static str),
     /// Too many files changed.
     #[error("more than {FILES_MAX} files changed below {0:?}; name the file in the source path")]
@@ -160,7 +179,10 @@ pub(super) fn failure(command: &str, output: &Output, no_credential: Option<&str
         "not granted",
         "read-only",
         "read only",
+        "write access",
+        "not authorized",
         "not allowed to upload",
+        "not allowed to push",
     ]) {
         match no_credential {
             Some(url) => GitError::NoCredentials(url.to_owned()),
@@ -170,6 +192,7 @@ pub(super) fn failure(command: &str, output: &Output, no_credential: Option<&str
         "repository not found",
         "error: 404",
         "not found",
+        "could not be found",
         "not appear to be a git repository",
         "does not exist",
     ]) {
@@ -268,6 +291,10 @@ pub(super) fn parse_raw_diff(bytes: &[u8]) -> Vec<RawDifference> {
         else {
             continue;
         };
+        // A name that is no text could not be asked for again, and would seem to be gone at the tip.
+        if path.contains(char::REPLACEMENT_CHARACTER) {
+            continue;
+        }
         out.push(RawDifference {
             path: path.to_owned(),
             modes: [old_mode.to_owned(), new_mode.to_owned()],

@@ -83,7 +83,15 @@ impl Outcome {
     /// What a problem on the way to a plan comes to.
     pub fn of(problem: &Problem) -> Outcome {
         use RevertPhase::{NeedsHuman, Unresolvable};
-        let message = problem.to_string();
+        let message = match problem {
+            // They say what is in the way, and not yet what to do.
+            Problem::Refused(
+                Refusal::Unusable { .. }
+                | Refusal::NotExact { .. }
+                | Refusal::ImageHalfMoved { .. },
+            ) => format!("{problem}; put the stable version's values back by hand"),
+            _ => problem.to_string(),
+        };
         let again = |phase, reason, again| Outcome::Refused {
             phase,
             condition: RESOLVED,

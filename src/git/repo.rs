@@ -302,12 +302,39 @@ impl Repo {
             .await?;
         let entries = parse_tree(&output.stdout);
         match entries.get(path.as_str()) {
-            None => Err(GitError::NoSuchPath(path.as_str().to_owned())),
+            None => Err(match self.hidden_by(commit, path).await? {
+                Some((what, kind)) => GitError::NotAFile(what, kind),
+                None => GitError::NoSuchPath(path.as_str().to_owned()),
+            }),
             Some((mode, _)) => match special(mode) {
                 Some(kind) => Err(GitError::NotAFile(path.as_str().to_owned(), kind)),
                 None => Ok(()),
             },
         }
+    }
+
+    /// The link or the submodule on the way to a path, and what it is: behind it nothing is found.
+    async fn hidden_by(
+        &self,
+        commit: &Oid,
+        path: &RepoPath,
+    ) -> Result<Option<(String, &'static str)>, GitError> {
+        let path = path.as_str();
+        let folders: Vec<&str> = path
+            .match_indices('/')
+            .filter_map(|(at, _)| path.get(..at))
+            .collect();
+        if folders.is_empty() {
+            return Ok(None);
+        }
+        let mut args = vec!["ls-tree", "-z", commit.as_str(), "--"];
+        args.extend(&folders);
+        // What stands beside the way is listed, too.
+        let entries = parse_tree(&self.good(&args).await?.stdout);
+        Ok(folders.into_iter().find_map(|folder| {
+            let (mode, _) = entries.get(folder)?;
+            Some((folder.to_owned(), special(mode)?))
+        }))
     }
 
     async fn tree_entries(

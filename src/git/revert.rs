@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::leaf::{DocumentId, File, LeafError, Path, Segment, Value};
+use super::leaf::{DocumentId, FILE_BYTES_MAX, File, LeafError, Path, Segment, Value};
 use super::scope::{self, Changed, Pair, Workload, is_image_part, same_image};
 use super::splice::{Edit, SpliceError, splice};
 
@@ -94,6 +94,14 @@ struct Read<'a> {
     tip: Result<File, LeafError>,
 }
 
+/// A file whose stable or bad version cannot be edited.
+struct Unusable {
+    path: String,
+    error: LeafError,
+    /// Whether the tip holds the stable version's bytes again.
+    is_back: bool,
+}
+
 /// A leaf that belongs, and whether it says which image runs.
 struct Chosen<'a> {
     leaf: Changed<'a>,
@@ -121,6 +129,9 @@ pub fn plan_revert(versions: &[Versions<'_>], which: &Which<'_>) -> Result<Plan,
         })
         .collect();
     let (chosen, unmatched) = choose(&pairs, which)?;
+    if was_put_back(which, &unusable) {
+        return Ok(Plan::default());
+    }
     refuse_without_image(which, &unmatched, chosen.is_empty(), unusable)?;
 
     let mut plan = Plan {
@@ -138,11 +149,11 @@ pub fn plan_revert(versions: &[Versions<'_>], which: &Which<'_>) -> Result<Plan,
 
 /// Reads the files. One whose stable or bad version cannot be edited is set aside with the reason:
 /// in a folder it may have nothing to do with the workload.
-fn read<'a>(versions: &[Versions<'a>]) -> (Vec<Read<'a>>, Vec<(String, LeafError)>) {
+fn read<'a>(versions: &[Versions<'a>]) -> (Vec<Read<'a>>, Vec<Unusable>) {
     let parse = |bytes: Option<&[u8]>| File::parse(bytes.unwrap_or_default());
     let mut files = Vec::new();
     let mut unusable = Vec::new();
-    for version in versions.iter().filter(|v| v.good != v.bad) {
+    for version in versions.iter().filter(|v| differ(v)) {
         match (parse(version.good), parse(version.bad)) {
             (Ok(good), Ok(bad)) => {
                 files.push(Read {
@@ -152,10 +163,38 @@ fn read<'a>(versions: &[Versions<'a>]) -> (Vec<Read<'a>>, Vec<(String, LeafError
                     tip: parse(version.tip),
                 });
             }
-            (Err(error), _) | (_, Err(error)) => unusable.push((version.path.to_owned(), error)),
+            (Err(error), _) | (_, Err(error)) => {
+                let is_whole = !matches!(error, LeafError::TooLarge { .. });
+                unusable.push(Unusable {
+                    path: version.path.to_owned(),
+                    error,
+                    is_back: is_whole && version.tip == version.good,
+                });
+            }
         }
     }
     (files, unusable)
+}
+
+/// Whether the stable and the bad version differ. Of what is larger than is read only the beginning
+/// is known: they differ, or nobody would ask.
+fn differ(version: &Versions<'_>) -> bool {
+    let is_cut = |bytes: Option<&[u8]>| bytes.is_some_and(|bytes| bytes.len() > FILE_BYTES_MAX);
+    version.good != version.bad || is_cut(version.good)
+}
+
+/// Whether the file that the source names cannot be edited, and somebody has put it back as a whole.
+/// Only where it is known which version is the stable one.
+fn was_put_back(which: &Which<'_>, unusable: &[Unusable]) -> bool {
+    let Which::Workload(workload) = which else {
+        return false;
+    };
+    let is_own = |file: &&Unusable| file.path == workload.source_path;
+    workload.overrides
+        && unusable
+            .iter()
+            .find(is_own)
+            .is_some_and(|file| file.is_back)
 }
 
 /// The leaves that belong, and the template's changes that none of them accounts for.
@@ -214,14 +253,17 @@ fn refuse_without_image(
     which: &Which<'_>,
     unmatched: &[Unmatched],
     nothing: bool,
-    unusable: Vec<(String, LeafError)>,
+    unusable: Vec<Unusable>,
 ) -> Result<(), Refusal> {
     let image = unmatched.iter().find(|change| change.image);
     let by_workload = matches!(which, Which::Workload(_));
     if (nothing || image.is_some() || !by_workload)
-        && let Some((file, error)) = unusable.into_iter().next()
+        && let Some(file) = unusable.into_iter().next()
     {
-        return Err(Refusal::Unusable { file, error });
+        return Err(Refusal::Unusable {
+            file: file.path,
+            error: file.error,
+        });
     }
     if nothing && by_workload {
         let changes: Vec<&str> = unmatched

@@ -1,257 +1,19 @@
 //! The Git writer as a whole: the real process's loop against the API server in memory and a real
 //! Git server over HTTP, from the Revert to the cluster that runs the stable version.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+pub mod lab;
+
 use std::time::{Duration, Instant};
 
-use clap::Parser;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use tidegate::api::crds;
 use tidegate::api::revert::Revert;
-use tidegate::api::rollout::Rollout;
-use tidegate::git::{GitWriterArgs, run_with};
-use tidegate::sim::apiserver::{ApiServer, ApiServerConfig};
-use tokio::sync::oneshot;
+use tidegate_lab::git_http::{Faults, Moment, create_bare, git};
 
-use tidegate_lab::git_http::{Faults, GitServer, Moment, create_bare, git};
-
-const TOKEN: &str = "planted-t0ken/42";
-const FILE: &str = "apps/versions.yaml";
-const GOOD: &str = "# who runs what\ncatalog: v1\ncheckout: v1   # ours\npayment: v1\n";
-const BAD: &str = "# who runs what\ncatalog: v1\ncheckout: v2   # ours\npayment: v1\n";
-/// Longer than any test takes on a machine that does many things at once.
-const LIMIT: Duration = Duration::from_secs(60);
-
-#[derive(clap::Parser)]
-struct Cli {
-    #[command(flatten)]
-    writer: GitWriterArgs,
-}
-
-/// A cluster, a Git server with a repository in it, and somebody who works on it.
-struct World {
-    api: ApiServer,
-    server: GitServer,
-    developer: PathBuf,
-    secrets: PathBuf,
-    commits: BTreeMap<&'static str, String>,
-    dir: tempfile::TempDir,
-}
-
-impl World {
-    /// The repository has the good version and, one commit later, the bad one; the cluster runs
-    /// the good one and has aborted the bad one.
-    async fn new() -> World {
-        let api = ApiServer::new(ApiServerConfig::default().with_crds(&crds())).unwrap();
-        let server = GitServer::start(Some(("bot", TOKEN))).await;
-        server.create("shop/config.git");
-        let dir = tempfile::tempdir().unwrap();
-        let secrets = dir.path().join("secrets");
-        std::fs::create_dir(&secrets).unwrap();
-        std::fs::create_dir(dir.path().join("work")).unwrap();
-        std::fs::write(secrets.join("username"), "bot\n").unwrap();
-        std::fs::write(secrets.join("password"), TOKEN).unwrap();
-        let developer = dir.path().join("developer");
-        let bare = server.path("shop/config.git").display().to_string();
-        git(dir.path(), &["clone", "-q", &bare, "developer"]);
-        git(&developer, &["checkout", "-q", "-b", "main"]);
-        let mut world = World {
-            api,
-            server,
-            developer,
-            secrets,
-            commits: BTreeMap::new(),
-            dir,
-        };
-        for (name, text) in [("good", GOOD), ("bad", BAD)] {
-            let commit = world.commit(FILE, text);
-            world.commits.insert(name, commit);
-        }
-        world.rollout("Aborted", "good").await;
-        world
-    }
-
-    /// The developer changes a file and pushes.
-    fn commit(&self, file: &str, text: &str) -> String {
-        commit_and_push(&self.developer, file, text)
-    }
-
-    fn bare(&self) -> PathBuf {
-        self.server.path("shop/config.git")
-    }
-
-    fn on_branch(&self, file: &str) -> String {
-        git(&self.bare(), &["show", &format!("main:{file}")]) + "\n"
-    }
-
-    fn count(&self) -> usize {
-        git(&self.bare(), &["rev-list", "--count", "main"])
-            .parse()
-            .unwrap()
-    }
-
-    /// The Rollout stands in `phase` and its stable version has `hash`.
-    async fn rollout(&self, phase: &str, hash: &str) {
-        let rollouts: Api<Rollout> = Api::namespaced(self.api.client("shop"), "shop");
-        if rollouts.get_opt("checkout").await.unwrap().is_none() {
-            self.api
-                .add(json!({
-                    "apiVersion": "tidegate.io/v1alpha1", "kind": "Rollout",
-                    "metadata": {"name": "checkout", "namespace": "shop"},
-                    "spec": {
-                        "selector": {"matchLabels": {"app": "checkout"}},
-                        "template": {
-                            "metadata": {"labels": {"app": "checkout"}},
-                            "spec": {"containers": [{"name": "app", "image": "r/checkout:v1"}]},
-                        },
-                        "strategy": {"canary": {}},
-                    },
-                }))
-                .unwrap();
-        }
-        let generation = rollouts.get("checkout").await.unwrap().metadata.generation;
-        let status = json!({"status": {
-            "observedGeneration": generation, "phase": phase,
-            "stable": {"revision": 1, "hash": hash, "images": [format!("r/checkout:{hash}")]},
-        }});
-        let params = PatchParams::default();
-        rollouts
-            .patch_status("checkout", &params, &Patch::Merge(status))
-            .await
-            .unwrap();
-    }
-
-    fn spec(&self) -> Value {
-        json!({
-            "mode": "Push", "attempt": 1, "reason": "AnalysisFailed", "cluster": "test",
-            "message": "error-ratio 8.8 % against 1.2 %", "abortedAt": jiff::Timestamp::now(),
-            "rollout": {"name": "checkout", "uid": "u"},
-            "source": {"repo": self.server.url("shop/config.git"), "branch": "main", "path": FILE},
-            "stable": {"revision": 1, "hash": "good", "images": ["r/checkout:v1"],
-                       "sourceRevision": self.commits["good"]},
-            "bad": {"revision": 2, "hash": "bad", "images": ["r/checkout:v2"],
-                    "sourceRevision": self.commits["bad"]},
-            "changes": [{"path": "spec.containers[app].image",
-                         "old": "r/checkout:v1", "new": "r/checkout:v2"}],
-        })
-    }
-
-    fn reverts(&self) -> Api<Revert> {
-        Api::namespaced(self.api.client("shop"), "shop")
-    }
-
-    async fn create(&self, spec: Value) {
-        let revert = Revert::new("checkout-bad-1", serde_json::from_value(spec).unwrap());
-        self.reverts()
-            .create(&PostParams::default(), &revert)
-            .await
-            .unwrap();
-    }
-
-    /// Starts the writer; it may use the repository, and whatever `more` says.
-    fn start(&self, more: &[&str]) -> Running {
-        let allowed = self.server.url("shop/*");
-        let (secrets, work) = (self.secrets.display().to_string(), self.work_dir());
-        let work = work.display().to_string();
-        let args = [
-            "writer",
-            "--allow-repository",
-            &allowed,
-            "--credentials-dir",
-            &secrets,
-            "--work-dir",
-            &work,
-            "--git-timeout",
-            "30s",
-        ];
-        let cli = Cli::parse_from(args.into_iter().chain(more.iter().copied()));
-        let (stop, stopped) = oneshot::channel::<()>();
-        let client = self.api.client_as("shop", "git-writer");
-        let task = tokio::spawn(run_with(cli.writer, client, async {
-            let _ = stopped.await;
-        }));
-        Running { stop, task }
-    }
-
-    fn work_dir(&self) -> PathBuf {
-        self.dir.path().join("work")
-    }
-
-    /// Waits until the Revert's status is as wanted.
-    async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            let revert = self.reverts().get("checkout-bad-1").await.unwrap();
-            let status = serde_json::to_value(revert.status).unwrap();
-            if wanted(&status) {
-                return status;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "waited for {what}, have {status:#}"
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    async fn until_phase(&self, phase: &str) -> Value {
-        self.until(phase, |status| status["phase"] == phase).await
-    }
-
-    /// Creates the Revert, runs the writer until `phase`, and says the reason of `condition`.
-    async fn ends(&self, spec: Value, phase: &str, condition: &str, reason: &str) -> Value {
-        self.create(spec).await;
-        let writer = self.start(&[]);
-        let status = self.until_phase(phase).await;
-        writer.stop().await;
-        assert_eq!(
-            condition_of(&status, condition)["reason"],
-            reason,
-            "{status:#}"
-        );
-        status
-    }
-}
-
-struct Running {
-    stop: oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<Result<(), tidegate::git::RunError>>,
-}
-
-impl Running {
-    /// Stops it as Kubernetes does.
-    async fn stop(self) {
-        self.stop.send(()).unwrap();
-        self.task.await.unwrap().unwrap();
-    }
-
-    /// Stops it as a crash does.
-    async fn kill(self) {
-        self.task.abort();
-        let _ = self.task.await;
-    }
-}
-
-fn condition_of(status: &Value, type_: &str) -> Value {
-    let found = status["conditions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|c| c["type"] == type_);
-    found.cloned().unwrap_or_default()
-}
-
-fn commit_and_push(developer: &Path, file: &str, text: &str) -> String {
-    let path = developer.join(file);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
-    git(developer, &["add", "-A"]);
-    git(developer, &["commit", "-q", "-m", "change"]);
-    git(developer, &["push", "-q", "origin", "HEAD:main"]);
-    git(developer, &["rev-parse", "HEAD"])
-}
+use lab::{
+    BAD, FILE, GOOD, LIMIT, TOKEN, World, commit_and_push, condition_of, forget_status,
+    refuse_pushes,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_version_is_taken_out_of_git_and_the_cluster_follows() {
@@ -448,17 +210,6 @@ async fn a_revert_that_was_taken_back_is_not_repeated() {
     assert_eq!(world.on_branch(FILE), BAD);
 }
 
-/// As after a restore of the cluster from a backup.
-async fn forget_status(world: &World) {
-    let nothing = json!({"status": null});
-    let params = PatchParams::default();
-    world
-        .reverts()
-        .patch_status("checkout-bad-1", &params, &Patch::Merge(nothing))
-        .await
-        .unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_lost_after_the_push_makes_no_second_commit() {
     let world = World::new().await;
@@ -534,15 +285,6 @@ async fn a_protected_branch_is_left_to_a_person_with_the_diff() {
         "{status}"
     );
     assert_eq!(world.count(), 2);
-}
-
-/// A hook that refuses every push with these words.
-fn refuse_pushes(world: &World, words: &str) -> PathBuf {
-    let hook = world.bare().join("hooks/pre-receive");
-    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    std::fs::write(&hook, format!("#!/bin/sh\necho '{words}' >&2\nexit 1\n")).unwrap();
-    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    hook
 }
 
 #[tokio::test(flavor = "multi_thread")]

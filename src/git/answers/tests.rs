@@ -20,6 +20,10 @@ fn diffs_and_trees_are_read_with_any_file_name() {
     );
     assert_eq!(special(&tree["sub"].0), Some("submodule"));
     assert!(parse_raw_diff(b"").is_empty() && parse_tree(b"").is_empty());
+    // What could not be asked for again is not taken for gone.
+    let mut raw = format!(":100644 100644 {a} {a} M\0v").into_bytes();
+    raw.extend_from_slice(b"\xff.yaml\0");
+    assert!(parse_raw_diff(&raw).is_empty());
 }
 
 #[test]
@@ -98,6 +102,7 @@ fn what_a_server_says_in_place_of_an_answer_is_told_apart() {
     let with = |code: &str| {
         format!("fatal: unable to access 'https://h/a/': The requested URL returned error: {code}")
     };
+    let ssh = |words: &str| format!("{words} fatal: Could not read from remote repository.");
     let limited = "remote: You have exceeded a secondary rate limit. ";
     for (stderr, expected) in [
         (limited.to_owned() + &with("403"), "limited"),
@@ -107,6 +112,27 @@ fn what_a_server_says_in_place_of_an_answer_is_told_apart() {
         (with("403"), "refused"),
         (with("404"), "not found"),
         (with("503"), "unreachable"),
+        (
+            ssh("ERROR: The key you are authenticating with has been marked as read only."),
+            "refused",
+        ),
+        (
+            ssh("remote: ERROR: This deploy key does not have write access to this project."),
+            "refused",
+        ),
+        (
+            ssh("remote: ERROR: You are not allowed to push code to this project."),
+            "refused",
+        ),
+        (
+            ssh("Gitea: Deploy Key: 1:ro is not authorized to write to shop/config."),
+            "refused",
+        ),
+        (
+            ssh("remote: ERROR: The project you were looking for could not be found."),
+            "not found",
+        ),
+        (ssh("Connection closed by 192.0.2.1 port 22"), "unreachable"),
     ] {
         assert_eq!(kind(&stderr), expected, "{stderr}");
     }

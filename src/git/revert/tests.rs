@@ -219,6 +219,44 @@ fn what_is_not_certain_is_refused_by_name() {
     );
 }
 
+/// Whoever put it back by hand is done; nobody has to be able to read it for that.
+#[test]
+fn a_file_that_cannot_be_edited_is_done_when_all_of_it_is_the_stable_one_again() {
+    let changes = [image(V[0], V[1])];
+    let sops = |tag: &str| format!("checkout: {tag}\nsops: {{mac: {tag}}}\n");
+    let (good, bad, newer) = (sops("v1"), sops("v2"), sops("v3"));
+    assert_eq!(outcome(&good, &bad, &good, &changes), "already");
+    for tip in [&bad, &newer] {
+        let refused = outcome(&good, &bad, tip, &changes);
+        assert!(refused.contains("SOPS"), "{refused}");
+    }
+    // In a folder it may be another's, and where the stable version is searched for another version.
+    for (source_path, overrides) in [("values.yaml", false), ("", true)] {
+        let versions = Versions {
+            path: "values.yaml",
+            good: Some(good.as_bytes()),
+            bad: Some(bad.as_bytes()),
+            tip: Some(good.as_bytes()),
+        };
+        let workload = Workload {
+            name: "checkout",
+            source_path,
+            changes: &changes,
+            overrides,
+        };
+        let refused = plan_revert(&[versions], &Which::Workload(workload)).unwrap_err();
+        assert!(matches!(refused, Refusal::Unusable { .. }), "{refused}");
+    }
+}
+
+/// They differ where nobody has read.
+#[test]
+fn of_a_file_that_is_too_large_the_same_beginning_says_nothing() {
+    let read = "#".repeat(FILE_BYTES_MAX + 1);
+    let refused = outcome(&read, &read, &read, &[image(V[0], V[1])]);
+    assert!(refused.contains("more than the 1048576"), "{refused}");
+}
+
 #[test]
 fn a_change_of_the_template_that_is_computed_is_named_and_does_not_hinder() {
     let checksum = TemplateChange {

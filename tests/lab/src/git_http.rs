@@ -17,6 +17,8 @@ use tokio::io::AsyncWriteExt;
 pub struct Faults {
     /// Answers every request with this status.
     pub status: Option<u16>,
+    /// Answers every request of a push with this status: who asks may read and not write.
+    pub status_of_pushes: Option<u16>,
     /// Carries out this many further pushes and then answers 502, as a proxy does that loses the
     /// connection after the push.
     pub lose_answers_to_pushes: usize,
@@ -33,7 +35,8 @@ pub enum Moment {
 
 type Interruption = (Moment, Box<dyn FnOnce() + Send>);
 
-/// A running server. Stops with the runtime that it was started in.
+/// A running server. Stops with the runtime that it was started in. Clones are the same server.
+#[derive(Clone)]
 pub struct GitServer {
     /// Where it listens.
     pub address: SocketAddr,
@@ -113,6 +116,11 @@ impl GitServer {
     /// Changes what the server does from now on.
     pub fn set_faults(&self, faults: Faults) {
         *self.shared.faults.lock().unwrap() = faults;
+    }
+
+    /// From now on every request has to bring this password, and no other one will do.
+    pub fn set_password(&self, user: &str, password: &str) {
+        *self.shared.password.lock().unwrap() = Some((user.to_owned(), password.to_owned()));
     }
 
     /// Does something in the middle of the next push, as another user would.
@@ -213,6 +221,10 @@ async fn handle(
         Method::POST if path.ends_with("/git-receive-pack") => Some(Moment::Receive),
         _ => None,
     };
+    let status_of_pushes = shared.faults.lock().unwrap().status_of_pushes;
+    if let Some(status) = status_of_pushes.filter(|_| moment.is_some()) {
+        return answer(status, "a fault of the test");
+    }
     let due = shared
         .interruption
         .lock()
