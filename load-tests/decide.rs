@@ -174,6 +174,7 @@ fn mid_canary(now: Timestamp) -> Observed {
                 uid: i.to_string(),
                 resource_version: "1".into(),
                 hash: hash(i),
+                attempt: 1,
                 released: false,
                 phase: Some("Verified".into()),
                 message: None,

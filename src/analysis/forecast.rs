@@ -176,7 +176,7 @@ impl<'a> Tests<'a> {
                 .0
                 .measure
                 .counts_requests()
-                .then(|| per_second * seconds as f64),
+                .then_some(per_second * seconds as f64),
             finds: self.multiple(finds(seconds)),
             finds_at_most: self.multiple(at_most),
             safe_after,

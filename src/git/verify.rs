@@ -87,7 +87,7 @@ mod tests {
         .unwrap()
     }
 
-    fn with(status: Value) -> Outcome {
+    fn with(status: &Value) -> Outcome {
         let rollout: Rollout = serde_json::from_value(json!({
             "apiVersion": "tidegate.io/v1alpha1", "kind": "Rollout",
             "metadata": {"name": "checkout", "generation": 2},
@@ -103,7 +103,7 @@ mod tests {
             "observedGeneration": observed, "phase": phase,
             "stable": {"revision": 1, "hash": hash, "images": [image]},
         });
-        with(status).name()
+        with(&status).name()
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
                 "observedGeneration": 2, "phase": phase, "canary": canary,
                 "stable": {"revision": 1, "hash": stable, "images": [image]},
             });
-            let outcome = with(status);
+            let outcome = with(&status);
             let on_its_way = match &outcome {
                 Outcome::NotVerified { on_its_way, .. } => Some(*on_its_way),
                 _ => None,

@@ -200,6 +200,9 @@ fn deployments(without_namespace: u8, in_shop: u8) -> String {
     )
 }
 
+/// `--select`, the tip, the exit code, the new tip, and what is told.
+type Selection<'a> = (Option<&'a str>, &'a str, i32, &'a str, &'a [&'a str]);
+
 #[test]
 fn one_document_of_several_can_be_selected() {
     let (good, bad) = (deployments(2, 2), deployments(9, 9));
@@ -213,7 +216,7 @@ fn one_document_of_several_can_be_selected() {
     );
     let moved_on = deployments(9, 4);
     let put_right = deployments(2, 4);
-    let rows: [(Option<&str>, &str, i32, &str, &[&str]); 7] = [
+    let rows: [Selection<'_>; 7] = [
         (Some("apps/v1/Deployment//web"), &bad, BACK, &first, &[]),
         (
             Some("apps/v1/Deployment/shop/web"),

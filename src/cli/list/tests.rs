@@ -22,7 +22,7 @@ fn of(mut base: Value, more: Value) -> Value {
     base
 }
 
-fn waiting(reason: &str, message: &str, until: Value) -> Value {
+fn waiting(reason: &str, message: &str, until: &Value) -> Value {
     of(
         canary(3, "Paused", message, 25),
         json!({"status": {"pause": {"reason": reason, "since": "2026-11-21T11:55:00Z",
@@ -82,12 +82,12 @@ fn some() -> Vec<Item> {
             waiting(
                 "Step",
                 "step 3/6, 25 % canary: pause",
-                json!("2026-11-21T12:05:00Z"),
+                &json!("2026-11-21T12:05:00Z"),
             ),
         ),
         item(
             "paused-without-data",
-            waiting("NoData", no_data, Value::Null),
+            waiting("NoData", no_data, &Value::Null),
         ),
         item(
             "progressing",
