@@ -49,19 +49,24 @@ impl Story<'_> {
     /// `bad` are bad. Whether the canary's and stable's are judged.
     async fn serves(&mut self, until: i64, bad: u64, judged: [bool; 2]) {
         while self.now_ms() < until * 1000 {
-            for name in [CANARY].iter().chain(&STABLE) {
-                let served = self.served.serve(name, 20, bad * 20 / 100);
-                let (truth, judged) = if *name == CANARY {
-                    (&mut self.canary, judged[0])
-                } else {
-                    (&mut self.stable, judged[1])
-                };
-                truth.all.add(&served);
-                if judged {
-                    truth.judged.add(&served);
-                }
-            }
+            self.serve(bad, judged);
             tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Every target serves a few requests at once.
+    fn serve(&mut self, bad: u64, judged: [bool; 2]) {
+        for name in [CANARY].iter().chain(&STABLE) {
+            let served = self.served.serve(name, 20, bad * 20 / 100);
+            let (truth, judged) = if *name == CANARY {
+                (&mut self.canary, judged[0])
+            } else {
+                (&mut self.stable, judged[1])
+            };
+            truth.all.add(&served);
+            if judged {
+                truth.judged.add(&served);
+            }
         }
     }
 
@@ -111,6 +116,7 @@ pub async fn served_and_counted(bench: Bench) {
     story.serves(WINDOW_S + 10, 5, [true; 2]).await;
     // The last requests before it are lost, those after it are of a young target. Its series of errors
     // is born again when the counter of the others has long been there.
+    story.serve(5, [true; 2]);
     served.restart(CANARY);
     served.fault(CANARY, &[Fault::Missed]);
     story.serves(WINDOW_S + 13, 0, [false, true]).await;
