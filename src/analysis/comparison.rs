@@ -332,7 +332,7 @@ trait Judge {
         None
     }
 
-    /// What is still being read before anything can be judged.
+    /// What there is to say before anything can be judged: what is still being read, or why it says nothing.
     fn reading(&self, _: &Sampler) -> Option<Finding> {
         None
     }

@@ -10,6 +10,7 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use serde_json::{Value, json};
 
 use super::objects::Objects;
+use super::style::Line;
 use super::tree::View;
 use crate::api::analysis::AnalysisRun;
 use crate::api::revert::Revert;
@@ -188,6 +189,18 @@ pub(super) fn paused(step: i32, reason: &str, until: Value) -> Rollout {
             "until": until}}}),
     );
     rollout(with)
+}
+
+/// What is shown of a shape as it is written down: no wider than the screen, and nothing in it that a
+/// terminal would obey.
+pub(super) fn written(name: &str, lines: &[Line], view: &View) -> String {
+    for line in lines {
+        let (width, text) = (line.width(), line.render(false));
+        assert!(view.width.is_none_or(|w| width <= w), "{name}: {text}");
+        assert!(!text.contains(char::is_control), "{name}: {text:?}");
+    }
+    let text: String = lines.iter().map(|line| line.render(false) + "\n").collect();
+    format!("=== {name}\n\n{text}\n")
 }
 
 /// Compares what is shown with a file of `src/cli`; `TIDEGATE_BLESS=1` writes that file anew, to be read

@@ -41,13 +41,8 @@ pub fn phase(phase: Option<Phase>) -> (String, Tone) {
     )
 }
 
-/// The header's lines.
-#[must_use]
-pub fn lines(all: &Objects, view: &View) -> Vec<Line> {
-    let rollout = &all.rollout;
-    let empty = RolloutStatus::default();
-    let status = rollout.status.as_ref().unwrap_or(&empty);
-    let mut out = Fields::new(view);
+/// Which Rollout it is, and its phase.
+pub(super) fn identity(rollout: &Rollout, status: &RolloutStatus, out: &mut Fields<'_>) {
     out.field("Name", Tone::Strong, rollout.name_any());
     out.field(
         "Namespace",
@@ -56,6 +51,16 @@ pub fn lines(all: &Objects, view: &View) -> Vec<Line> {
     );
     let (word, tone) = phase(status.phase);
     out.field("Phase", tone, word);
+}
+
+/// The header's lines.
+#[must_use]
+pub fn lines(all: &Objects, view: &View) -> Vec<Line> {
+    let rollout = &all.rollout;
+    let empty = RolloutStatus::default();
+    let status = rollout.status.as_ref().unwrap_or(&empty);
+    let mut out = Fields::new(view);
+    identity(rollout, status, &mut out);
     out.text("Message", Tone::Plain, &status.message);
     out.field("Strategy", Tone::Plain, strategy(rollout));
     if let Some(text) = step(rollout, status) {

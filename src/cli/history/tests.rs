@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 
 use super::*;
 use crate::cli::fixtures::{
-    NOW, aborted, hold_to, merge, replica_set, revert, rollout, shape, stable_set, view,
+    NOW, aborted, hold_to, merge, replica_set, revert, rollout, shape, stable_set, view, written,
 };
 
 fn time(text: &str) -> Timestamp {
@@ -103,13 +103,7 @@ fn every_history_is_told_as_written_down() {
         ),
     ] {
         let lines = text::lines(&all, &view);
-        for line in &lines {
-            let (width, text) = (line.width(), line.render(false));
-            assert!(view.width.is_none_or(|w| width <= w), "{name}: {text}");
-            assert!(!text.contains(char::is_control), "{name}: {text:?}");
-        }
-        let text: String = lines.iter().map(|line| line.render(false) + "\n").collect();
-        actual.push_str(&format!("=== {name}\n\n{text}\n"));
+        actual.push_str(&written(name, &lines, &view));
     }
     hold_to("history/shapes.txt", &actual);
 }

@@ -1,7 +1,6 @@
 //! The lines of `history`. Pure.
 
 use jiff::{Timestamp, Unit};
-use kube::ResourceExt;
 
 use super::past::{self, Past};
 use crate::api::rollout_status::{Outcome, RolloutStatus, SourceStatus};
@@ -23,14 +22,7 @@ pub fn lines(all: &Objects, view: &View) -> Vec<Line> {
     let empty = RolloutStatus::default();
     let status = rollout.status.as_ref().unwrap_or(&empty);
     let mut out = Fields::new(view);
-    out.field("Name", Tone::Strong, rollout.name_any());
-    out.field(
-        "Namespace",
-        Tone::Plain,
-        rollout.namespace().unwrap_or_default(),
-    );
-    let (word, tone) = header::phase(status.phase);
-    out.field("Phase", tone, word);
+    header::identity(rollout, status, &mut out);
     present(status, view, &mut out);
     for (i, note) in all.notes.iter().enumerate() {
         out.text(if i == 0 { "Note" } else { "" }, Tone::Warn, note);

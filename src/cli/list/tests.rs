@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::rows::lines;
 use super::*;
-use crate::cli::fixtures::{aborted, canary, hold_to, merge, rollout, view};
+use crate::cli::fixtures::{aborted, canary, hold_to, merge, rollout, view, written};
 
 /// A Rollout of this name, as the API server lists it.
 fn item(name: &str, mut with: Value) -> Item {
@@ -178,13 +178,7 @@ fn every_table_is_laid_out_as_written_down() {
         ("none", &Vec::new(), None, view(None, false), true),
     ] {
         let lines = lines(items, pods, &view, namespaces);
-        for line in &lines {
-            let (width, text) = (line.width(), line.render(false));
-            assert!(view.width.is_none_or(|w| width <= w), "{name}: {text}");
-            assert!(!text.contains(char::is_control), "{name}: {text:?}");
-        }
-        let text: String = lines.iter().map(|line| line.render(false) + "\n").collect();
-        actual.push_str(&format!("=== {name}\n\n{text}\n"));
+        actual.push_str(&written(name, &lines, &view));
     }
     hold_to("list/shapes.txt", &actual);
 }

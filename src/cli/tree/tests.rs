@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cli::fixtures::{
     aborted, canary, hold_to, merge, mid_canary, paused, ratio, replica_set, revert, rollout, run,
-    shape, stable_set, view,
+    shape, stable_set, view, written,
 };
 
 /// Every shape with its name and how it is shown.
@@ -207,16 +207,7 @@ fn every_shape_is_shown_as_written_down() {
     let mut actual = String::new();
     for (name, all, view) in shapes() {
         let lines = render(&all, &view);
-        for line in &lines {
-            let width = line.width();
-            assert!(
-                view.width.is_none_or(|w| width <= w),
-                "{name}: {}",
-                line.render(false)
-            );
-        }
-        let text: String = lines.iter().map(|line| line.render(false) + "\n").collect();
-        actual.push_str(&format!("=== {name}\n\n{text}\n"));
+        actual.push_str(&written(name, &lines, &view));
     }
     hold_to("tree/shapes.txt", &actual);
 }

@@ -9,7 +9,7 @@ use crate::api::analysis::{AnalysisRun, OnInconclusive, RunMode};
 use crate::api::rollout::{Rollout, TimeoutAction};
 use crate::cli::fixtures::{
     NOW, aborted, canary, hold_to, merge, paused, ratio, replica_set, revert, rollout, run, shape,
-    stable_set, view,
+    stable_set, view, written,
 };
 use crate::core::naming;
 
@@ -517,13 +517,7 @@ fn every_shape_is_explained_as_written_down() {
     let mut actual = String::new();
     for (name, all, view) in shapes() {
         let lines = text::lines(&all, &view);
-        for line in &lines {
-            let (width, text) = (line.width(), line.render(false));
-            assert!(view.width.is_none_or(|w| width <= w), "{name}: {text}");
-            assert!(!text.contains(char::is_control), "{name}: {text:?}");
-        }
-        let text: String = lines.iter().map(|line| line.render(false) + "\n").collect();
-        actual.push_str(&format!("=== {name}\n\n{text}\n"));
+        actual.push_str(&written(name, &lines, &view));
     }
     hold_to("why/shapes.txt", &actual);
 }
