@@ -11,13 +11,12 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use super::account;
 use super::args::{Named, Output};
-use super::client::{Session, full_name};
+use super::client::Session;
 use super::error::{CliError, Exit};
 use super::objects::Objects;
-use super::style::Tone;
 use super::terminal::Terminal;
-use super::tree::View;
 
 /// Runs the command.
 ///
@@ -29,32 +28,11 @@ pub async fn run(
     args: &Named,
     output: Option<Output>,
 ) -> Result<Exit, CliError> {
-    let name = args.target.name().map_err(CliError::Usage)?;
-    if output == Some(Output::Name) {
-        session.rollout(name).await?;
-        terminal.say(Tone::Plain, full_name(name))?;
+    let Some(name) = account::asked_for(session, terminal, args, output).await? else {
         return Ok(Exit::Done);
-    }
-    let all = Box::pin(Objects::load_without_runs(session, name)).await?;
-    let now = Timestamp::now();
-    if let Some(format @ (Output::Json | Output::Yaml)) = output {
-        // A script could not tell what is not known from what it may not see.
-        if !all.notes.is_empty() {
-            return Err(CliError::Missing(all.notes.join("; ")));
-        }
-        terminal.document(format, &document(&all, now))?;
-        return Ok(Exit::Done);
-    }
-    let view = View {
-        now,
-        width: terminal.screen().width,
-        wide: output == Some(Output::Wide),
     };
-    for line in text::lines(&all, &view) {
-        terminal.line(&line)?;
-    }
-    terminal.flush()?;
-    Ok(Exit::Done)
+    let all = Box::pin(Objects::load_without_runs(session, name)).await?;
+    account::give(&all, terminal, output, document, text::lines)
 }
 
 /// The document for scripts; `docs/commands.md` has its shape.

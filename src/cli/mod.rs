@@ -4,6 +4,7 @@
 //! decides nothing about a rollout and never imports the controller: the API is all they share.
 
 pub mod abort;
+mod account;
 pub mod advice;
 pub mod analyze;
 pub mod args;

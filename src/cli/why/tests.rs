@@ -11,6 +11,7 @@ use crate::cli::fixtures::{
     NOW, aborted, canary, hold_to, merge, paused, ratio, replica_set, revert, rollout, run, shape,
     stable_set, view, written,
 };
+use crate::cli::tree::View;
 use crate::core::naming;
 
 /// The run of the fixtures.
