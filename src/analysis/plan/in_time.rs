@@ -112,7 +112,7 @@ mod tests {
             (
                 format!(
                     "{}\nwarmup: {{duration: 0s}}\nmetrics: [{}]",
-                    short("29m"),
+                    short("1799s"),
                     threshold("10m", 4)
                 ),
                 Some("4 successes, one every 10 min, take 30 min"),
