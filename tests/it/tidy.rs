@@ -125,6 +125,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "metrics_source",
             "random",
             "retry",
+            "sim",
         ],
     ),
     ("random", &[]),

@@ -116,7 +116,8 @@ pub(super) fn validate(
     refuse(resource, object::meta(new, "name"), &errors)
 }
 
-fn custom_problems(
+/// What a schema and its rules say of an object of a kind that is not built in.
+pub(super) fn custom_problems(
     resource: &Resource,
     schema: &Value,
     new: &Value,

@@ -23,6 +23,7 @@ mod gateway_kinds;
 mod managed_fields;
 mod metadata;
 mod object;
+pub mod offline;
 mod openapi;
 mod patch;
 pub mod registry;
