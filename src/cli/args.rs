@@ -1,5 +1,6 @@
 //! What can be typed, with help that teaches. Parsing only: nothing here asks a cluster.
 
+mod lint;
 mod list;
 mod study;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::core::duration;
 
+pub use lint::Lint;
 pub use list::{List, PhaseWord};
 pub use study::{Analyze, Backtest, Forecast, Metrics, Moment, Study};
 
@@ -192,6 +194,17 @@ Examples:
   kubectl tidegate forecast golden-signals --rollout checkout
   kubectl tidegate forecast golden-signals --weight 5 --duration 10m --rate 200 --ratio 0.1%")]
     Forecast(Forecast),
+    /// Check files: what the API server would refuse, and what the controller would hold
+    #[command(after_help = "\
+Examples:
+  kubectl tidegate lint rollout.yaml templates/
+  helm template shop ./chart | kubectl tidegate lint -
+  kustomize build overlays/prod | kubectl tidegate lint - --strict
+  kubectl tidegate lint rollout.yaml -o json  {objects, errors, warnings, findings}
+
+No cluster is asked. What a Rollout names and is not among the files is a note. The exit code is 0
+without errors, 1 with errors (with --strict: or warnings), 2 when something cannot be read.")]
+    Lint(Lint),
     /// Versions of the plugin, the API server, the resources and the controller
     Version(Version),
     /// Print a completion script for a shell, or for kubectl itself

@@ -22,6 +22,7 @@ pub mod get;
 pub mod header;
 pub mod history;
 mod layout;
+pub mod lint;
 pub mod list;
 pub mod objects;
 mod page;
@@ -86,6 +87,7 @@ pub async fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let mut terminal = Terminal::new(&mut out, &mut err, screen).measured_by(measure);
     let session = match &cli.command {
         Command::Completion(_) => Err(CliError::Usage("completion asks no cluster".to_owned())),
+        Command::Lint(_) => Err(CliError::Usage("lint asks no cluster".to_owned())),
         Command::Version(version) if version.client => Err(CliError::Usage(
             "version --client asks no cluster".to_owned(),
         )),
@@ -145,6 +147,9 @@ async fn dispatch(
         }
         Command::Forecast(args) => {
             return Box::pin(forecast::run(session, terminal, args, &cli.global)).await;
+        }
+        Command::Lint(args) => {
+            return lint::run(terminal, args, cli.global.namespace.as_deref(), output);
         }
         Command::Version(args) => return version::run(session, terminal, args, output).await,
         Command::Completion(args) => return completion::run(terminal, args),
