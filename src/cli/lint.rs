@@ -9,6 +9,7 @@ mod object;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -56,10 +57,7 @@ pub fn run(
     }
     let ours = items.iter().filter(|item| item.is_ours()).count();
     findings.extend(judge(&mut items)?);
-    findings.sort_by(|a, b| {
-        let key = |f: &Finding| (f.file.clone(), f.line, f.column, f.level);
-        key(a).cmp(&key(b))
-    });
+    findings.sort_by_cached_key(|f| (f.file.clone(), f.line, f.column, f.level, f.text.clone()));
     findings.dedup();
     let count = |level| findings.iter().filter(|f| f.level == level).count();
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
@@ -92,16 +90,25 @@ fn tone(level: Level) -> Tone {
     }
 }
 
+/// The kinds of Tidegate. Their schemas are made once.
+fn kinds() -> Result<&'static Kinds, String> {
+    static KINDS: OnceLock<Result<Kinds, String>> = OnceLock::new();
+    let made = KINDS.get_or_init(|| {
+        let definitions: Vec<_> = crate::api::crds()
+            .iter()
+            .filter_map(|crd| serde_json::to_value(crd).ok())
+            .collect();
+        Kinds::of(&definitions)
+    });
+    made.as_ref().map_err(Clone::clone)
+}
+
 /// Everything that there is to say about the objects.
 fn judge(items: &mut [Item]) -> Result<Vec<Finding>, CliError> {
-    let definitions: Vec<_> = crate::api::crds()
-        .iter()
-        .filter_map(|crd| serde_json::to_value(crd).ok())
-        .collect();
-    let kinds = Kinds::of(&definitions).map_err(CliError::Refused)?;
+    let kinds = kinds().map_err(CliError::Refused)?;
     let mut findings = Vec::new();
     for item in items.iter_mut().filter(|item| item.is_ours()) {
-        findings.extend(object::admit(item, &kinds));
+        findings.extend(object::admit(item, kinds));
     }
     let items = &*items;
     let now = Timestamp::now();

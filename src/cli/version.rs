@@ -36,6 +36,7 @@ pub async fn run(
     output: Option<Output>,
 ) -> Result<Exit, CliError> {
     let mut rows: Vec<(&str, Told)> = vec![("client", Ok(CLIENT.to_owned()))];
+    let mut skews: Vec<String> = Vec::new();
     if !args.client {
         match session {
             Ok(session) => {
@@ -46,7 +47,15 @@ pub async fn run(
                 if answers {
                     let (resources, controller) =
                         tokio::join!(resources(&session), controller(&session));
-                    rows.extend([("resources", resources), ("controller", controller)]);
+                    for (name, told) in [("resources", resources), ("controller", controller)] {
+                        rows.push((
+                            name,
+                            told.map(|(text, skewed)| {
+                                skews.extend(skewed);
+                                text
+                            }),
+                        ));
+                    }
                 }
             }
             Err(e) => rows.push(("server", Err(e.to_string()))),
@@ -67,6 +76,7 @@ pub async fn run(
                     "resources": value("resources"),
                     "controller": value("controller"),
                     "problems": problems,
+                    "skew": skews,
                 }),
             )?;
         }
@@ -78,6 +88,10 @@ pub async fn run(
                     Ok(text) => line.push(Tone::Plain, text),
                     Err(why) => line.push(Tone::Warn, format!("cannot be told: {why}")),
                 }
+                terminal.line(&line)?;
+            }
+            for skew in skews {
+                let line = Line::new().with(Tone::Warn, format!("warning: {skew}"));
                 terminal.line(&line)?;
             }
             terminal.flush()?;
@@ -105,7 +119,23 @@ async fn server(session: &Session) -> Told {
     Ok(format!("Kubernetes {}", info.git_version))
 }
 
-async fn resources(session: &Session) -> Told {
+/// What a pair of versions means: while they are 0.x, a minor version may break.
+fn skew(whose: &str, version: &str) -> Option<String> {
+    let parts = |v: &str| -> Option<(u32, u32)> {
+        let mut numbers = v.trim_start_matches('v').split('.');
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    };
+    // What is no version number cannot be compared.
+    let (own, theirs) = (parts(CLIENT)?, parts(version)?);
+    (own != theirs).then(|| {
+        format!(
+            "the plugin is {CLIENT} and {whose} {version}: take the plugin of the installed release, \
+             or `lint`, `get` and the commands may read fields that are not there"
+        )
+    })
+}
+
+async fn resources(session: &Session) -> Result<(String, Option<String>), String> {
     let api: Api<CustomResourceDefinition> = Api::all(session.client.clone());
     let crd = session
         .ask(
@@ -134,18 +164,18 @@ async fn resources(session: &Session) -> Told {
             served.join(", ")
         ));
     }
-    let release = crd
-        .labels()
-        .get(VERSION_LABEL)
-        .map(|v| format!(", release {v}"));
-    Ok(format!(
+    let release = crd.labels().get(VERSION_LABEL);
+    let shown = release.map(|v| format!(", release {v}"));
+    let text = format!(
         "tidegate.io/{}{}",
         served.join(", "),
-        release.unwrap_or_default()
-    ))
+        shown.unwrap_or_default()
+    );
+    let skewed = release.and_then(|v| skew("the resources are of", v));
+    Ok((text, skewed))
 }
 
-async fn controller(session: &Session) -> Told {
+async fn controller(session: &Session) -> Result<(String, Option<String>), String> {
     let api: Api<Deployment> = Api::all(session.client.clone());
     let params = ListParams::default().labels(CHART_SELECTOR);
     let list = session
@@ -159,7 +189,12 @@ async fn controller(session: &Session) -> Told {
             "no Deployment with the label {CHART_SELECTOR}; was it installed without the chart?"
         ));
     }
-    Ok(found.join("; "))
+    let versions = list
+        .items
+        .iter()
+        .filter_map(|d| d.labels().get(VERSION_LABEL));
+    let skewed = versions.filter_map(|v| skew("the controller", v)).next();
+    Ok((found.join("; "), skewed))
 }
 
 /// `0.1.0 controller, 1/1 available (tidegate/tidegate-controller)`
@@ -189,4 +224,23 @@ fn describe(deployment: &Deployment) -> String {
         deployment.namespace().unwrap_or_default(),
         deployment.name_any()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_minor_version_is_warned_of_and_another_patch_is_not() {
+        let mut parts = CLIENT.split('.');
+        let (major, minor) = (parts.next().unwrap(), parts.next().unwrap());
+        assert_eq!(skew("the controller", CLIENT), None);
+        assert_eq!(
+            skew("the controller", &format!("v{major}.{minor}.99")),
+            None
+        );
+        assert_eq!(skew("the controller", "latest"), None);
+        let said = skew("the controller", "9.8.7").unwrap();
+        assert!(said.contains(CLIENT) && said.contains("the controller 9.8.7"));
+    }
 }

@@ -23,21 +23,21 @@ pub struct Row {
     pub case: Option<String>,
     pub title: String,
     /// The good object that it is a change of.
-    good: String,
+    pub(super) good: String,
     /// The change.
-    patch: Value,
+    pub(super) patch: Value,
     /// The good object stands already, with this change.
-    stored: Option<Value>,
+    pub(super) stored: Option<Value>,
     /// And with this status.
-    status: Option<Value>,
+    pub(super) status: Option<Value>,
     /// What the answer says.
     #[serde(default)]
-    says: Vec<String>,
+    pub(super) says: Vec<String>,
     /// The rule is computed with functions that only a real API server has.
     #[serde(default)]
-    real: bool,
+    pub(super) real: bool,
     /// It is no mistake, and this is what it means.
-    accepted: Option<BTreeMap<String, Value>>,
+    pub(super) accepted: Option<BTreeMap<String, Value>>,
 }
 
 pub fn all() -> Vec<(String, Row)> {

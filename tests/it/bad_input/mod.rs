@@ -6,6 +6,7 @@ pub mod admission;
 mod beside;
 mod edits;
 mod ingress_class;
+mod linted;
 mod refused;
 mod serving;
 mod sizes;

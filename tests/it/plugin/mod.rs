@@ -6,6 +6,7 @@ mod commands;
 mod controller;
 mod failures;
 mod lab;
+pub mod lint;
 mod list;
 mod reasons;
 mod store;

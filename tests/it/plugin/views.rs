@@ -404,6 +404,8 @@ async fn version_says_what_can_be_told() {
         "{}",
         seen.out
     );
+    let skew = format!("warning: the plugin is {client} and the controller 9.8.7");
+    assert!(seen.out.contains(&skew), "{}", seen.out);
     let seen = lab.run("version -o json").await;
     let json: Value = serde_json::from_str(&seen.out).unwrap();
     assert_eq!(
