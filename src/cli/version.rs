@@ -189,11 +189,11 @@ async fn controller(session: &Session) -> Result<(String, Option<String>), Strin
             "no Deployment with the label {CHART_SELECTOR}; was it installed without the chart?"
         ));
     }
-    let versions = list
+    let mut versions = list
         .items
         .iter()
         .filter_map(|d| d.labels().get(VERSION_LABEL));
-    let skewed = versions.filter_map(|v| skew("the controller", v)).next();
+    let skewed = versions.find_map(|v| skew("the controller", v));
     Ok((found.join("; "), skewed))
 }
 

@@ -65,9 +65,11 @@ fn missing(item: &Item, field: &str, kind: &str, name: &str) -> Finding {
     item.subject.finding(Level::Note, field, text)
 }
 
+/// An object by name; of several the one in the same file, for a folder may hold alternatives.
 fn named<'a>(item: &Item, all: &'a [Item], kind: &str, name: &str) -> Option<&'a Item> {
     all.iter()
-        .find(|o| o.kind == kind && o.name == name && o.is_beside(item))
+        .filter(|o| o.kind == kind && o.name == name && o.is_beside(item))
+        .min_by_key(|o| o.subject.file != item.subject.file)
 }
 
 fn services(item: &Item, all: &[Item], spec: &Spec, labels_known: bool) -> Vec<Finding> {
@@ -171,10 +173,7 @@ fn analysis(item: &Item, all: &[Item], request: &AnalysisRequest) -> Vec<Finding
         } else {
             "AnalysisTemplate"
         };
-        let is = |o: &&Item| {
-            o.kind == kind && o.name == key.name && (key.cluster_scope || o.is_beside(item))
-        };
-        match all.iter().find(is) {
+        match named(item, all, kind, &key.name) {
             // What is wrong with it was said where it stands.
             Some(template) => {
                 let spec = template.stored.then(|| template.template()).flatten();

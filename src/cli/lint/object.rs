@@ -79,7 +79,10 @@ impl Item {
 
     /// Whether a name of `other`'s may mean this object.
     pub fn is_beside(&self, other: &Item) -> bool {
-        self.namespace == other.namespace || self.namespace.is_empty() || other.namespace.is_empty()
+        self.kind == "ClusterAnalysisTemplate"
+            || self.namespace == other.namespace
+            || self.namespace.is_empty()
+            || other.namespace.is_empty()
     }
 
     /// The spec of a template.

@@ -82,7 +82,7 @@ async fn what_is_not_among_the_files_is_a_note() {
     assert_eq!(exit, Exit::Done, "{out}");
     for said in [
         "FILE:12:7: note: Rollout shop: spec.strategy.canary.stableService: Service stable is not",
-        "FILE:17:34: note: Rollout shop: spec.strategy.canary.steps[1].analysis.templates[0].name: \
+        "FILE:17:35: note: Rollout shop: spec.strategy.canary.steps[1].analysis.templates[0].name: \
          AnalysisTemplate errors is not",
         "HTTPRoute shop is not among the files",
     ] {
