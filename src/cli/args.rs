@@ -2,6 +2,7 @@
 
 mod lint;
 mod list;
+mod man;
 mod study;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::core::duration;
 
 pub use lint::Lint;
 pub use list::{List, PhaseWord};
+pub use man::Man;
 pub use study::{Analyze, Backtest, Forecast, Metrics, Moment, Study};
 
 const EXIT_CODES: &str = "\
@@ -217,6 +219,9 @@ For `kubectl tidegate <Tab>`, with names of Rollouts from the cluster:
   kubectl-tidegate completion kubectl > /usr/local/bin/kubectl_complete-tidegate
   chmod +x /usr/local/bin/kubectl_complete-tidegate")]
     Completion(Completion),
+    /// Write the manual pages, for packages
+    #[command(hide = true)]
+    Man(Man),
     /// What kubectl asks a plugin for when Tab is pressed
     #[command(name = "__complete", hide = true, disable_help_flag = true)]
     Complete(Complete),

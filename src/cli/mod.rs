@@ -24,6 +24,7 @@ pub mod history;
 mod layout;
 pub mod lint;
 pub mod list;
+pub mod man;
 pub mod objects;
 mod page;
 pub mod pause;
@@ -87,7 +88,9 @@ pub async fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let mut terminal = Terminal::new(&mut out, &mut err, screen).measured_by(measure);
     let session = match &cli.command {
         Command::Completion(_) => Err(CliError::Usage("completion asks no cluster".to_owned())),
-        Command::Lint(_) => Err(CliError::Usage("lint asks no cluster".to_owned())),
+        Command::Lint(_) | Command::Man(_) => {
+            Err(CliError::Usage("this command asks no cluster".to_owned()))
+        }
         Command::Version(version) if version.client => Err(CliError::Usage(
             "version --client asks no cluster".to_owned(),
         )),
@@ -153,6 +156,7 @@ async fn dispatch(
         }
         Command::Version(args) => return version::run(session, terminal, args, output).await,
         Command::Completion(args) => return completion::run(terminal, args),
+        Command::Man(args) => return man::run(terminal, args),
         Command::Complete(args) => return complete::run(session, terminal, args).await,
         Command::Abort(args) => (args, Verb::Abort, abort::check),
         Command::Retry(args) => (args, Verb::Retry, retry::check),

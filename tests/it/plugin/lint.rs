@@ -146,6 +146,27 @@ async fn texts_that_are_no_manifests_are_named() {
 }
 
 #[tokio::test]
+async fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["kubectl-tidegate", "man", folder.path().to_str().unwrap()];
+    let cli = Cli::try_parse_from(words).unwrap();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let nobody = Err(CliError::Usage("nobody is asked".to_owned()));
+    let mut terminal = Terminal::new(&mut out, &mut err, Screen::default());
+    let exit = Box::pin(tidegate::cli::run(&cli, nobody, &mut terminal)).await;
+    assert_eq!(exit, Exit::Done);
+    for page in [
+        "kubectl-tidegate.1",
+        "kubectl-tidegate-lint.1",
+        "kubectl-tidegate-abort.1",
+    ] {
+        let text = std::fs::read_to_string(folder.path().join(page)).expect(page);
+        assert!(text.contains(".TH"), "{page}");
+    }
+    assert!(!folder.path().join("kubectl-tidegate-__complete.1").exists());
+}
+
+#[tokio::test]
 async fn a_hostile_name_cannot_move_the_cursor() {
     let text = "apiVersion: tidegate.io/v1alpha1\nkind: Rollout\nmetadata: {name: \"a\\e[2J\"}\n";
     let (exit, out) = lint_text(text, &[]).await;
