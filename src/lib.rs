@@ -4,7 +4,7 @@
 //! Everything that decides is a pure function of what it is given; everything that waits, reads a
 //! clock or can fail for an outside reason is at the rim.
 //!
-//! Who may know whom: `api` <- `core`, `analysis` <- `traffic`, `metrics_source`, `git` <-
+//! Who may know whom: `api` <- `core`, `analysis` <- `traffic`, `metrics_source` <- `notify` <- `git` <-
 //! `controller`, `cli`, `sim`, `demo`. The CLI never imports the controller.
 //!
 //! Without the feature `cluster` there is only what decides, and the simulator that tries it: what a
@@ -22,6 +22,8 @@ pub mod demo;
 pub mod git;
 #[cfg(feature = "cluster")]
 pub mod metrics_source;
+#[cfg(feature = "cluster")]
+pub mod notify;
 pub mod random;
 #[cfg(feature = "cluster")]
 pub mod retry;

@@ -1,5 +1,6 @@
 //! The `tidegate` program: the controller, and what an administrator needs around it.
 
+mod notify_test;
 mod revert_file;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +44,8 @@ enum Command {
     /// Take a bad change out of one file, by the Git writer's own code: no cluster, no repository.
     #[command(after_help = revert_file::EXIT_CODES)]
     RevertFile(revert_file::Options),
+    /// Send a made-up notification to each receiver of a file, and say what came of it.
+    NotifyTest(notify_test::Options),
     /// Write the CustomResourceDefinitions, to standard output or one file per kind into a folder.
     Crds {
         /// The folder; it is made if it does not exist.
@@ -83,6 +86,9 @@ struct ControllerArgs {
     /// The Prometheus for analyses that name no provider, where there is no MetricsProvider `default`.
     #[arg(long, env = "TIDEGATE_PROMETHEUS_URL", value_name = "URL")]
     prometheus_url: Option<String>,
+    /// File that says who is told what happens; it is read at the start. Default: nobody is told.
+    #[arg(long, env = "TIDEGATE_NOTIFICATIONS_CONFIG", value_name = "FILE")]
+    notifications_config: Option<PathBuf>,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "TIDEGATE_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
     metrics_address: std::net::SocketAddr,
@@ -135,6 +141,9 @@ fn act() -> anyhow::Result<ExitCode> {
         }
         Command::Simulate(options) => return Ok(tidegate::sim::simulate::run(&options)),
         Command::RevertFile(options) => return revert_file::run(&options),
+        Command::NotifyTest(options) => {
+            return run_to_the_end(notify_test::run(options));
+        }
         Command::Controller(args) => run_to_the_end(controller(*args))?,
         Command::GitWriter(args) => run_to_the_end(git_writer(*args))?,
     }
@@ -208,6 +217,10 @@ async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
         }
         None => None,
     };
+    let notifications = match &args.notifications_config {
+        Some(file) => Some(tidegate::notify::Config::read(file)?),
+        None => None,
+    };
     let config = Config {
         namespace: args.namespace,
         cluster_name: args.cluster_name,
@@ -220,6 +233,7 @@ async fn controller(args: ControllerArgs) -> anyhow::Result<()> {
         concurrency: args.concurrency,
         metrics_address: Some(args.metrics_address),
         default_source,
+        notifications,
         election,
         clock: Arc::new(jiff::Timestamp::now),
     };
@@ -296,6 +310,12 @@ mod tests {
                 let row = format!("| `--{flag}` |");
                 assert!(section.contains(&row), "{name} --{flag}");
             }
+        }
+        let documented = include_str!("../../docs/notifications.md");
+        let test = command.find_subcommand("notify-test").unwrap();
+        for flag in test.get_arguments().filter_map(|a| a.get_long()) {
+            let row = format!("| `--{flag} ");
+            assert!(documented.contains(&row), "notify-test --{flag}");
         }
         let documented = include_str!("../../docs/gitops.md");
         let command = command.find_subcommand("revert-file").unwrap();

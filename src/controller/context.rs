@@ -18,6 +18,7 @@ use super::lanes::{Lane, URGENT_SLOTS};
 use super::telemetry::Metrics;
 use crate::core::failures::{self, Cause, Follows};
 use crate::core::observed::{Refusal, Settings};
+use crate::notify::Notifier;
 use crate::retry::Retry;
 
 /// What time it is. The simulator and the tests bring their own.
@@ -43,6 +44,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Takes Events.
     pub events: Events,
+    /// Is shown each Rollout as it stands, and tells people what is new.
+    pub notifier: Notifier,
     /// Hands a Rollout over to the lane for aborts.
     pub hand_over: UnboundedSender<Key>,
     /// Rollouts worked on at the same time, by everyday work and by aborts.

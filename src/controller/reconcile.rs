@@ -26,6 +26,7 @@ use crate::core::decide::decide;
 use crate::core::failures::{AFTER_WRITE, Cause, WHILE_HELD};
 use crate::core::observed::{Observed, Refusal};
 use crate::core::plan::{Plan, PlannedEvent, Write};
+use crate::notify;
 use crate::retry::Retry;
 
 /// When nothing asks for a look: objects that vanish while a watch is down make no event.
@@ -98,7 +99,7 @@ async fn look_at_caches(ctx: &Context, key: &Key, lane: Lane) -> Result<Option<N
     let refusal = remember_refusal(ctx, key, &mut snapshot);
     let observed = &snapshot.observed;
     let plan = decide_safely(observed, (ctx.clock)())?;
-    ctx.metrics.rollout(key, &observed.rollout.status);
+    show(ctx, key, &snapshot, &observed.rollout.status);
     match (lane, is_urgent(observed, &plan)) {
         (Lane::Normal, true) => {
             // The other lane ends only with the process.
@@ -150,7 +151,7 @@ async fn act(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
     executor.execute(&plan).await?;
     if let Some(status) = &plan.status {
         say_change(&snapshot, status);
-        ctx.metrics.rollout(key, status);
+        show(ctx, key, &snapshot, status);
     }
     for event in &plan.events {
         ctx.events.send(snapshot.owner(), event, now);
@@ -163,6 +164,18 @@ async fn act(ctx: &Context, key: &Key, lane: Lane) -> Result<Next, Error> {
         true => WHILE_HELD,
         false => AFTER_WRITE,
     })))
+}
+
+/// Shows where a Rollout stands to those who speak of it outside. Nobody waits for them.
+fn show(ctx: &Context, key: &Key, snapshot: &Snapshot, status: &RolloutStatus) {
+    ctx.metrics.rollout(key, status);
+    let owner = snapshot.owner();
+    let object = notify::Object {
+        namespace: owner.namespace,
+        rollout: owner.name,
+        uid: owner.uid,
+    };
+    ctx.notifier.rollout(object, status, (ctx.clock)());
 }
 
 /// Adds to the facts what the API server refused only just now; returns how long that counts.

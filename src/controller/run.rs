@@ -34,6 +34,7 @@ use super::telemetry::Metrics;
 use crate::api::revert::ROLLOUT_LABEL;
 use crate::core::observed::Settings;
 use crate::metrics_source::Source;
+use crate::notify::{self, Notifier};
 
 /// How long the first lists may take: ten thousand Rollouts and their ReplicaSets through a busy API
 /// server, with room.
@@ -61,6 +62,8 @@ pub struct Config {
     pub metrics_address: Option<SocketAddr>,
     /// The metrics source for analyses that name none, where there is no MetricsProvider `default`.
     pub default_source: Option<Source>,
+    /// Who is told what happens; `None`: nobody.
+    pub notifications: Option<notify::Config>,
     /// Leader election; `None`: this process leads.
     pub election: Option<Election>,
     /// What time it is.
@@ -79,6 +82,7 @@ impl Default for Config {
             concurrency: 16,
             metrics_address: None,
             default_source: None,
+            notifications: None,
             election: None,
             clock: Arc::new(jiff::Timestamp::now),
         }
@@ -176,6 +180,14 @@ pub async fn run(
         Arc::clone(&everyday),
         Arc::clone(&metrics),
     );
+    // What happened until now was told by whoever led before.
+    let (notifier, delivery) = Notifier::start(
+        config.notifications,
+        config.cluster_name.clone(),
+        metrics.notifications(),
+        notify::Limits::default(),
+        (config.clock)(),
+    );
     let (_, normal_queue) = triggers.listen();
     let (hand_over, urgent_queue) = triggers.listen();
     let ctx = Arc::new(Context {
@@ -188,6 +200,7 @@ pub async fn run(
         cluster_wide: config.namespace.is_none(),
         metrics: Arc::clone(&metrics),
         events,
+        notifier,
         hand_over,
         slots: Slots::new(config.concurrency),
         failures: Failures::default(),
@@ -253,6 +266,7 @@ pub async fn run(
         () = tokio::time::sleep(STOP_LIMIT) => tracing::warn!("some work did not end in time"),
     }
     workers.shutdown().await;
+    delivery.end().await;
     metrics.set_leader(false);
     if let Some(candidate) = &mut candidate {
         candidate.release().await;

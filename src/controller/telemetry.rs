@@ -21,6 +21,7 @@ use super::lanes::Lane;
 use super::object::Kind;
 use crate::analysis::run::Fault;
 use crate::api::rollout_status::RolloutStatus;
+use crate::notify::Counts;
 
 /// Rollouts that get series of their own: three each, a small part of what one Prometheus holds.
 /// Those beyond are only counted by phase.
@@ -122,6 +123,7 @@ pub struct Metrics {
     errors: Family<ErrorLabels, Counter>,
     questions: Family<QuestionLabels, Counter>,
     events_lost: Counter,
+    notifications: Counts,
     leader: Gauge,
     phases: Family<PhaseOnly, Gauge>,
     phase: Family<PhaseLabels, Gauge>,
@@ -140,6 +142,7 @@ impl Default for Metrics {
             errors: Family::default(),
             questions: Family::default(),
             events_lost: Counter::default(),
+            notifications: Counts::default(),
             leader: Gauge::default(),
             phases: Family::default(),
             phase: Family::default(),
@@ -179,6 +182,7 @@ impl Default for Metrics {
             "Events that could not be published",
             m.events_lost.clone(),
         );
+        m.notifications.register(&mut registry);
         registry.register("leader", "1 while this process leads", m.leader.clone());
         registry.register("rollouts", "Rollouts by phase", m.phases.clone());
         registry.register(
@@ -249,6 +253,12 @@ impl Metrics {
     /// Counts an Event that was not published.
     pub fn event_lost(&self) {
         self.events_lost.inc();
+    }
+
+    /// Counts notifications.
+    #[must_use]
+    pub fn notifications(&self) -> Counts {
+        self.notifications.clone()
     }
 
     /// Says whether this process leads.
@@ -329,6 +339,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::api::rollout_status::Phase;
+    use crate::notify::counts::Became;
 
     /// What the documentation says of metrics.
     fn chapter() -> &'static str {
@@ -370,6 +381,7 @@ pub(crate) mod tests {
         metrics.api_call("get", Kind::Service, None);
         metrics.reconciled(Lane::Normal, Duration::ZERO, Some(&error));
         metrics.metrics_question(None);
+        metrics.notifications().count("team", Became::Sent);
         metrics.rollout(&("shop".to_owned(), "web".to_owned()), &at(Phase::Healthy));
         let exported = exported(&metrics.text());
         // One that nothing was counted in is not exported.

@@ -36,3 +36,5 @@ mod targets;
 mod tests;
 mod traffic;
 pub mod workload;
+
+pub use steps::UNTIL_PROMOTED;

@@ -12,6 +12,9 @@ use super::traffic::LiveTraffic;
 use crate::api::rollout::{DeadlineAction, TimeoutAction};
 use crate::api::rollout_status::{AbortReason, PauseReason, PauseStatus, Phase};
 
+/// What a pause that a person has to end says.
+pub const UNTIL_PROMOTED: &str = "pause until promoted: kubectl tidegate promote";
+
 /// What the walk came to.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Walk {
@@ -300,7 +303,7 @@ fn paused(draft: &mut Draft<'_>, pause: &Pause, since: Option<Timestamp>) -> Out
             ))
         }
         Pause::UntilPromoted(None) => Outcome::Waits(Wait::planned(
-            "pause until promoted: kubectl tidegate promote",
+            UNTIL_PROMOTED,
             Some((PauseReason::Step, None)),
         )),
         Pause::UntilPromoted(Some((timeout, action))) => {
@@ -315,7 +318,7 @@ fn paused(draft: &mut Draft<'_>, pause: &Pause, since: Option<Timestamp>) -> Out
                 };
             }
             Outcome::Waits(Wait::planned(
-                "pause until promoted: kubectl tidegate promote",
+                UNTIL_PROMOTED,
                 Some((PauseReason::Step, until(*timeout))),
             ))
         }

@@ -90,6 +90,11 @@ pub struct GitWriterArgs {
           value_parser = clap::value_parser!(u16).range(1..=64))]
     pub concurrency: u16,
 
+    /// File that says who is told what becomes of Reverts; it is read at the start. Nobody is told
+    /// without it
+    #[arg(long, env = "TIDEGATE_NOTIFICATIONS_CONFIG", value_name = "FILE")]
+    pub notifications_config: Option<PathBuf>,
+
     /// Where /healthz, /readyz and /metrics are served; nowhere without it
     #[arg(long, env = "TIDEGATE_METRICS_ADDRESS")]
     pub metrics_address: Option<SocketAddr>,

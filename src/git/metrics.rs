@@ -6,6 +6,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::notify::Counts;
+
 /// Upper ends of the histogram from abort to push, in seconds: seconds when all is well, up to the
 /// hours of an outage of the Git server.
 const BUCKETS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 30.0, 120.0, 600.0, 3600.0, 21_600.0];
@@ -22,6 +24,7 @@ pub(super) struct WriterMetrics {
     phases: Family<PhaseLabel, Counter>,
     failed_looks: Counter,
     abort_to_push: Histogram,
+    notifications: Counts,
 }
 
 impl Default for WriterMetrics {
@@ -41,11 +44,14 @@ impl Default for WriterMetrics {
             "Time from the abort to the accepted push",
             abort_to_push.clone(),
         );
+        let notifications = Counts::default();
+        notifications.register(&mut registry);
         WriterMetrics {
             registry,
             phases,
             failed_looks,
             abort_to_push,
+            notifications,
         }
     }
 }
@@ -66,6 +72,11 @@ impl WriterMetrics {
         self.abort_to_push.observe(seconds_after_abort.max(0.0));
     }
 
+    /// Counts notifications.
+    pub fn notifications(&self) -> Counts {
+        self.notifications.clone()
+    }
+
     /// All of them in the OpenMetrics text format.
     pub fn text(&self) -> String {
         let mut out = String::new();
@@ -81,6 +92,7 @@ impl WriterMetrics {
 mod tests {
     use super::*;
     use crate::controller::telemetry::tests::{documented, exported};
+    use crate::notify::counts::Became;
 
     #[test]
     fn the_documented_metrics_are_those_that_are_exported() {
@@ -88,6 +100,7 @@ mod tests {
         metrics.phase("Pushed");
         metrics.failed_look();
         metrics.pushed(1.0);
+        metrics.notifications().count("team", Became::Sent);
         let exported = exported(&metrics.text());
         // One that nothing was counted in is not exported.
         let registered = format!("{metrics:?}").matches("Descriptor {").count();

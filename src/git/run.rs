@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use jiff::Timestamp;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::sync::{oneshot, watch};
 
 use crate::api::revert::Revert;
+use crate::notify::{self, Notifier};
 
 use super::args::{ArgsError, GitWriterArgs};
 use super::metrics::WriterMetrics;
@@ -41,6 +43,9 @@ pub enum RunError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The file of `--notifications-config` cannot be carried out.
+    #[error(transparent)]
+    Notifications(#[from] notify::ConfigError),
     /// No way to the API server.
     #[error("cannot reach the API server: {0}")]
     Client(String),
@@ -104,6 +109,18 @@ pub async fn run_with(
         tracing::warn!("no --allow-repository: nothing will be pushed");
     }
     let metrics = Arc::new(WriterMetrics::default());
+    let receivers = match &args.notifications_config {
+        Some(file) => Some(notify::Config::read(file)?),
+        None => None,
+    };
+    // Each Revert has the cluster's name in it.
+    let (notifier, delivery) = Notifier::start(
+        receivers,
+        None,
+        metrics.notifications(),
+        notify::Limits::default(),
+        Timestamp::now(),
+    );
     let (ready, is_ready) = watch::channel(false);
     let server = async {
         match args.metrics_address {
@@ -135,6 +152,7 @@ pub async fn run_with(
         settings,
         Arc::clone(&metrics),
         notices,
+        notifier,
         store.clone(),
     );
     let work = controller
@@ -148,17 +166,21 @@ pub async fn run_with(
         std::future::pending::<()>().await;
     };
 
-    let (mut work, mut server, stop) = (pin!(work), pin!(server), pin!(stop));
-    tokio::select! {
-        () = &mut work => return Err(RunError::Ended("the watch of Reverts")),
-        error = &mut server => return Err(error),
-        () = became_ready => {}
-        () = stop => {}
+    {
+        // When this is over, nobody has the notifier any more.
+        let (mut work, mut server, stop) = (pin!(work), pin!(server), pin!(stop));
+        tokio::select! {
+            () = &mut work => return Err(RunError::Ended("the watch of Reverts")),
+            error = &mut server => return Err(error),
+            () = became_ready => {}
+            () = stop => {}
+        }
+        let _ = stop_now.send(());
+        if tokio::time::timeout(STOP_LIMIT, work).await.is_err() {
+            tracing::warn!("stopped while a revert was under way; the next start goes on with it");
+        }
     }
-    let _ = stop_now.send(());
-    if tokio::time::timeout(STOP_LIMIT, work).await.is_err() {
-        tracing::warn!("stopped while a revert was under way; the next start goes on with it");
-    }
+    delivery.end().await;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::api::revert::{Revert, RevertPhase, RevertStatus};
 use crate::api::rollout::Rollout;
+use crate::notify::Notifier;
 use crate::retry::Retry;
 
 use super::metrics::WriterMetrics;
@@ -86,6 +87,7 @@ pub(super) struct Writer {
     settings: Settings,
     metrics: Arc<WriterMetrics>,
     notices: Notices,
+    notifier: Notifier,
     reverts: Store<Revert>,
     branches: Mutex<BTreeMap<Branch, Turn>>,
     /// Looks in a row that failed, by Revert. Losing it only makes the next delay shorter.
@@ -99,6 +101,7 @@ impl Writer {
         settings: Settings,
         metrics: Arc<WriterMetrics>,
         notices: Notices,
+        notifier: Notifier,
         reverts: Store<Revert>,
     ) -> Writer {
         Writer {
@@ -106,6 +109,7 @@ impl Writer {
             settings,
             metrics,
             notices,
+            notifier,
             reverts,
             branches: Mutex::default(),
             failures: Mutex::default(),
@@ -115,6 +119,7 @@ impl Writer {
     /// One look at one Revert.
     pub async fn reconcile(&self, revert: &Revert) -> Result<Action, LookError> {
         let now = Timestamp::now();
+        self.notifier.revert(revert, now);
         let outcome = match next_step(revert, &self.settings.deadlines, now) {
             Step::Done => {
                 self.forget(revert);
@@ -259,6 +264,7 @@ impl Writer {
             );
             self.metrics.phase(phase);
         }
+        self.notifier.revert(&written, Timestamp::now());
         self.notices.send(&written, &old, outcome).await;
         Ok(written)
     }

@@ -29,11 +29,11 @@ const METADATA_V6: [[u16; 2]; 4] = [
 ];
 
 /// Turns a name into addresses.
-pub(super) type Lookup =
+pub(crate) type Lookup =
     Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
 /// As the system does it.
-pub(super) fn of_the_system() -> Lookup {
+pub(crate) fn of_the_system() -> Lookup {
     Arc::new(|name| async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }.boxed())
 }
 
@@ -48,10 +48,10 @@ pub(super) struct Refused;
 pub(super) struct Unknown;
 
 /// Resolves names, without the addresses that are never asked.
-pub(super) struct Guarded(Lookup);
+pub(crate) struct Guarded(Lookup);
 
 impl Guarded {
-    pub(super) fn new(lookup: Lookup) -> Self {
+    pub(crate) fn new(lookup: Lookup) -> Self {
         Self(lookup)
     }
 }
@@ -77,7 +77,7 @@ impl Resolve for Guarded {
 }
 
 /// Whether an address is never asked: link-local, a cloud's metadata, nobody's or everybody's.
-pub(super) fn is_refused(ip: IpAddr) -> bool {
+pub(crate) fn is_refused(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => is_refused_v4(v4),
         IpAddr::V6(v6) => is_refused_v6(v6) || inside(v6).is_some_and(is_refused_v4),

@@ -68,7 +68,7 @@ impl CaBundle {
     }
 
     /// As the HTTP client takes them.
-    pub(super) fn certificates(&self) -> Result<Vec<reqwest::Certificate>, reqwest::Error> {
+    pub(crate) fn certificates(&self) -> Result<Vec<reqwest::Certificate>, reqwest::Error> {
         self.0
             .iter()
             .map(|certificate| reqwest::Certificate::from_der(certificate))

@@ -13,7 +13,7 @@
 //! look whole) and takes a native histogram for a broken answer. Answers are read by [`answer`], native
 //! histograms in them by [`histogram`].
 
-mod address;
+pub(crate) mod address;
 mod answer;
 mod ca;
 mod endpoint;

@@ -41,6 +41,7 @@ gitWriter:
   credentials: {existingSecret: git-credentials}
   topologySpreadConstraints:
     - {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}
+notifications: {existingSecret: who-is-told}
 metrics: {service: {annotations: {prometheus.io/scrape: "true"}}}
 networkPolicy:
   enabled: true

@@ -102,7 +102,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("analysis", &["api", "core"]),
     ("traffic", &["api", "core"]),
     ("metrics_source", &["api", "analysis", "core", "retry"]),
-    ("git", &["api", "core", "retry"]),
+    ("notify", &["api", "core", "metrics_source", "retry"]),
+    ("git", &["api", "core", "notify", "retry"]),
     (
         "controller",
         &[
@@ -111,6 +112,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "analysis",
             "traffic",
             "metrics_source",
+            "notify",
             "git",
             "retry",
         ],

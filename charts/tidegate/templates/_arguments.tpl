@@ -17,6 +17,13 @@
 {{- with .Values.prometheusUrl }}
 - {{ printf "--prometheus-url=%s" . | quote }}
 {{- end }}
+{{- include "tidegate.notificationsArgument" . }}
+{{- end -}}
+
+{{- define "tidegate.notificationsArgument" }}
+{{- if .Values.notifications.existingSecret }}
+- --notifications-config=/etc/tidegate/notifications/notifications.yaml
+{{- end }}
 {{- end -}}
 
 {{- define "tidegate.writerArguments" -}}
@@ -38,6 +45,7 @@
 - --pushes-per-hour={{ $writer.pushesPerHour }}
 - --concurrency={{ $writer.concurrency }}
 - --git-disk-mib={{ $writer.diskMiB }}
+{{- include "tidegate.notificationsArgument" . }}
 {{- with .Values.watchNamespace }}
 - --namespace={{ . }}
 {{- end }}

@@ -62,3 +62,17 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
+
+{{/* Who is told what happens: a Secret, because the URLs are secrets. */}}
+{{- define "tidegate.notificationsMount" -}}
+- {name: notifications, mountPath: /etc/tidegate/notifications, readOnly: true}
+{{- end -}}
+
+{{- define "tidegate.notificationsVolume" -}}
+- name: notifications
+  secret:
+    secretName: {{ .Values.notifications.existingSecret }}
+    defaultMode: 0440
+    items:
+      - {key: notifications.yaml, path: notifications.yaml}
+{{- end -}}
