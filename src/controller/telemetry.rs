@@ -3,6 +3,8 @@
 //! Labels are bounded: kinds of calls and errors, and for a limited number of Rollouts their phase,
 //! step and weight. Never a message.
 
+mod waits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +24,7 @@ use super::object::Kind;
 use crate::analysis::run::Fault;
 use crate::api::rollout_status::RolloutStatus;
 use crate::notify::Counts;
+use waits::Waits;
 
 /// Rollouts that get series of their own: three each, a small part of what one Prometheus holds.
 /// Those beyond are only counted by phase.
@@ -129,6 +132,7 @@ pub struct Metrics {
     phase: Family<PhaseLabels, Gauge>,
     step: Family<RolloutLabels, Gauge>,
     weight: Family<RolloutLabels, Gauge>,
+    waits: Waits,
     known: Mutex<Known>,
 }
 
@@ -148,6 +152,7 @@ impl Default for Metrics {
             phase: Family::default(),
             step: Family::default(),
             weight: Family::default(),
+            waits: Waits::default(),
             known: Mutex::default(),
             registry: Registry::default(),
         };
@@ -183,6 +188,7 @@ impl Default for Metrics {
             m.events_lost.clone(),
         );
         m.notifications.register(&mut registry);
+        m.waits.register(&mut registry);
         registry.register("leader", "1 while this process leads", m.leader.clone());
         registry.register("rollouts", "Rollouts by phase", m.phases.clone());
         registry.register(
@@ -299,6 +305,7 @@ impl Metrics {
         self.weight
             .get_or_create(&rollout_labels(key))
             .set(weight.into());
+        self.waits.set(key, status.pause.as_ref().map(|p| p.reason));
     }
 
     /// Drops the series of a Rollout that is gone.
@@ -309,6 +316,7 @@ impl Metrics {
             known.with_series.remove(key);
             self.step.remove(&rollout_labels(key));
             self.weight.remove(&rollout_labels(key));
+            self.waits.set(key, None);
         }
     }
 
@@ -338,7 +346,7 @@ pub(crate) mod tests {
     use regex::Regex;
 
     use super::*;
-    use crate::api::rollout_status::Phase;
+    use crate::api::rollout_status::{PauseReason, Phase};
     use crate::notify::counts::Became;
 
     /// What the documentation says of metrics.
@@ -382,7 +390,9 @@ pub(crate) mod tests {
         metrics.reconciled(Lane::Normal, Duration::ZERO, Some(&error));
         metrics.metrics_question(None);
         metrics.notifications().count("team", Became::Sent);
-        metrics.rollout(&("shop".to_owned(), "web".to_owned()), &at(Phase::Healthy));
+        let key = ("shop".to_owned(), "web".to_owned());
+        metrics.rollout(&key, &at(Phase::Healthy));
+        metrics.waits.set(&key, Some(PauseReason::NoData));
         let exported = exported(&metrics.text());
         // One that nothing was counted in is not exported.
         let registered = format!("{metrics:?}").matches("Descriptor {").count();

@@ -1,12 +1,17 @@
 //! What the Git writer counts.
 
+use jiff::Timestamp;
+use kube::runtime::reflector::Store;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::api::revert::Revert;
 use crate::notify::Counts;
+
+use super::standing::Standing;
 
 /// Upper ends of the histogram from abort to push, in seconds: seconds when all is well, up to the
 /// hours of an outage of the Git server.
@@ -25,6 +30,7 @@ pub(super) struct WriterMetrics {
     failed_looks: Counter,
     abort_to_push: Histogram,
     notifications: Counts,
+    standing: Standing,
 }
 
 impl Default for WriterMetrics {
@@ -46,12 +52,15 @@ impl Default for WriterMetrics {
         );
         let notifications = Counts::default();
         notifications.register(&mut registry);
+        let standing = Standing::default();
+        standing.register(&mut registry);
         WriterMetrics {
             registry,
             phases,
             failed_looks,
             abort_to_push,
             notifications,
+            standing,
         }
     }
 }
@@ -72,6 +81,11 @@ impl WriterMetrics {
         self.abort_to_push.observe(seconds_after_abort.max(0.0));
     }
 
+    /// Counts what stands among these from now on.
+    pub fn follow(&self, reverts: Store<Revert>) {
+        self.standing.follow(reverts);
+    }
+
     /// Counts notifications.
     pub fn notifications(&self) -> Counts {
         self.notifications.clone()
@@ -79,6 +93,11 @@ impl WriterMetrics {
 
     /// All of them in the OpenMetrics text format.
     pub fn text(&self) -> String {
+        self.standing.refresh(Timestamp::now());
+        self.encoded()
+    }
+
+    fn encoded(&self) -> String {
         let mut out = String::new();
         match text::encode(&mut out, &self.registry) {
             Ok(()) => out,
@@ -101,7 +120,18 @@ mod tests {
         metrics.failed_look();
         metrics.pushed(1.0);
         metrics.notifications().count("team", Became::Sent);
-        let exported = exported(&metrics.text());
+        let revert: Revert = serde_json::from_value(serde_json::json!({
+            "apiVersion": "tidegate.io/v1alpha1", "kind": "Revert", "metadata": {},
+            "spec": {
+                "mode": "Push", "rollout": {"name": "web", "uid": "u1"},
+                "stable": {"revision": 1, "hash": "good"}, "bad": {"revision": 2, "hash": "bad"},
+                "attempt": 1, "reason": "Manual", "abortedAt": Timestamp::now(),
+            },
+        }))
+        .unwrap();
+        let reverts = [revert];
+        metrics.standing.count(reverts.iter(), Timestamp::now());
+        let exported = exported(&metrics.encoded());
         // One that nothing was counted in is not exported.
         let registered = format!("{metrics:?}").matches("Descriptor {").count();
         assert_eq!(exported.len(), registered, "{exported:?}");

@@ -50,6 +50,8 @@ mod server;
 pub mod source;
 mod splice;
 #[cfg(feature = "cluster")]
+mod standing;
+#[cfg(feature = "cluster")]
 mod status;
 #[cfg(feature = "cluster")]
 mod verify;

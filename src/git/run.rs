@@ -146,6 +146,7 @@ pub async fn run_with(
             let _ = stopping.await;
         });
     let store = controller.store();
+    metrics.follow(store.clone());
     let notices = Notices::new(client.clone(), std::env::var("HOSTNAME").ok());
     let writer = Writer::new(
         client,
