@@ -37,8 +37,20 @@ impl Counts {
         );
     }
 
+    /// Begins at 0: the first that fails is an increase then.
+    pub fn begin(&self, receiver: &str) {
+        for became in [Became::Sent, Became::Failed, Became::Dropped] {
+            self.of(receiver, became).inc_by(0);
+        }
+    }
+
     /// Counts one.
     pub fn count(&self, receiver: &str, became: Became) {
+        self.of(receiver, became).inc();
+    }
+
+    /// A clone counts into the same.
+    fn of(&self, receiver: &str, became: Became) -> Counter {
         let result = match became {
             Became::Sent => "Sent",
             Became::Failed => "Failed",
@@ -48,6 +60,6 @@ impl Counts {
             receiver: receiver.to_owned(),
             result,
         };
-        self.0.get_or_create(&labels).inc();
+        self.0.get_or_create(&labels).clone()
     }
 }

@@ -94,6 +94,7 @@ impl Notifier {
         let mut lanes = Vec::new();
         let mut work = Vec::new();
         for receiver in config.receivers {
+            counts.begin(&receiver.name);
             let lane = Lane {
                 receiver: Arc::new(receiver),
                 queue: Arc::new(Queue::new(limits.queue)),

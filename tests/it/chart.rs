@@ -43,6 +43,10 @@ gitWriter:
     - {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}
 notifications: {existingSecret: who-is-told}
 metrics: {service: {annotations: {prometheus.io/scrape: "true"}}}
+monitoring:
+  prometheusRule: {enabled: true, labels: {release: stack}}
+  podMonitor: {enabled: true, labels: {release: stack}, interval: 15s}
+  dashboards: {enabled: true, labels: {grafana_dashboard: "1"}, annotations: {folder: Tidegate}}
 networkPolicy:
   enabled: true
   metricsFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}]
@@ -614,6 +618,7 @@ fn the_controller_is_told_what_the_values_say() {
             &[
                 "--cluster-name=prod-eu",
                 "--prometheus-url=https://prometheus.example.com:9090/team-a",
+                "--notifications-config=/etc/tidegate/notifications/notifications.yaml",
             ],
         ),
     ];

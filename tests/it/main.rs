@@ -21,6 +21,7 @@ mod docs;
 mod examples;
 mod git_traps;
 mod git_writer;
+mod monitoring;
 mod notify;
 mod plugin;
 mod revert_file;

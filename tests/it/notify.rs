@@ -319,7 +319,9 @@ async fn neither_a_url_nor_a_key_nor_an_answer_is_said_anywhere() {
         .finish();
     // With a single subscriber in the process, a line that another test's thread is the first to come by
     // is switched off for this one's as well. So there are two.
-    let silent = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+    let silent = tracing_subscriber::fmt()
+        .with_writer(std::io::sink)
+        .finish();
     let _second = tracing::Dispatch::new(silent);
     // The runtime of this test has one thread, and so has all that is sent.
     let _said_here = tracing::subscriber::set_default(subscriber);
@@ -334,7 +336,7 @@ async fn neither_a_url_nor_a_key_nor_an_answer_is_said_anywhere() {
     let (notifier, delivery) = start(&receivers, 10, &counts);
     show_abort(&notifier, "web");
     until("both have failed", || {
-        counted(&counts).matches("Failed").count() == 2
+        counted(&counts).matches("result=\"Failed\"} 1").count() == 2
     })
     .await;
     let tested = tidegate::notify::test(&config(&receivers), Some("gone"), now()).await;

@@ -79,7 +79,11 @@ pub const STEPS: &[Step] = &[
     ),
     with_tools(
         Level::ControlPlane,
-        step("chart", "the chart and the examples, by Helm", chart),
+        step(
+            "chart",
+            "the chart and the examples, by Helm, and the alerts, by promtool",
+            chart,
+        ),
     ),
     with_tools(
         Level::ControlPlane,
@@ -199,7 +203,7 @@ fn chart(world: &World) -> Result<Outcome> {
     let mut command = cargo(&world.root);
     words(
         &mut command,
-        "test --locked --workspace --test it -- chart:: examples:: --nocapture",
+        "test --locked --workspace --test it -- chart:: examples:: monitoring:: --nocapture",
     );
     run_tests(command.env(TOOLS_VARIABLE, tools))
 }

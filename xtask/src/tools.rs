@@ -75,6 +75,15 @@ const TOOLS: &[Tool] = &[
         of_node: false,
     },
     Tool {
+        // Tries the alerts out.
+        name: "promtool",
+        package: "github.com/prometheus/prometheus/cmd/promtool",
+        tags: "remove_all_sd,enable_kubernetes_sd",
+        ldflags: "-s -w",
+        without: None,
+        of_node: false,
+    },
+    Tool {
         name: "traefik",
         package: "github.com/traefik/traefik/v3/cmd/traefik",
         tags: "",

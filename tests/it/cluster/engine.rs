@@ -79,12 +79,13 @@ impl<'a> Installation<'a> {
     }
 
     /// Starts the controller and waits until it is ready.
-    pub async fn controller(&self) -> Program {
+    /// Where its metrics are stands beside it.
+    pub async fn controller(&self) -> (Program, String) {
         self.start("tidegate", &[]).await
     }
 
     /// Starts the Git writer and waits until it is ready.
-    pub async fn git_writer(&self) -> Program {
+    pub async fn git_writer(&self) -> (Program, String) {
         let credentials = self.home.join("git-credentials");
         let work = self.home.join("git-work");
         std::fs::create_dir_all(&work).unwrap();
@@ -102,7 +103,7 @@ impl<'a> Installation<'a> {
 
     /// Starts the process of a Deployment with its arguments; what stands in `flags` is elsewhere
     /// than in a pod.
-    async fn start(&self, deployment: &str, flags: &[(&str, PathBuf)]) -> Program {
+    async fn start(&self, deployment: &str, flags: &[(&str, PathBuf)]) -> (Program, String) {
         let pod = self
             .chart
             .iter()
@@ -140,7 +141,7 @@ impl<'a> Installation<'a> {
             answer.status().is_success().then_some(())
         })
         .await;
-        program
+        (program, format!("127.0.0.1:{port}"))
     }
 
     /// A kubeconfig with a token of a ServiceAccount.

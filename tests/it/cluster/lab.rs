@@ -30,6 +30,8 @@ const FOREIGN_CRDS: &[&str] = &["gateway.networking.k8s.io_httproutes.yaml"];
 /// who uses the API server, then the API server, at last the folder.
 pub struct Lab {
     _processes: Vec<Program>,
+    /// Where the metrics of the controller and of the Git writer are.
+    pub metrics: Vec<String>,
     pub client: Client,
     pub audit: Audit,
     pub git: GitServer,
@@ -78,12 +80,15 @@ impl Lab {
         let repositories = [&git, &unreliable_git].map(|server| server.url("*"));
         let installation =
             Installation::new(tools, home.path(), &plane, &client, &repositories).await;
-        let processes = vec![
+        let (processes, metrics) = [
             installation.controller().await,
             installation.git_writer().await,
-        ];
+        ]
+        .into_iter()
+        .unzip();
         let lab = Self {
             _processes: processes,
+            metrics,
             audit: Audit::of(plane.audit_log()),
             git,
             unreliable_git,

@@ -67,6 +67,7 @@ const SCENARIOS: &[Scenario] = scenarios! {
     "git: protected branch" => scenarios::git::protected_branch,
     "workload: in its place" => scenarios::workload::in_its_place,
     "workload: pod by pod" => scenarios::workload::pod_by_pod,
+    "monitoring: dashboards" => scenarios::monitoring::dashboards_have_data,
     "plugin: commands" => scenarios::plugin::commands,
 };
 

@@ -5,6 +5,7 @@ pub mod canary;
 pub mod counting;
 pub mod evidence;
 pub mod git;
+pub mod monitoring;
 pub mod plugin;
 pub mod routers;
 pub mod workload;
