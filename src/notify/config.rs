@@ -160,6 +160,8 @@ impl Config {
     }
 }
 
+/// What stands where nothing does.
+static NOTHING: Value = Value::Null;
 /// How a receiver may want it.
 const FORMATS: [&str; 3] = ["slack", "webhook", "cloudEvents"];
 
@@ -192,7 +194,7 @@ fn receiver(value: &Value, path: &str) -> Result<Receiver, Problem> {
         return Err(problem(path, what));
     };
     let at = fields.at(chosen);
-    let value = fields.get(chosen).unwrap_or(&Value::Null);
+    let value = fields.get(chosen).unwrap_or(&NOTHING);
     let (format, target) = match *chosen {
         "slack" => {
             let fields = Fields::of(value, &at, &["url", "ca"])?;

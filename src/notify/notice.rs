@@ -247,7 +247,8 @@ pub fn of_rollout(
             found.push(told);
         };
         // The first version of all replaces nothing.
-        let started = canary.started_at.filter(|_| status.stable.is_some());
+        let stable = status.stable.as_ref().filter(|s| s.hash != canary.hash);
+        let started = canary.started_at.filter(|_| stable.is_some());
         if let Some(at) = started.filter(|at| *at >= since) {
             let why = format!("{} steps; try {}", canary.steps, canary.attempt);
             tell(

@@ -94,7 +94,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| problem(self.at(name), "is missing; it is needed"))
     }
 
-    /// A list of texts; empty where it is left out. `shown` of its values may be shown.
+    /// A list of texts; empty where it is left out.
     pub(super) fn texts(&self, name: &str, max: usize) -> Result<Vec<&'a str>, Problem> {
         let Some(value) = self.get(name) else {
             return Ok(Vec::new());

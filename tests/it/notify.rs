@@ -15,12 +15,13 @@ use ring::hmac;
 use serde_json::{Value, json};
 use tidegate::api::rollout_status::RolloutStatus;
 use tidegate::controller::run;
-use tidegate::notify::{Config, Counts, Delivery, Limits, Notifier, Object};
+use tidegate::notify::{Config, Counts, Delivery, Kind, Limits, Notifier, Object};
 use tidegate::retry::Retry;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::controller::world::{self, World};
+use crate::git_writer::lab;
 
 /// Part of every URL; it must be nowhere else.
 const SECRET: &str = "s3cret-path-of-a-webhook";
@@ -393,4 +394,69 @@ async fn a_rollout_is_told_from_its_start_and_a_restart_tells_nothing_new() {
     let again = receiver.when(4).await;
     two.stop().await.unwrap();
     assert_eq!(ids(&again), ids(&told));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_git_writer_tells_what_becomes_of_a_revert() {
+    let receiver = Receiver::start().await;
+    let world = lab::World::new().await;
+    let file = world.dir.path().join("notifications.yaml");
+    let text = format!(
+        "receivers:\n  - {{name: team, webhook: {{url: '{}'}}}}\n",
+        receiver.url
+    );
+    std::fs::write(&file, text).unwrap();
+    world.create(world.spec()).await;
+    let writer = world.start(&["--notifications-config", file.to_str().unwrap()]);
+    let status = world.until_phase("Landed").await;
+    world.rollout("Healthy", "good").await;
+    world.until_phase("Verified").await;
+    writer.stop().await;
+    let told: Vec<Value> = receiver
+        .got()
+        .iter()
+        .map(|(_, body)| json_of(body))
+        .collect();
+    for kind in [
+        "RevertPlanned",
+        "RevertPushed",
+        "RevertLanded",
+        "RevertVerified",
+    ] {
+        let of_kind = told.iter().filter(|notice| notice["kind"] == kind);
+        assert_eq!(of_kind.count(), 1, "{kind}: {told:#?}");
+    }
+    let last = told.last().unwrap();
+    assert_eq!(last["kind"], "RevertVerified");
+    assert_eq!(last["commit"], status["commit"]);
+    assert_eq!(last["cluster"], "test");
+    assert!(
+        last["diff"].as_str().unwrap().contains("+checkout: v1"),
+        "{last:#}"
+    );
+    assert!(last["why"].as_str().unwrap().contains("8.8 %"), "{last:#}");
+    // Nothing in the cluster says where it was told.
+    let events = world.api.store().list("events", "shop");
+    assert!(!json!(events).to_string().contains(SECRET));
+}
+
+#[test]
+fn the_page_has_each_kind_and_its_example_is_taken() {
+    let page = include_str!("../../docs/notifications.md");
+    let part = page
+        .split("\n## ")
+        .find(|part| part.starts_with("What is told\n"));
+    let named: Vec<&str> = part
+        .unwrap()
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `")?.split('`').next())
+        .collect();
+    assert_eq!(named, Kind::ALL.map(Kind::as_str));
+    let example = page.split("```yaml\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    // No certificate is looked at, so that it does not matter which authorities this machine has.
+    let example = example.replace("https://", "http://");
+    let example: Value = serde_saphyr::from_str(&example).unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    assert_eq!(Config::parse(&example).unwrap().receivers().len(), 3);
 }
