@@ -738,6 +738,18 @@ fn values_that_cannot_be_meant_are_refused() {
         ),
         ("networkPolicy: {apiServer: {cidrs: [everywhere]}}", "cidrs"),
         ("crds: {install: maybe}", "crds.install"),
+        (
+            "notifications: {url: https://hooks.example}",
+            "notifications",
+        ),
+        (
+            "monitoring: {podMonitor: {interval: soon}}",
+            "monitoring.podMonitor.interval",
+        ),
+        (
+            "monitoring: {dashboards: {labels: {a: 1}}}",
+            "monitoring.dashboards.labels.a",
+        ),
     ] {
         let Some(found) = template(bad) else { return };
         let error = found.expect_err(bad).replace('/', ".");

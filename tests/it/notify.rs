@@ -437,7 +437,8 @@ async fn the_git_writer_tells_what_becomes_of_a_revert() {
     assert!(last["why"].as_str().unwrap().contains("8.8 %"), "{last:#}");
     // Nothing in the cluster says where it was told.
     let events = world.api.store().list("events", "shop");
-    assert!(!json!(events).to_string().contains(SECRET));
+    assert!(!events.is_empty());
+    assert!(events.iter().all(|e| !e.to_string().contains(SECRET)));
 }
 
 #[test]
