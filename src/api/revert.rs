@@ -74,7 +74,8 @@ const NAME_LENGTH_MAX: usize = 63;
     validation = Rule::new("self.stable.hash != self.bad.hash").message("spec.bad.hash: must differ from spec.stable.hash; a version cannot be reverted to itself")
 )]
 pub struct RevertSpec {
-    /// What the Git writer may do: nothing but keep the record, plan only, or push to the branch.
+    /// What the Git writer may do: nothing but keep the record, plan only, open a pull request, or
+    /// push to the branch.
     pub mode: RevertMode,
     /// The Rollout whose version was aborted.
     pub rollout: RevertRollout,
@@ -131,7 +132,10 @@ pub enum RevertMode {
     Off,
     /// Read the repository and write the planned change into the status; do not push.
     DryRun,
-    /// Push the revert to the branch.
+    /// Push the revert to a branch of its own and open a pull or merge request for it.
+    PullRequest,
+    /// Push the revert to the branch; where that is protected and the forge is known, as
+    /// `PullRequest`.
     Push,
 }
 
@@ -250,6 +254,9 @@ pub struct RevertStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub branch: Option<String>,
+    /// The pull or merge request for the revert's commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullRequest>,
     /// The value of the commit's trailer `Rollout-Revert-Id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]
@@ -278,6 +285,21 @@ pub struct RevertStatus {
     pub observed_generation: Option<i64>,
 }
 
+/// A pull or merge request.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PullRequest {
+    /// Its number in the repository.
+    #[schemars(range(min = 1))]
+    pub number: i64,
+    /// Its page.
+    #[schemars(length(max = 2048))]
+    pub url: String,
+    /// The branch that it asks to merge, without `refs/heads/`.
+    #[schemars(length(max = 255))]
+    pub branch: String,
+}
+
 /// Where a revert stands.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub enum RevertPhase {
@@ -287,6 +309,10 @@ pub enum RevertPhase {
     Planned,
     /// The remote accepted the commit.
     Pushed,
+    /// A pull or merge request waits for somebody to merge it (`status.pullRequest`).
+    PullRequestOpen,
+    /// Somebody closed the request and did not merge it. It is not opened again.
+    Declined,
     /// The branch holds the stable version's values.
     Landed,
     /// The cluster runs the stable version. The end of a good revert.
@@ -310,6 +336,8 @@ impl RevertPhase {
             RevertPhase::Pending => "Pending",
             RevertPhase::Planned => "Planned",
             RevertPhase::Pushed => "Pushed",
+            RevertPhase::PullRequestOpen => "PullRequestOpen",
+            RevertPhase::Declined => "Declined",
             RevertPhase::Landed => "Landed",
             RevertPhase::Verified => "Verified",
             RevertPhase::Superseded => "Superseded",

@@ -417,7 +417,8 @@ fn default_true() -> bool {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct GitRevert {
-    /// Off: only record the rejection. DryRun: plan and show the diff. Push: commit and push.
+    /// Off: only record the rejection. DryRun: plan and show the diff. PullRequest: open a pull or
+    /// merge request. Push: commit and push.
     #[serde(default)]
     pub mode: GitRevertMode,
     /// For which aborts. Default: Failed.
@@ -440,6 +441,8 @@ pub enum GitRevertMode {
     Off,
     /// Plan, and show the diff in the Revert's status.
     DryRun,
+    /// Commit on a branch of its own, and open a pull or merge request.
+    PullRequest,
     /// Commit on the branch tip and push without force.
     Push,
 }

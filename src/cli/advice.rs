@@ -173,10 +173,13 @@ enum Git {
 
 fn git(revert: &Revert) -> Option<Git> {
     match revert.status.as_ref().and_then(|s| s.phase) {
-        Some(RevertPhase::Recorded | RevertPhase::Superseded) => None,
-        Some(RevertPhase::Planned) if revert.spec.mode != crate::api::revert::RevertMode::Push => {
+        Some(RevertPhase::Recorded | RevertPhase::Superseded | RevertPhase::Declined) => None,
+        Some(RevertPhase::Planned)
+            if revert.spec.mode == crate::api::revert::RevertMode::DryRun =>
+        {
             None
         }
+        Some(RevertPhase::PullRequestOpen) => Some(Git::Person),
         None | Some(RevertPhase::Pending | RevertPhase::Planned | RevertPhase::Pushed) => {
             Some(Git::Busy)
         }

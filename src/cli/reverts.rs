@@ -16,14 +16,21 @@ const COMMIT_DIGITS: usize = 8;
 pub fn phase(revert: &Revert) -> (String, Tone) {
     let phase = revert.status.as_ref().and_then(|s| s.phase);
     let (symbol, tone) = match phase {
-        None | Some(RevertPhase::Pending | RevertPhase::Planned | RevertPhase::Pushed) => {
-            ('◌', Tone::Busy)
-        }
+        None
+        | Some(
+            RevertPhase::Pending
+            | RevertPhase::Planned
+            | RevertPhase::Pushed
+            | RevertPhase::PullRequestOpen,
+        ) => ('◌', Tone::Busy),
         Some(RevertPhase::Landed | RevertPhase::Verified) => ('✔', Tone::Good),
         Some(RevertPhase::Superseded | RevertPhase::Recorded) => ('•', Tone::Faint),
-        Some(RevertPhase::Unresolvable | RevertPhase::NeedsHuman | RevertPhase::Mismatch) => {
-            ('⚠', Tone::Warn)
-        }
+        Some(
+            RevertPhase::Unresolvable
+            | RevertPhase::NeedsHuman
+            | RevertPhase::Declined
+            | RevertPhase::Mismatch,
+        ) => ('⚠', Tone::Warn),
     };
     (format!("{symbol} {}", word(revert)), tone)
 }
@@ -50,7 +57,7 @@ pub fn facts(revert: &Revert, wide: bool) -> Vec<String> {
     match revert.spec.mode {
         RevertMode::Off => facts.push("record only".to_owned()),
         RevertMode::DryRun => facts.push("dry run".to_owned()),
-        RevertMode::Push => {}
+        RevertMode::PullRequest | RevertMode::Push => {}
     }
     if let Some(released) = revert.annotations().get(RELEASED_ANNOTATION) {
         facts.push(format!("released {released}"));

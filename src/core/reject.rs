@@ -45,6 +45,7 @@ pub(super) fn record(draft: &mut Draft<'_>) {
         match draft.spec.revert_mode {
             GitRevertMode::Off => RevertMode::Off,
             GitRevertMode::DryRun => RevertMode::DryRun,
+            GitRevertMode::PullRequest => RevertMode::PullRequest,
             GitRevertMode::Push => RevertMode::Push,
         }
     } else {

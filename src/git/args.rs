@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::core::duration;
 
 use super::credentials::CredentialSource;
-use super::repo::{GitConfig, Identity};
+use super::repo::{GitConfig, Identity, RequestConfig};
 use super::source::Allowed;
 use super::status::Deadlines;
 use super::writer::Settings;
@@ -38,7 +38,9 @@ pub struct GitWriterArgs {
 
     /// Folder with the credentials: the files url, username, password or token, identity or
     /// ssh-privatekey, known_hosts, ca.crt; or a folder with such files for each repository. Where
-    /// repositories on several hosts or by several protocols are allowed, url has to be there
+    /// repositories on several hosts or by several protocols are allowed, url has to be there. For
+    /// pull requests: forge (GitHub, GitLab, Gitea or Forgejo; github.com, gitlab.com and
+    /// codeberg.org are known) and apiURL, if its API is elsewhere than at the repository's host
     #[arg(long, env = "TIDEGATE_GIT_CREDENTIALS")]
     pub credentials_dir: Option<PathBuf>,
 
@@ -85,6 +87,18 @@ pub struct GitWriterArgs {
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub pushes_per_hour: u16,
 
+    /// Labels of the pull requests that are opened; may be repeated
+    #[arg(
+        long = "request-label",
+        env = "TIDEGATE_REQUEST_LABELS",
+        value_delimiter = ','
+    )]
+    pub request_label: Vec<String>,
+
+    /// Let the forge merge a pull request by itself once its own rules (checks, approvals) allow it
+    #[arg(long, env = "TIDEGATE_AUTO_MERGE")]
+    pub auto_merge: bool,
+
     /// Reverts that are worked on at the same time
     #[arg(long, env = "TIDEGATE_CONCURRENCY", default_value_t = 4,
           value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -129,6 +143,10 @@ impl GitWriterArgs {
                     .unwrap_or(std::time::Duration::from_secs(60)),
                 disk_bytes_max: self.git_disk_mib << 20,
                 identity,
+                requests: RequestConfig {
+                    labels: self.request_label.clone(),
+                    auto_merge: self.auto_merge,
+                },
             },
             allowed: self.allow_repository.clone(),
             deadlines: Deadlines {

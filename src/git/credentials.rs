@@ -2,8 +2,8 @@
 //!
 //! One folder holds them: either the files of one credential, or a folder for each. The files are
 //! named as in the Secrets that GitOps tools use: `url` (which repositories it is for, a prefix),
-//! `username`, `password` or `token`, `identity` or `ssh-privatekey`, `known_hosts`, `ca.crt`. They
-//! are read anew for every run, so that a rotated Secret takes effect. A credential is never used
+//! `username`, `password` or `token`, `identity` or `ssh-privatekey`, `known_hosts`, `ca.crt`, and, for
+//! pull requests, `forge` (which kind of forge it is) and `apiURL` (where its API is). They are read anew for every run, so that a rotated Secret takes effect. A credential is never used
 //! for a repository outside its `url`, and one without is used only where all allowed repositories are
 //! on one host and spoken to in one way.
 
@@ -66,6 +66,10 @@ pub(super) struct Credential {
     pub identity: Option<PathBuf>,
     pub known_hosts: Option<PathBuf>,
     pub ca: Option<PathBuf>,
+    /// What kind of forge it is.
+    pub forge: Option<PathBuf>,
+    /// Where the forge's API is.
+    pub api_url: Option<PathBuf>,
 }
 
 impl Credential {
@@ -137,6 +141,8 @@ fn credential(folder: &Path) -> Result<Credential, CredentialError> {
         identity: existing(folder, &["identity", "ssh-privatekey"]),
         known_hosts: existing(folder, &["known_hosts"]),
         ca: existing(folder, &["ca.crt"]),
+        forge: existing(folder, &["forge"]),
+        api_url: existing(folder, &["apiURL"]),
     })
 }
 
@@ -179,7 +185,8 @@ fn existing(folder: &Path, names: &[&str]) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn read(path: &Path) -> Result<String, CredentialError> {
+/// A file, as text.
+pub(super) fn read(path: &Path) -> Result<String, CredentialError> {
     let failed = |error| CredentialError::Read {
         path: path.to_owned(),
         error,
@@ -195,7 +202,7 @@ fn read(path: &Path) -> Result<String, CredentialError> {
 }
 
 /// A file with one line.
-fn line(path: &Path) -> Result<String, CredentialError> {
+pub(super) fn line(path: &Path) -> Result<String, CredentialError> {
     let text = read(path)?;
     let line = text.trim_end_matches(['\n', '\r']);
     if line.is_empty() || line.chars().any(char::is_control) {

@@ -191,7 +191,7 @@ fn shown(value: Option<&str>) -> String {
 }
 
 /// Without line breaks and control characters: nobody writes trailers of his own into a message.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     words
         .join(" ")

@@ -7,7 +7,7 @@
 //! From the pure to the outside: [`leaf`] reads a file as leaves, [`scope`] says which of them
 //! belong to a workload, [`revert`] plans what goes back (and [`revert_file`] for somebody who has
 //! the files at hand); [`source`] checks where it may go,
-//! [`repo`] drives the `git` program; the loop in `writer` follows each Revert to its end. Without the
+//! [`repo`] drives the `git` program, `forge` speaks to where pull requests are; the loop in `writer` follows each Revert to its end. Without the
 //! feature `cluster` there is only the pure part, which the simulator plans its commits with.
 
 #[cfg(feature = "cluster")]
@@ -20,6 +20,8 @@ mod command;
 pub mod credentials;
 #[cfg(feature = "cluster")]
 mod environment;
+#[cfg(feature = "cluster")]
+mod forge;
 mod image;
 pub mod leaf;
 #[cfg(feature = "cluster")]
@@ -30,6 +32,8 @@ mod metrics;
 mod notices;
 #[cfg(feature = "cluster")]
 mod outcome;
+#[cfg(feature = "cluster")]
+mod propose;
 #[cfg(feature = "cluster")]
 mod publish;
 #[cfg(feature = "cluster")]

@@ -51,7 +51,8 @@ impl Notices {
 fn event(revert: &Revert, old: &RevertStatus, outcome: &Outcome) -> Option<Event> {
     let status = revert.status.as_ref()?;
     let phase = status.phase?;
-    let delayed = matches!(outcome, Outcome::Failed { .. }) && old.attempts.unwrap_or(0) == 0;
+    let failed = matches!(outcome, Outcome::Failed { .. } | Outcome::Limited { .. });
+    let delayed = failed && old.attempts.unwrap_or(0) == 0;
     if old.phase == Some(phase) && !delayed {
         return None;
     }
@@ -59,6 +60,8 @@ fn event(revert: &Revert, old: &RevertStatus, outcome: &Outcome) -> Option<Event
         _ if delayed => (EventType::Warning, "RevertDelayed"),
         RevertPhase::Planned => (EventType::Normal, "RevertPlanned"),
         RevertPhase::Pushed => (EventType::Normal, "RevertPushed"),
+        RevertPhase::PullRequestOpen => (EventType::Normal, "RevertProposed"),
+        RevertPhase::Declined => (EventType::Warning, "RevertDeclined"),
         RevertPhase::Landed => (EventType::Normal, "RevertLanded"),
         RevertPhase::Verified => (EventType::Normal, "RevertVerified"),
         RevertPhase::Superseded => (EventType::Normal, "RevertSuperseded"),

@@ -1,10 +1,13 @@
 //! What a look at a Revert comes to, and the one word that names it in conditions, events and
 //! metrics. Pure.
 
-use crate::api::revert::RevertPhase;
+use jiff::SignedDuration;
+
+use crate::api::revert::{PullRequest, RevertPhase};
 
 use super::answers::GitError;
 use super::credentials::CredentialError;
+use super::forge::ForgeError;
 use super::leaf::LeafError;
 use super::resolve::Problem;
 use super::revert::Refusal;
@@ -43,6 +46,22 @@ pub(super) enum Outcome {
     },
     /// The remote took the commit.
     Pushed { commit: String },
+    /// A pull request with the change waits for somebody to merge it.
+    Proposed {
+        request: PullRequest,
+        id: String,
+        branch: String,
+        diff: String,
+        /// Whether its branch was pushed just now.
+        pushed: bool,
+    },
+    /// Somebody closed the pull request.
+    Declined { message: String },
+    /// The forge limits how often it is asked.
+    Limited {
+        message: String,
+        wait: SignedDuration,
+    },
     /// The branch holds the stable version's values; by our commit, or by somebody else's doing.
     Landed {
         commit: Option<String>,
@@ -169,12 +188,43 @@ impl Outcome {
         }
     }
 
+    /// What an error of the forge comes to.
+    pub fn of_forge(error: &ForgeError) -> Outcome {
+        let message = error.to_string();
+        let failed = |reason| Outcome::Failed {
+            condition: LANDED,
+            reason,
+            message: message.clone(),
+        };
+        match error {
+            ForgeError::Config { .. } => Outcome::Refused {
+                phase: RevertPhase::NeedsHuman,
+                condition: LANDED,
+                reason: "InvalidForge",
+                message,
+                again: Again::Soon,
+            },
+            ForgeError::RateLimited { wait, .. } => Outcome::Limited {
+                message,
+                wait: *wait,
+            },
+            ForgeError::Credentials(_) => failed("CredentialsUnreadable"),
+            ForgeError::Refused(_) => failed("ForgeRefuses"),
+            ForgeError::NotFound(_) => failed("ForgeNotFound"),
+            ForgeError::Unreachable(_) => failed("ForgeUnreachable"),
+            ForgeError::Exists(_) | ForgeError::Other(_) => failed("ForgeFailed"),
+        }
+    }
+
     /// For the metrics and the log.
     pub fn name(&self) -> &'static str {
         match self {
             Outcome::Recorded => "Recorded",
             Outcome::Planned { .. } => "Planned",
             Outcome::Pushed { .. } => "Pushed",
+            Outcome::Proposed { .. } => "PullRequestOpen",
+            Outcome::Declined { .. } => "Declined",
+            Outcome::Limited { .. } => "RateLimited",
             Outcome::Landed { .. } => "Landed",
             Outcome::Superseded { reason, .. }
             | Outcome::Refused { reason, .. }

@@ -9,6 +9,9 @@ use super::command::Limits;
 use super::repo::{ChangedFile, Repo};
 use super::source::Branch;
 
+/// The reference under which the tip of a request's branch is kept.
+const HEAD: &str = "refs/tidegate/head";
+
 /// The longest diff that is read; what goes into a status is shorter still.
 const DIFF_BYTES_MAX: usize = 64 * 1024;
 
@@ -120,6 +123,36 @@ impl Repo {
         }))
     }
 
+    /// The commit at the tip of a branch, and whether its message has `line` as a line; nothing where
+    /// there is no such branch.
+    ///
+    /// # Errors
+    /// [`GitError`] when the server was of no use.
+    pub async fn head(&self, branch: &Branch, line: &str) -> Result<Option<(Oid, bool)>, GitError> {
+        let spec = format!("+{}:{HEAD}", branch.reference());
+        let args = ["--depth=1", "--filter=tree:0", "origin", spec.as_str()];
+        match self.fetch(&args, b"").await {
+            Ok(()) => {}
+            Err(GitError::Other { message, .. }) if message.contains("find remote ref") => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+        let oid = self.commit_at(HEAD).await?;
+        let message = self.message(&oid).await?;
+        let has_line = message.lines().any(|l| l.trim_end() == line);
+        Ok(Some((oid, has_line)))
+    }
+
+    /// The message of a commit.
+    ///
+    /// # Errors
+    /// [`GitError`] when `git` fails.
+    pub async fn message(&self, commit: &Oid) -> Result<String, GitError> {
+        let args = ["log", "-1", "--format=%B", commit.as_str()];
+        Ok(self.good(&args).await?.text())
+    }
+
     /// Pushes `commit`, whose parent is `tip`, to the branch: it succeeds only if the branch still
     /// is at `tip`, so nothing is ever taken away by it. A push without that condition also goes
     /// through where somebody has set the branch back meanwhile, and brings back what he took away.
@@ -128,8 +161,23 @@ impl Repo {
     /// [`GitError`] when the server could not be asked, or its answer is lost: the commit may then
     /// be on the branch or not, and the branch has to be read again.
     pub async fn push(&self, commit: &Oid, tip: &Oid, branch: &Branch) -> Result<Push, GitError> {
+        self.push_over(commit, Some(tip), branch).await
+    }
+
+    /// Pushes `commit` to a branch that is at `before`, or that is not there: whatever else somebody
+    /// has put there meanwhile stays.
+    ///
+    /// # Errors
+    /// As [`Repo::push`].
+    pub async fn push_over(
+        &self,
+        commit: &Oid,
+        before: Option<&Oid>,
+        branch: &Branch,
+    ) -> Result<Push, GitError> {
         let spec = format!("{commit}:{}", branch.reference());
-        let lease = format!("--force-with-lease={}:{tip}", branch.reference());
+        let before = before.map(Oid::as_str).unwrap_or_default();
+        let lease = format!("--force-with-lease={}:{before}", branch.reference());
         let args = [
             "push",
             "--porcelain",
@@ -151,7 +199,7 @@ impl Repo {
         let summary = self.git.redactor.scrub(summary);
         match line.and_then(|l| l.chars().next()) {
             Some('=') => Ok(Push::UpToDate),
-            Some(' ' | '*') if output.status.success() => Ok(Push::Pushed),
+            Some(' ' | '*' | '+') if output.status.success() => Ok(Push::Pushed),
             Some('!') => refused(&summary, &output.stderr),
             _ => Err(self.failure("push", &output)),
         }

@@ -79,7 +79,8 @@ fn without_userinfo(word: &str) -> String {
     }
 }
 
-fn percent_encoded(text: &str) -> String {
+/// Everything but letters, digits and `-._~` as `%XX`: for a part of a URL.
+pub(super) fn percent_encoded(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -51,6 +51,17 @@ pub struct GitConfig {
     pub disk_bytes_max: u64,
     /// Author and committer of the reverts.
     pub identity: Identity,
+    /// How pull requests are opened.
+    pub requests: RequestConfig,
+}
+
+/// How pull or merge requests are opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestConfig {
+    /// Labels that each gets.
+    pub labels: Vec<String>,
+    /// Whether the forge is asked to merge it once its own rules allow that.
+    pub auto_merge: bool,
 }
 
 /// Who commits.
@@ -388,13 +399,13 @@ impl Repo {
         }
     }
 
-    async fn commit_at(&self, reference: &str) -> Result<Oid, GitError> {
+    pub(super) async fn commit_at(&self, reference: &str) -> Result<Oid, GitError> {
         let wanted = format!("{reference}^{{commit}}");
         self.oid(&["rev-parse", "--verify", "--quiet", &wanted], &[], b"")
             .await
     }
 
-    async fn fetch(&self, args: &[&str], input: &[u8]) -> Result<(), GitError> {
+    pub(super) async fn fetch(&self, args: &[&str], input: &[u8]) -> Result<(), GitError> {
         let mut all = vec![
             "fetch",
             "--quiet",

@@ -399,6 +399,11 @@ impl Resolved {
             .await
     }
 
+    /// The commit that brought the bad version, where it was claimed and is in the history.
+    pub fn offending(&self) -> Option<&Oid> {
+        self.bad.as_ref()
+    }
+
     /// Makes the commit, in the private folder alone, and says what it changes.
     pub async fn make_commit(
         &self,

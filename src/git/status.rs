@@ -30,6 +30,12 @@ pub(super) const SERVER_RETRY: Retry = Retry::new(
     2.0,
 );
 
+/// How often a pull request is looked at: no sooner and no later, and in between after a part of the
+/// time that it has been waited for. People who look within minutes are answered soon.
+const POLL_MIN: SignedDuration = SignedDuration::from_secs(30);
+const POLL_MAX: SignedDuration = SignedDuration::from_hours(1);
+const POLL_PART: i32 = 20;
+
 /// How often the cluster is looked at after the branch was put right: often while it is about to
 /// follow, rarely later.
 const VERIFY_RETRY: Retry = Retry::new(
@@ -79,7 +85,10 @@ pub(super) fn next_step(revert: &Revert, deadlines: &Deadlines, now: Timestamp) 
         .filter(SignedDuration::is_positive);
     let too_old = now.duration_since(revert.spec.aborted_at) > deadlines.max_age;
     match phase {
-        RevertPhase::Verified | RevertPhase::Superseded | RevertPhase::Recorded => Step::Done,
+        RevertPhase::Verified
+        | RevertPhase::Superseded
+        | RevertPhase::Declined
+        | RevertPhase::Recorded => Step::Done,
         RevertPhase::Unresolvable | RevertPhase::NeedsHuman if status.next_retry_at.is_none() => {
             Step::Done
         }
@@ -92,7 +101,7 @@ pub(super) fn next_step(revert: &Revert, deadlines: &Deadlines, now: Timestamp) 
         | RevertPhase::NeedsHuman => {
             if mode == RevertMode::Off {
                 Step::Record
-            } else if is_released(revert) {
+            } else if is_released(revert) && status.pull_request.is_none() {
                 Step::Release
             } else if too_old {
                 Step::GiveUp
@@ -101,6 +110,12 @@ pub(super) fn next_step(revert: &Revert, deadlines: &Deadlines, now: Timestamp) 
             }
         }
         RevertPhase::Pushed => wait.map_or(Step::Confirm, Step::Wait),
+        // It is closed at once, unless that has just failed.
+        RevertPhase::PullRequestOpen if is_released(revert) && status.attempts.is_none() => {
+            Step::Work
+        }
+        // However old: it is a person's to decide.
+        RevertPhase::PullRequestOpen => wait.map_or(Step::Work, Step::Wait),
         // A cluster that follows late is still told from one that never does.
         RevertPhase::Mismatch if too_old => Step::Done,
         RevertPhase::Landed | RevertPhase::Mismatch => wait.map_or(Step::Verify, Step::Wait),
@@ -168,6 +183,25 @@ pub(super) fn after(
             set(VERIFIED, ConditionStatus::Unknown, "Waiting", waiting);
             (RevertPhase::Landed, format!("{message}; {waiting}"))
         }
+        Outcome::Proposed { request, .. } => {
+            let message = format!(
+                "pull request {} waits to be merged: {}",
+                request.number, request.url
+            );
+            let found = "the change is found; see status.plan";
+            set(RESOLVED, ConditionStatus::True, "ChangeFound", found);
+            set(
+                LANDED,
+                ConditionStatus::Unknown,
+                "PullRequestOpen",
+                &message,
+            );
+            (RevertPhase::PullRequestOpen, message)
+        }
+        Outcome::Declined { message } => {
+            set(LANDED, ConditionStatus::False, "Declined", message);
+            (RevertPhase::Declined, message.clone())
+        }
         Outcome::Superseded { reason, message } => {
             set(LANDED, ConditionStatus::False, reason, message);
             (RevertPhase::Superseded, message.clone())
@@ -188,14 +222,11 @@ pub(super) fn after(
             message,
         } => {
             set(condition, ConditionStatus::Unknown, reason, message);
-            let phase = old.phase.unwrap_or(RevertPhase::Pending);
-            // Somebody mended what kept it from being tried; now it is tried.
-            let phase = if phase == RevertPhase::Unresolvable {
-                RevertPhase::Pending
-            } else {
-                phase
-            };
-            (phase, message.clone())
+            (while_tried(&old), message.clone())
+        }
+        Outcome::Limited { message, .. } => {
+            set(LANDED, ConditionStatus::Unknown, "RateLimited", message);
+            (while_tried(&old), message.clone())
         }
         Outcome::Verified => {
             let message = "the cluster runs the stable version";
@@ -235,8 +266,17 @@ pub(super) fn after(
     status.message = Some(message);
     status.observed_generation = generation;
     record_facts(&mut status, outcome, now);
-    schedule(&mut status, &old, outcome, now);
+    schedule(&mut status, &old, outcome, revert.spec.aborted_at, now);
     status
+}
+
+/// The phase of what is tried again.
+fn while_tried(old: &RevertStatus) -> RevertPhase {
+    match old.phase {
+        // Somebody mended what kept it from being tried; now it is tried.
+        None | Some(RevertPhase::Unresolvable) => RevertPhase::Pending,
+        Some(phase) => phase,
+    }
 }
 
 /// Commit, identity, branch, plan and time, as far as the outcome says them.
@@ -248,6 +288,23 @@ fn record_facts(status: &mut RevertStatus, outcome: &Outcome, now: Timestamp) {
             status.plan = Some(diff);
             status.revert_id = Some(id.clone());
             status.branch = Some(branch.clone());
+        }
+        Outcome::Proposed {
+            request,
+            id,
+            branch,
+            diff,
+            pushed,
+        } => {
+            let mut diff = diff.clone();
+            cut(&mut diff, PLAN_BYTES_MAX);
+            status.plan = Some(diff);
+            status.revert_id = Some(id.clone());
+            status.branch = Some(branch.clone());
+            status.pull_request = Some(request.clone());
+            if *pushed {
+                status.pushed_at = Some(now);
+            }
         }
         Outcome::Pushed { commit } => {
             status.commit = Some(commit.clone());
@@ -267,7 +324,13 @@ fn record_facts(status: &mut RevertStatus, outcome: &Outcome, now: Timestamp) {
 }
 
 /// When it is looked at again, and how often it failed.
-fn schedule(status: &mut RevertStatus, old: &RevertStatus, outcome: &Outcome, now: Timestamp) {
+fn schedule(
+    status: &mut RevertStatus,
+    old: &RevertStatus,
+    outcome: &Outcome,
+    aborted_at: Timestamp,
+    now: Timestamp,
+) {
     let failures = old.attempts.unwrap_or(0);
     let delay = |retry: &Retry, count: i32| {
         let delay = retry
@@ -279,6 +342,14 @@ fn schedule(status: &mut RevertStatus, old: &RevertStatus, outcome: &Outcome, no
         Outcome::Failed { .. } => {
             status.attempts = Some(failures.saturating_add(1).min(1_000_000));
             Some(now + delay(&SERVER_RETRY, failures + 1))
+        }
+        Outcome::Limited { wait, .. } => {
+            status.attempts = Some(failures.saturating_add(1).min(1_000_000));
+            Some(now + *wait)
+        }
+        Outcome::Proposed { .. } => {
+            let waited = now.duration_since(aborted_at);
+            Some(now + (waited / POLL_PART).clamp(POLL_MIN, POLL_MAX))
         }
         Outcome::Refused { again, .. } => match again {
             Again::Never => None,
@@ -292,7 +363,10 @@ fn schedule(status: &mut RevertStatus, old: &RevertStatus, outcome: &Outcome, no
     };
     if matches!(
         outcome,
-        Outcome::Planned { .. } | Outcome::Pushed { .. } | Outcome::Landed { .. }
+        Outcome::Planned { .. }
+            | Outcome::Pushed { .. }
+            | Outcome::Proposed { .. }
+            | Outcome::Landed { .. }
     ) {
         status.attempts = None;
     }

@@ -1,12 +1,15 @@
 //! One look at a repository for one Revert: plan, commit, push, and read again when somebody else
-//! was faster. Knows the repository and the Revert, not the cluster; what has to be written down
+//! was faster; where the branch is not the writer's to push to, a pull request (`propose`). Knows the
+//! repository and the Revert, not the cluster; what has to be written down
 //! before the push is handed to the caller.
 
 use crate::api::revert::{PLAN_BYTES_MAX, Revert, RevertMode, RevertPhase};
 use crate::retry::Retry;
 
 use super::answers::{Oid, Push};
+use super::forge::Forge;
 use super::outcome::{Again, LANDED, Outcome, RESOLVED};
+use super::propose;
 use super::redact::cut;
 use super::repo::{GitConfig, Repo};
 use super::resolve::{Resolved, Target, resolve};
@@ -45,6 +48,9 @@ pub(super) async fn work(
     };
     if let Some(landed) = confirm(revert, target, &repo).await {
         return Some(landed);
+    }
+    if let Some(known) = revert.status.as_ref().and_then(|s| s.pull_request.as_ref()) {
+        return propose::follow(revert, known, target, config, &repo, journal).await;
     }
     let mut delays = RACE_RETRY.delays();
     let mut first = true;
@@ -86,7 +92,7 @@ async fn confirm(revert: &Revert, target: &Target, repo: &Repo) -> Option<Outcom
     }
 }
 
-enum Attempt {
+pub(super) enum Attempt {
     Ended(Outcome),
     /// Somebody else pushed between our reading and our pushing.
     Race(String),
@@ -110,29 +116,42 @@ async fn attempt(
         Ok(found) => found,
         Err(error) => return Attempt::Ended(Outcome::of_git(&error, RESOLVED)),
     };
-    match &resolved.decision {
-        Decision::Superseded { leaves } => Attempt::Ended(Outcome::Superseded {
-            reason: "ChangedSince",
-            message: format!("the branch has moved on: {}", leaves.join("; ")),
-        }),
-        Decision::AlreadyReverted => {
-            Attempt::Ended(already_reverted(revert, target, &resolved, found))
-        }
+    let ended = match &resolved.decision {
+        Decision::Superseded { leaves } => changed_since(leaves),
+        Decision::AlreadyReverted => already_reverted(revert, target, &resolved, found),
         Decision::Apply => match found {
-            // "No rollback of a rollback": whoever put it back did so on purpose.
-            Some(commit) => Attempt::Ended(Outcome::Superseded {
-                reason: "TakenBack",
-                message: format!(
-                    "commit {commit} took the version out and somebody has put it back since; it \
-                     is not reverted a second time"
-                ),
-            }),
-            None => apply(revert, target, config, repo, journal, &resolved, first).await,
+            Some(commit) => taken_back(commit.as_str()),
+            None => {
+                return apply(revert, target, config, repo, journal, &resolved, first).await;
+            }
         },
+    };
+    if revert.spec.mode == RevertMode::PullRequest {
+        // One may have been opened before the status that names it was lost.
+        propose::withdraw_forgotten(revert, target, config, &resolved).await;
+    }
+    Attempt::Ended(ended)
+}
+
+pub(super) fn changed_since(leaves: &[String]) -> Outcome {
+    Outcome::Superseded {
+        reason: "ChangedSince",
+        message: format!("the branch has moved on: {}", leaves.join("; ")),
     }
 }
 
-fn already_reverted(
+/// "No rollback of a rollback": whoever put it back did so on purpose.
+pub(super) fn taken_back(by: &str) -> Outcome {
+    Outcome::Superseded {
+        reason: "TakenBack",
+        message: format!(
+            "commit {by} took the version out and somebody has put it back since; it is not \
+             reverted a second time"
+        ),
+    }
+}
+
+pub(super) fn already_reverted(
     revert: &Revert,
     target: &Target,
     resolved: &Resolved,
@@ -188,18 +207,37 @@ async fn apply(
             message: message.to_owned(),
         });
     }
+    let proposal = propose::Proposal {
+        revert,
+        target,
+        config,
+        repo,
+        resolved,
+    };
+    if revert.spec.mode == RevertMode::PullRequest {
+        return proposal.open(&commit, planned).await;
+    }
     match repo.push(&commit, &resolved.tip, &target.branch).await {
-        Ok(Push::Pushed | Push::UpToDate) => Attempt::Ended(Outcome::Pushed {
-            commit: commit.to_string(),
-        }),
+        Ok(pushed @ (Push::Pushed | Push::UpToDate)) => {
+            if pushed == Push::Pushed {
+                proposal.report_push(&commit).await;
+            }
+            Attempt::Ended(Outcome::Pushed {
+                commit: commit.to_string(),
+            })
+        }
         Ok(Push::Race(message)) => Attempt::Race(format!("the branch keeps moving: {message}")),
+        Ok(Push::Protected(_)) if has_forge(target, config) => {
+            proposal.open(&commit, planned).await
+        }
         Ok(Push::Protected(message)) => Attempt::Ended(Outcome::Refused {
             phase: RevertPhase::NeedsHuman,
             condition: LANDED,
             reason: "ProtectedBranch",
             message: format!(
                 "the server does not let the writer change the branch; apply status.plan by hand \
-                 (git apply --unidiff-zero) or let the writer's user push: {message}"
+                 (git apply --unidiff-zero), let the writer's user push, or say in its credential \
+                 which forge this is, for a pull request: {message}"
             ),
             again: Again::Seldom,
         }),
@@ -208,8 +246,16 @@ async fn apply(
     }
 }
 
+/// Whether a pull request could be opened.
+fn has_forge(target: &Target, config: &GitConfig) -> bool {
+    matches!(
+        Forge::of(&target.remote, config.credentials.as_ref()),
+        Ok(Some(_))
+    )
+}
+
 /// The diff, with the template's changes that are not in it named below.
-fn with_unmatched(diff: String, unmatched: &[String]) -> String {
+pub(super) fn with_unmatched(diff: String, unmatched: &[String]) -> String {
     if unmatched.is_empty() {
         return diff;
     }
