@@ -19,6 +19,7 @@ mod controller;
 mod crds;
 mod docs;
 mod examples;
+mod forge;
 mod git_traps;
 mod git_writer;
 mod monitoring;

@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod control_plane;
+pub mod forge;
 pub mod git_http;
 pub mod gitops;
 pub mod node;
