@@ -114,8 +114,9 @@ async fn a_request_is_opened_and_its_merge_is_followed() {
                 (ours.labels.as_slice(), ours.auto_merge),
                 (["tidegate".to_owned()].as_slice(), true)
             );
-            let [(marked, mark)] = &forge.statuses()[..] else {
-                panic!("{kind:?}: {:?}", forge.statuses());
+            let statuses = forge.statuses();
+            let [(marked, mark)] = &statuses[..] else {
+                panic!("{kind:?}: {statuses:?}");
             };
             let failed = if kind == Kind::GitLab {
                 "failed"

@@ -43,6 +43,12 @@
 - --verify-timeout={{ $writer.verifyTimeout }}
 - --max-age={{ $writer.maxAge }}
 - --pushes-per-hour={{ $writer.pushesPerHour }}
+{{- range $writer.pullRequests.labels }}
+- {{ printf "--request-label=%s" . | quote }}
+{{- end }}
+{{- if $writer.pullRequests.autoMerge }}
+- --auto-merge
+{{- end }}
 - --concurrency={{ $writer.concurrency }}
 - --git-disk-mib={{ $writer.diskMiB }}
 {{- include "tidegate.notificationsArgument" . }}

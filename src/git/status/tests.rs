@@ -1,5 +1,5 @@
 use super::*;
-use crate::api::revert::{RevertReason, RevertRollout, RevertSpec, RevertVersion};
+use crate::api::revert::{PullRequest, RevertReason, RevertRollout, RevertSpec, RevertVersion};
 
 const DEADLINES: Deadlines = Deadlines {
     max_age: SignedDuration::from_hours(24),
@@ -61,7 +61,7 @@ fn landed(revert: &Revert, second: i64) -> Revert {
 
 #[test]
 fn each_phase_has_one_next_step() {
-    use RevertMode::{DryRun, Off, Push};
+    use RevertMode::{DryRun, Off, PullRequest, Push};
     use RevertPhase as P;
     for (mode, phase, step) in [
         (Off, None, Step::Record),
@@ -71,6 +71,10 @@ fn each_phase_has_one_next_step() {
         (DryRun, None, Step::Work),
         (DryRun, Some(P::Planned), Step::Done),
         (Push, Some(P::Pushed), Step::Confirm),
+        (PullRequest, None, Step::Work),
+        (PullRequest, Some(P::Planned), Step::Work),
+        (PullRequest, Some(P::PullRequestOpen), Step::Work),
+        (PullRequest, Some(P::Declined), Step::Done),
         (Push, Some(P::Landed), Step::Verify),
         (Push, Some(P::Mismatch), Step::Verify),
         (Push, Some(P::Verified), Step::Done),
@@ -269,4 +273,47 @@ fn the_cluster_is_looked_at_less_and_less_often() {
     assert_eq!(delay(0), 1);
     assert!((2..=8).contains(&delay(15)), "{}", delay(15));
     assert_eq!(delay(600), 30);
+}
+
+#[test]
+fn a_request_is_looked_at_for_as_long_as_it_is_open_and_ever_more_seldom() {
+    let proposed = Outcome::Proposed {
+        request: PullRequest {
+            number: 7,
+            url: "https://git.example/7".into(),
+            branch: "rollout-revert/shop-checkout-0".into(),
+        },
+        id: "sha256:0".into(),
+        branch: "main".into(),
+        diff: "-v2\n+v1\n".into(),
+        pushed: true,
+    };
+    let mut open = revert(RevertMode::PullRequest, None);
+    let day = 24 * 3600;
+    for (second, wait) in [
+        (5, 30),
+        (600, 30),
+        (3600, 180),
+        (day, 3600),
+        (9 * day, 3600),
+    ] {
+        open.status = Some(after(&open, &proposed, &DEADLINES, at(second)));
+        let status = open.status.as_ref().unwrap();
+        assert_eq!(status.phase, Some(RevertPhase::PullRequestOpen));
+        assert_eq!(status.next_retry_at, Some(at(second + wait)), "{second}");
+        let step = next_step(&open, &DEADLINES, at(second + 1));
+        assert_eq!(step, Step::Wait(SignedDuration::from_secs(wait - 1)));
+    }
+    // Whoever releases the version need not wait for that; one who has just failed to close it does.
+    let annotations = [(RELEASED_ANNOTATION.to_owned(), "now me".to_owned())];
+    open.metadata.annotations = Some(annotations.into());
+    let now = at(9 * day + 1);
+    assert_eq!(next_step(&open, &DEADLINES, now), Step::Work);
+    let limited = Outcome::Limited {
+        message: "slow down".into(),
+        wait: SignedDuration::from_mins(20),
+    };
+    open.status = Some(after(&open, &limited, &DEADLINES, now));
+    let wait = Step::Wait(SignedDuration::from_mins(20));
+    assert_eq!(next_step(&open, &DEADLINES, now), wait);
 }

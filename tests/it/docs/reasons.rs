@@ -143,8 +143,8 @@ const FAMILIES: &[Family] = &[
             (PAGE, "## Events"),
             ("docs/gitops.md", ""),
         ],
-        // YAML's word for nothing, the action of an Event, the author's name.
-        others: &["Null", "Revert", "Tidegate"],
+        // A field of Gitea's API, YAML's word for nothing, the action of an Event, the author's name.
+        others: &["Do", "Null", "Revert", "Tidegate"],
     },
 ];
 
