@@ -11,6 +11,8 @@
 //! feature `cluster` there is only the pure part, which the simulator plans its commits with.
 
 #[cfg(feature = "cluster")]
+mod announce;
+#[cfg(feature = "cluster")]
 pub mod answers;
 #[cfg(feature = "cluster")]
 mod args;

@@ -5,13 +5,12 @@
 //! Must not open twice what somebody has closed, and must not touch a branch on which somebody else
 //! has gone on.
 
-use std::time::Duration;
-
 use crate::api::revert::{PullRequest, Revert, RevertPhase};
 
+use super::announce::{announce, note};
 use super::answers::{GitError, Oid, Push};
 use super::forge::{Draft, Forge, ForgeError, Request, State};
-use super::message::{id_line, one_line};
+use super::message::id_line;
 use super::outcome::{Again, LANDED, Outcome};
 use super::redact::cut;
 use super::repo::{GitConfig, Repo};
@@ -25,12 +24,6 @@ const NAME_CHARS_MAX: usize = 150;
 
 /// Longest address of a request's page, as in the schema.
 const URL_BYTES_MAX: usize = 2048;
-
-/// Longest piece of evidence that others are told.
-const EVIDENCE_BYTES_MAX: usize = 300;
-
-/// How long everything takes that is said beside the revert. It is worth no delay.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often a merged request is looked for on the branch that it was merged into: what a forge says of
 /// a request and of a branch need not come at the same moment.
@@ -137,14 +130,11 @@ impl Proposal<'_> {
         let (request, is_new) = forge.open(&draft).await?;
         self.must_be_open(&request)?;
         if is_new {
-            let extras = async {
-                note("the labels", forge.label(&request, labels).await);
-                if self.config.requests.auto_merge {
-                    note("auto-merge", forge.merge_later(&request).await);
-                }
-                self.report(forge, Some(&request.url)).await;
-            };
-            let _ = tokio::time::timeout(REPORT_TIMEOUT, extras).await;
+            note("the labels", forge.label(&request, labels).await);
+            if self.config.requests.auto_merge {
+                note("auto-merge", forge.merge_later(&request).await);
+            }
+            announce(forge, self.revert, self.resolved, &request.url).await;
         }
         Ok(request)
     }
@@ -160,46 +150,6 @@ impl Proposal<'_> {
                 commit.as_deref(),
             ))),
         }
-    }
-
-    /// Says what a push was about at the commit that it takes back, where there is a forge.
-    pub async fn report_push(&self, commit: &Oid) {
-        if let Ok(Some(forge)) = Forge::of(&self.target.remote, self.config.credentials.as_ref()) {
-            let by = format!("commit {commit}");
-            let report = self.report(&forge, Some(&by));
-            let _ = tokio::time::timeout(REPORT_TIMEOUT, report).await;
-        }
-    }
-
-    /// Marks the commit that brought the bad version, and says below its request what became of it;
-    /// `by` is what takes it back. Best effort: the revert does not depend on it.
-    async fn report(&self, forge: &Forge, by: Option<&str>) {
-        let Some(commit) = self.resolved.offending() else {
-            return;
-        };
-        let spec = &self.revert.spec;
-        let namespace = self.revert.metadata.namespace.as_deref();
-        let namespace = namespace.unwrap_or_default();
-        let mut evidence = one_line(spec.message.as_deref().unwrap_or(spec.reason.as_str()));
-        cut(&mut evidence, EVIDENCE_BYTES_MAX);
-        let link = by.filter(|by| by.starts_with("http"));
-        let words = format!("rollout aborted: {evidence}");
-        note(
-            "the commit status",
-            forge.mark(commit.as_str(), &words, link).await,
-        );
-        let origin = match forge.origin(commit.as_str()).await {
-            Ok(origin) => origin,
-            Err(error) => return note("the request of the commit", Err(error)),
-        };
-        let Some(origin) = origin else { return };
-        let words = format!(
-            "Rollout `{namespace}/{}` was aborted with commit {commit}: `{}`\n\nIt is taken back by {}.",
-            one_line(&spec.rollout.name),
-            evidence.replace('`', "'"),
-            by.unwrap_or("Tidegate"),
-        );
-        note("the comment", forge.comment(origin.number, &words).await);
     }
 }
 
@@ -474,12 +424,5 @@ fn shown_url(url: &str) -> String {
         url.to_owned()
     } else {
         String::new()
-    }
-}
-
-/// What is only said is not tried again.
-fn note(what: &str, done: Result<(), ForgeError>) {
-    if let Err(error) = done {
-        tracing::warn!(what, %error, "the forge does not take it");
     }
 }

@@ -6,6 +6,7 @@
 use crate::api::revert::{PLAN_BYTES_MAX, Revert, RevertMode, RevertPhase};
 use crate::retry::Retry;
 
+use super::announce::announce;
 use super::answers::{Oid, Push};
 use super::forge::Forge;
 use super::outcome::{Again, LANDED, Outcome, RESOLVED};
@@ -220,7 +221,10 @@ async fn apply(
     match repo.push(&commit, &resolved.tip, &target.branch).await {
         Ok(pushed @ (Push::Pushed | Push::UpToDate)) => {
             if pushed == Push::Pushed {
-                proposal.report_push(&commit).await;
+                let forge = Forge::of(&target.remote, config.credentials.as_ref());
+                if let Ok(Some(forge)) = forge {
+                    announce(&forge, revert, resolved, &format!("commit {commit}")).await;
+                }
             }
             Attempt::Ended(Outcome::Pushed {
                 commit: commit.to_string(),
