@@ -241,7 +241,7 @@ fn webhook_of(value: &Value, path: &str) -> Result<(Format, Target), Problem> {
             Some(Template::parse(text, json).map_err(|what| problem(fields.at("body"), what))?)
         }
     };
-    let format = Format::Webhook(webhook::Webhook::new(content_type, body, key));
+    let format = Format::Webhook(Box::new(webhook::Webhook::new(content_type, body, key)));
     let target = target(&fields, headers(&fields)?)?;
     Ok((format, target))
 }

@@ -32,6 +32,8 @@ pub enum Kind {
     RevertPlanned,
     /// The remote has accepted the commit.
     RevertPushed,
+    /// A pull or merge request waits for a person.
+    RevertPullRequestOpen,
     /// The branch holds the stable version's values.
     RevertLanded,
     /// The cluster runs the stable version.
@@ -42,13 +44,15 @@ pub enum Kind {
     RevertUnresolvable,
     /// A person has to revert.
     RevertNeedsHuman,
+    /// A person closed the request without merging it, or does not want the change taken out.
+    RevertDeclined,
     /// The cluster did not follow Git.
     RevertMismatch,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Started,
         Self::Promoted,
         Self::Aborted,
@@ -56,11 +60,13 @@ impl Kind {
         Self::Held,
         Self::RevertPlanned,
         Self::RevertPushed,
+        Self::RevertPullRequestOpen,
         Self::RevertLanded,
         Self::RevertVerified,
         Self::RevertSuperseded,
         Self::RevertUnresolvable,
         Self::RevertNeedsHuman,
+        Self::RevertDeclined,
         Self::RevertMismatch,
     ];
 
@@ -75,11 +81,13 @@ impl Kind {
             Self::Held => "Held",
             Self::RevertPlanned => "RevertPlanned",
             Self::RevertPushed => "RevertPushed",
+            Self::RevertPullRequestOpen => "RevertPullRequestOpen",
             Self::RevertLanded => "RevertLanded",
             Self::RevertVerified => "RevertVerified",
             Self::RevertSuperseded => "RevertSuperseded",
             Self::RevertUnresolvable => "RevertUnresolvable",
             Self::RevertNeedsHuman => "RevertNeedsHuman",
+            Self::RevertDeclined => "RevertDeclined",
             Self::RevertMismatch => "RevertMismatch",
         }
     }
@@ -101,11 +109,13 @@ impl Kind {
         match phase {
             RevertPhase::Planned => Some(Self::RevertPlanned),
             RevertPhase::Pushed => Some(Self::RevertPushed),
+            RevertPhase::PullRequestOpen => Some(Self::RevertPullRequestOpen),
             RevertPhase::Landed => Some(Self::RevertLanded),
             RevertPhase::Verified => Some(Self::RevertVerified),
             RevertPhase::Superseded => Some(Self::RevertSuperseded),
             RevertPhase::Unresolvable => Some(Self::RevertUnresolvable),
             RevertPhase::NeedsHuman => Some(Self::RevertNeedsHuman),
+            RevertPhase::Declined => Some(Self::RevertDeclined),
             RevertPhase::Mismatch => Some(Self::RevertMismatch),
             RevertPhase::Pending | RevertPhase::Recorded => None,
         }
@@ -332,10 +342,12 @@ pub fn of_revert(revert: &Revert, cluster: &str, since: Timestamp) -> Option<Not
     let title = match kind {
         Kind::RevertPlanned => "can be taken out of Git: the change is known",
         Kind::RevertPushed => "is being taken out of Git: the commit is pushed",
+        Kind::RevertPullRequestOpen => "waits for a person to merge its revert",
         Kind::RevertLanded => "is out of Git: the branch has the stable values",
         Kind::RevertVerified => "is out of Git, and the cluster has followed",
         Kind::RevertSuperseded => "need not be taken out of Git any more",
         Kind::RevertUnresolvable => "stays in Git: it is not known what to revert, or not allowed",
+        Kind::RevertDeclined => "stays in Git: a person declined the revert",
         Kind::RevertNeedsHuman => "stays in Git: a person has to revert it",
         _ => "is out of Git, and the cluster has not followed",
     };

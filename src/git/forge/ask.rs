@@ -198,7 +198,7 @@ impl Limit {
 }
 
 /// What an answer other than the wanted one means. `message` has no secrets in it any more.
-pub fn refusal(status: u16, message: String, limit: &Limit, now: Timestamp) -> ForgeError {
+pub fn refusal(status: u16, message: &str, limit: &Limit, now: Timestamp) -> ForgeError {
     let lower = message.to_lowercase();
     let limited =
         limit.retry_after.is_some() || limit.remaining == Some(0) || lower.contains("rate limit");
@@ -217,7 +217,7 @@ pub fn refusal(status: u16, message: String, limit: &Limit, now: Timestamp) -> F
         404 => ForgeError::NotFound(message),
         409 => ForgeError::Exists(message),
         422 if lower.contains("already exist") => ForgeError::Exists(message),
-        300..400 => ForgeError::Other(format!(
+        300..=399 => ForgeError::Other(format!(
             "{message}; it redirects, which is not followed: let the administrator's apiURL, or \
              tidegate.io/source-repo, name where the repository is now"
         )),
@@ -257,12 +257,8 @@ mod tests {
     #[test]
     fn what_a_refusal_means() {
         let now = Timestamp::from_second(1_000).unwrap();
-        let name = |status, message: &str, limit: &Limit| match refusal(
-            status,
-            message.to_owned(),
-            limit,
-            now,
-        ) {
+        let name = |status, message: &str, limit: &Limit| match refusal(status, message, limit, now)
+        {
             ForgeError::Refused(_) => ("refused", 0),
             ForgeError::NotFound(_) => ("not found", 0),
             ForgeError::RateLimited { wait, .. } => ("limited", wait.as_secs()),

@@ -109,7 +109,7 @@ impl Client {
             return Ok(body);
         }
         let message = self.redactor.scrub(&words(&body));
-        Err(refusal(status, message, &limit, Timestamp::now()))
+        Err(refusal(status, &message, &limit, Timestamp::now()))
     }
 
     async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ForgeError> {

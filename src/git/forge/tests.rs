@@ -124,7 +124,7 @@ fn each_forge_is_asked_in_its_own_words() {
                     Value::Null,
                 ),
                 (Get, "/repos/sub/config/pulls/7", Value::Null),
-                (Post, "/repos/sub/config/pulls", common.clone()),
+                (Post, "/repos/sub/config/pulls", common),
                 (
                     Patch,
                     "/repos/sub/config/pulls/7",
@@ -135,7 +135,7 @@ fn each_forge_is_asked_in_its_own_words() {
                     "/repos/sub/config/issues/7/comments",
                     json!({"body": "words"}),
                 ),
-                (Post, "/repos/sub/config/statuses/abc", failed.clone()),
+                (Post, "/repos/sub/config/statuses/abc", failed),
                 (Get, "/repos/sub/config/commits/abc/pull", Value::Null),
             ],
         ),

@@ -15,7 +15,7 @@ pub(super) enum Format {
     /// A message for Slack's incoming webhooks, and for what speaks like them.
     Slack,
     /// A body of the user's, signed.
-    Webhook(webhook::Webhook),
+    Webhook(Box<webhook::Webhook>),
     /// CloudEvents 1.0.
     CloudEvents,
 }
