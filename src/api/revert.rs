@@ -24,6 +24,19 @@ pub const ROLLOUT_LABEL: &str = "tidegate.io/rollout";
 /// pushed is not pushed any more.
 pub const RELEASED_ANNOTATION: &str = "tidegate.io/released";
 
+/// Annotation that asks the Git writer to try at once: `"<RFC 3339 time> <who>"`.
+///
+/// Each value is acted on once: then it stands in [`RevertStatus::handled_retry`].
+pub const RETRY_ANNOTATION: &str = "tidegate.io/retry";
+
+/// Annotation that says that the change is not to be taken out of Git: `"<RFC 3339 time> <who>"`.
+///
+/// What was pushed already stays pushed. The version stays rejected.
+pub const DECLINED_ANNOTATION: &str = "tidegate.io/declined";
+
+/// So many characters of [`RETRY_ANNOTATION`] tell one request from another.
+pub const RETRY_CHARS_MAX: usize = 256;
+
 /// The most leaves of the pod template that are listed in [`RevertSpec::changes`].
 pub const CHANGES_MAX: usize = 50;
 
@@ -268,6 +281,10 @@ pub struct RevertStatus {
     /// When it tries again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_retry_at: Option<Timestamp>,
+    /// The value of the annotation `tidegate.io/retry` that was acted on last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub handled_retry: Option<String>,
     /// When the remote accepted the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed_at: Option<Timestamp>,
@@ -319,6 +336,8 @@ pub enum RevertPhase {
     Verified,
     /// Nothing to do any more: a person or a bot was first, or the version was released.
     Superseded,
+    /// A person does not want it: nothing is written.
+    Declined,
     /// It cannot be known what to revert, or the writer may not.
     Unresolvable,
     /// The change was found but not with the certainty that a push needs.
@@ -341,6 +360,7 @@ impl RevertPhase {
             RevertPhase::Landed => "Landed",
             RevertPhase::Verified => "Verified",
             RevertPhase::Superseded => "Superseded",
+            RevertPhase::Declined => "Declined",
             RevertPhase::Unresolvable => "Unresolvable",
             RevertPhase::NeedsHuman => "NeedsHuman",
             RevertPhase::Mismatch => "Mismatch",

@@ -24,13 +24,12 @@ pub fn phase(revert: &Revert) -> (String, Tone) {
             | RevertPhase::PullRequestOpen,
         ) => ('◌', Tone::Busy),
         Some(RevertPhase::Landed | RevertPhase::Verified) => ('✔', Tone::Good),
-        Some(RevertPhase::Superseded | RevertPhase::Recorded) => ('•', Tone::Faint),
-        Some(
-            RevertPhase::Unresolvable
-            | RevertPhase::NeedsHuman
-            | RevertPhase::Declined
-            | RevertPhase::Mismatch,
-        ) => ('⚠', Tone::Warn),
+        Some(RevertPhase::Superseded | RevertPhase::Declined | RevertPhase::Recorded) => {
+            ('•', Tone::Faint)
+        }
+        Some(RevertPhase::Unresolvable | RevertPhase::NeedsHuman | RevertPhase::Mismatch) => {
+            ('⚠', Tone::Warn)
+        }
     };
     (format!("{symbol} {}", word(revert)), tone)
 }

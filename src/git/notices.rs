@@ -65,6 +65,7 @@ fn event(revert: &Revert, old: &RevertStatus, outcome: &Outcome) -> Option<Event
         RevertPhase::Landed => (EventType::Normal, "RevertLanded"),
         RevertPhase::Verified => (EventType::Normal, "RevertVerified"),
         RevertPhase::Superseded => (EventType::Normal, "RevertSuperseded"),
+        RevertPhase::Declined => (EventType::Normal, "RevertDeclined"),
         RevertPhase::Unresolvable => (EventType::Warning, "RevertUnresolvable"),
         RevertPhase::NeedsHuman => (EventType::Warning, "RevertNeedsHuman"),
         RevertPhase::Mismatch => (EventType::Warning, "RevertMismatch"),

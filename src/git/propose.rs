@@ -5,7 +5,7 @@
 //! Must not open twice what somebody has closed, and must not touch a branch on which somebody else
 //! has gone on.
 
-use crate::api::revert::{PullRequest, Revert, RevertPhase};
+use crate::api::revert::{DECLINED_ANNOTATION, PullRequest, Revert, RevertPhase};
 
 use super::announce::{announce, note};
 use super::answers::{GitError, Oid, Push};
@@ -196,6 +196,14 @@ async fn try_follow(
             reason: "Released",
             message: why.to_owned(),
         }));
+    }
+    if super::status::is_declined(revert) && !matches!(request.state, State::Merged(_)) {
+        let message = format!(
+            "a person does not want it taken out of Git (annotation {DECLINED_ANNOTATION}); the \
+             version stays rejected"
+        );
+        withdraw(&forge, &request, &message).await?;
+        return Ok(Some(Outcome::Declined { message }));
     }
     let resolved = match resolve(repo, target, &revert.spec).await {
         Ok(resolved) => resolved,

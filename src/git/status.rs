@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::conditions::{Condition, ConditionStatus};
 use crate::api::revert::{
-    PLAN_BYTES_MAX, RELEASED_ANNOTATION, Revert, RevertMode, RevertPhase, RevertStatus,
+    DECLINED_ANNOTATION, PLAN_BYTES_MAX, RELEASED_ANNOTATION, RETRY_ANNOTATION, RETRY_CHARS_MAX,
+    Revert, RevertMode, RevertPhase, RevertStatus,
 };
 use crate::retry::Retry;
 
@@ -64,6 +65,8 @@ pub(super) enum Step {
     Record,
     /// The version was released; nothing is pushed any more.
     Release,
+    /// A person does not want it; nothing is pushed any more.
+    Decline,
     /// It is too old to be carried out.
     GiveUp,
     /// Read the repository, plan, and push if that is the mode.
@@ -79,29 +82,49 @@ pub(super) fn next_step(revert: &Revert, deadlines: &Deadlines, now: Timestamp) 
     let status = revert.status.clone().unwrap_or_default();
     let phase = status.phase.unwrap_or(RevertPhase::Pending);
     let mode = revert.spec.mode;
+    let nothing_pushed = matches!(
+        phase,
+        RevertPhase::Pending
+            | RevertPhase::Planned
+            | RevertPhase::Unresolvable
+            | RevertPhase::NeedsHuman
+    );
+    // An open request is closed first, which is work.
+    let requested = status.pull_request.is_some();
+    let called_off = is_released(revert) || is_declined(revert);
+    if nothing_pushed
+        && mode != RevertMode::Off
+        && !requested
+        && is_declined(revert)
+        && !is_released(revert)
+    {
+        return Step::Decline;
+    }
+    // Who asks for a try gets it, once: neither the delay nor the age stands against it.
+    let asked = retry_asked(revert).is_some();
     let wait = status
         .next_retry_at
+        .filter(|_| !asked)
         .map(|at| at.duration_since(now))
         .filter(SignedDuration::is_positive);
-    let too_old = now.duration_since(revert.spec.aborted_at) > deadlines.max_age;
+    let too_old = !asked && now.duration_since(revert.spec.aborted_at) > deadlines.max_age;
+    let no_more_tries = !asked && status.next_retry_at.is_none();
     match phase {
         RevertPhase::Verified
         | RevertPhase::Superseded
         | RevertPhase::Declined
         | RevertPhase::Recorded => Step::Done,
-        RevertPhase::Unresolvable | RevertPhase::NeedsHuman if status.next_retry_at.is_none() => {
-            Step::Done
-        }
+        RevertPhase::Unresolvable | RevertPhase::NeedsHuman if no_more_tries => Step::Done,
         // Nobody has mended it; what is in the way is told better by the status as it is.
         RevertPhase::NeedsHuman if too_old => Step::Done,
-        RevertPhase::Planned if mode == RevertMode::DryRun => Step::Done,
+        RevertPhase::Planned if mode == RevertMode::DryRun && !asked => Step::Done,
         RevertPhase::Pending
         | RevertPhase::Planned
         | RevertPhase::Unresolvable
         | RevertPhase::NeedsHuman => {
             if mode == RevertMode::Off {
                 Step::Record
-            } else if is_released(revert) && status.pull_request.is_none() {
+            } else if is_released(revert) && !requested {
                 Step::Release
             } else if too_old {
                 Step::GiveUp
@@ -111,7 +134,7 @@ pub(super) fn next_step(revert: &Revert, deadlines: &Deadlines, now: Timestamp) 
         }
         RevertPhase::Pushed => wait.map_or(Step::Confirm, Step::Wait),
         // It is closed at once, unless that has just failed.
-        RevertPhase::PullRequestOpen if is_released(revert) && status.attempts.is_none() => {
+        RevertPhase::PullRequestOpen if called_off && status.attempts.is_none() => {
             Step::Work
         }
         // However old: it is a person's to decide.
@@ -124,8 +147,29 @@ pub(super) fn next_step(revert: &Revert, deadlines: &Deadlines, now: Timestamp) 
 
 /// Whether the rejection was taken back.
 pub(super) fn is_released(revert: &Revert) -> bool {
-    let annotations = revert.metadata.annotations.as_ref();
-    annotations.is_some_and(|a| a.contains_key(RELEASED_ANNOTATION))
+    annotation(revert, RELEASED_ANNOTATION).is_some()
+}
+
+/// Whether a person said that the change is not to be taken out of Git.
+pub(super) fn is_declined(revert: &Revert) -> bool {
+    annotation(revert, DECLINED_ANNOTATION).is_some()
+}
+
+/// The request to try now, unless it was acted on.
+fn retry_asked(revert: &Revert) -> Option<String> {
+    let status = revert.status.as_ref();
+    let handled = status.and_then(|s| s.handled_retry.as_ref());
+    retry_value(revert).filter(|value| Some(value) != handled)
+}
+
+/// The last request to try now, as the status can hold it.
+fn retry_value(revert: &Revert) -> Option<String> {
+    let value = annotation(revert, RETRY_ANNOTATION)?;
+    Some(value.chars().take(RETRY_CHARS_MAX).collect())
+}
+
+fn annotation<'r>(revert: &'r Revert, key: &str) -> Option<&'r String> {
+    revert.metadata.annotations.as_ref()?.get(key)
 }
 
 /// The status after an outcome.
@@ -265,6 +309,9 @@ pub(super) fn after(
     cut(&mut message, MESSAGE_BYTES_MAX);
     status.message = Some(message);
     status.observed_generation = generation;
+    if let Some(value) = retry_value(revert) {
+        status.handled_retry = Some(value);
+    }
     record_facts(&mut status, outcome, now);
     schedule(&mut status, &old, outcome, revert.spec.aborted_at, now);
     status

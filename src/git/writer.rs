@@ -16,7 +16,7 @@ use kube::runtime::reflector::Store;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::api::revert::{Revert, RevertPhase, RevertStatus};
+use crate::api::revert::{DECLINED_ANNOTATION, Revert, RevertPhase, RevertStatus};
 use crate::api::rollout::Rollout;
 use crate::notify::Notifier;
 use crate::retry::Retry;
@@ -27,7 +27,7 @@ use super::outcome::{Again, LANDED, Outcome, RESOLVED};
 use super::repo::GitConfig;
 use super::resolve::target;
 use super::source::{Allowed, Remote};
-use super::status::{self, Deadlines, Step, is_released, next_step, verify_delay};
+use super::status::{self, Deadlines, Step, is_declined, is_released, next_step, verify_delay};
 use super::verify::verdict;
 use super::work::{Journal, work};
 
@@ -131,6 +131,7 @@ impl Writer {
                 reason: "Released",
                 message: "the version was released before its revert was pushed".to_owned(),
             },
+            Step::Decline => declined(),
             Step::GiveUp => gave_up(revert),
             Step::Verify => self.look_at_rollout(revert).await?,
             Step::Work | Step::Confirm => {
@@ -315,7 +316,7 @@ impl Journal for ClusterJournal<'_> {
         match intended {
             Ok(Some(revert)) => {
                 self.revert = revert;
-                !is_released(&self.revert)
+                !is_released(&self.revert) && !is_declined(&self.revert)
             }
             Ok(None) => false,
             Err(error) if error.is_conflict() => false,
@@ -373,6 +374,19 @@ fn gave_up(revert: &Revert) -> Outcome {
         condition: RESOLVED,
         reason: "TooOld",
         message: format!("given up after the writer's --max-age; what kept it: {last}"),
+        again: Again::Never,
+    }
+}
+
+fn declined() -> Outcome {
+    Outcome::Refused {
+        phase: RevertPhase::Declined,
+        condition: LANDED,
+        reason: "Declined",
+        message: format!(
+            "a person does not want it taken out of Git (annotation {DECLINED_ANNOTATION}); the \
+             version stays rejected"
+        ),
         again: Again::Never,
     }
 }

@@ -230,6 +230,7 @@ async fn a_request_that_has_nothing_left_to_do_is_closed_with_a_word() {
             (Some(fixed.as_str()), "Superseded", "ChangedSince"),
             (Some(GOOD), "Landed", "AlreadyReverted"),
             (None, "Superseded", "Released"),
+            (None, "Declined", "Declined"),
         ] {
             let (world, forge, writer) = opened(kind).await;
             match text {
@@ -238,8 +239,9 @@ async fn a_request_that_has_nothing_left_to_do_is_closed_with_a_word() {
                     due(&world).await;
                 }
                 None => {
-                    let released = json!({"tidegate.io/released": "2026-01-01T00:00:00Z me"});
-                    patch(&world, json!({"metadata": {"annotations": released}})).await;
+                    let name = format!("tidegate.io/{}", expected.to_lowercase());
+                    let called_off = json!({name: "2026-01-01T00:00:00Z me"});
+                    patch(&world, json!({"metadata": {"annotations": called_off}})).await;
                 }
             }
             let status = world.until_phase(phase).await;

@@ -342,6 +342,40 @@ async fn what_a_person_did_about_a_protected_branch_is_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_person_may_ask_for_the_next_try_now_or_say_no() {
+    for (annotation, phase, reason, commits) in [
+        ("tidegate.io/retry", "Landed", "Reverted", 3),
+        ("tidegate.io/declined", "Declined", "Declined", 2),
+    ] {
+        let world = World::new().await;
+        let hook = refuse_pushes(&world, "error: GH006: Protected branch update failed");
+        world.create(world.spec()).await;
+        let writer = world.start(&[]);
+        let status = world.until_phase("NeedsHuman").await;
+        assert!(status["nextRetryAt"].is_string(), "an hour: {status:#}");
+        std::fs::remove_file(hook).unwrap();
+        let said = "2026-01-01T00:00:00Z me";
+        let annotations = json!({"metadata": {"annotations": {annotation: said}}});
+        let params = PatchParams::default();
+        world
+            .reverts()
+            .patch("checkout-bad-1", &params, &Patch::Merge(annotations))
+            .await
+            .unwrap();
+        let status = world.until_phase(phase).await;
+        writer.stop().await;
+        assert_eq!(
+            condition_of(&status, "Landed")["reason"],
+            reason,
+            "{status:#}"
+        );
+        let handled = (annotation == "tidegate.io/retry").then_some(said);
+        assert_eq!(status["handledRetry"].as_str(), handled, "{status:#}");
+        assert_eq!(world.count(), commits, "{annotation}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_without_a_url_goes_to_neither_of_two_hosts() {
     let world = World::new().await;
     let more = ["--allow-repository", "https://git.invalid/*"];

@@ -79,6 +79,7 @@ fn each_phase_has_one_next_step() {
         (Push, Some(P::Mismatch), Step::Verify),
         (Push, Some(P::Verified), Step::Done),
         (Push, Some(P::Superseded), Step::Done),
+        (Push, Some(P::Declined), Step::Done),
         (Push, Some(P::NeedsHuman), Step::Done),
         (Push, Some(P::Unresolvable), Step::Done),
         (Off, Some(P::Recorded), Step::Done),
@@ -265,6 +266,119 @@ fn what_a_person_may_put_right_in_the_repository_is_looked_at_seldom() {
         released.metadata.annotations = Some(annotations.into());
         assert_eq!(next_step(&released, &DEADLINES, at(3601)), Step::Release);
     }
+}
+
+fn annotated(mut revert: Revert, annotations: &[(&str, &str)]) -> Revert {
+    let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    revert.metadata.annotations = Some(annotations.iter().map(own).collect());
+    revert
+}
+
+#[test]
+fn who_asks_for_a_try_gets_it_at_once_and_once() {
+    use RevertMode::{DryRun, Off, Push};
+    use RevertPhase as P;
+    let day = 24 * 3600;
+    for (mode, phase, waits, age, step) in [
+        (Push, P::Pending, true, 60, Step::Work),
+        (Push, P::Pending, false, day + 1, Step::Work),
+        (Push, P::NeedsHuman, true, 60, Step::Work),
+        (Push, P::NeedsHuman, false, 60, Step::Work),
+        (Push, P::NeedsHuman, true, day + 1, Step::Work),
+        (Push, P::Unresolvable, false, day + 1, Step::Work),
+        (DryRun, P::Planned, false, 60, Step::Work),
+        (Push, P::Pushed, true, 60, Step::Confirm),
+        (Push, P::Mismatch, false, day + 1, Step::Verify),
+        // What is over stays over, and a record is no revert.
+        (Push, P::Verified, false, 60, Step::Done),
+        (Push, P::Superseded, false, 60, Step::Done),
+        (Push, P::Declined, false, 60, Step::Done),
+        (Off, P::Recorded, false, 60, Step::Done),
+        (Off, P::Pending, false, 60, Step::Record),
+    ] {
+        let row = format!("{mode:?} {phase:?} {waits} {age}");
+        let mut asked = annotated(revert(mode, Some(phase)), &[(RETRY_ANNOTATION, "now me")]);
+        let next = waits.then(|| at(age + 3600));
+        asked.status.as_mut().unwrap().next_retry_at = next;
+        assert_eq!(next_step(&asked, &DEADLINES, at(age)), step, "{row}");
+        if matches!(step, Step::Done | Step::Record) {
+            continue;
+        }
+        let refused = Outcome::Refused {
+            phase: P::NeedsHuman,
+            condition: LANDED,
+            reason: "ProtectedBranch",
+            message: "no".into(),
+            again: Again::Seldom,
+        };
+        let status = after(&asked, &refused, &DEADLINES, at(age));
+        assert_eq!(status.handled_retry.as_deref(), Some("now me"), "{row}");
+        asked.status = Some(status);
+        let then = next_step(&asked, &DEADLINES, at(age + 1));
+        assert!(
+            matches!(then, Step::Wait(_) | Step::Done),
+            "{row}: {then:?}"
+        );
+        // Another request is another try.
+        let again = annotated(asked, &[(RETRY_ANNOTATION, "later me")]);
+        assert_eq!(
+            next_step(&again, &DEADLINES, at(age + 1)),
+            Step::Work,
+            "{row}"
+        );
+    }
+}
+
+#[test]
+fn a_request_that_is_too_long_for_the_status_is_still_acted_on_once() {
+    let long = "é".repeat(1000);
+    let mut asked = annotated(
+        revert(RevertMode::DryRun, Some(RevertPhase::Planned)),
+        &[(RETRY_ANNOTATION, long.as_str())],
+    );
+    assert_eq!(next_step(&asked, &DEADLINES, at(1)), Step::Work);
+    let planned = Outcome::Planned {
+        id: "i".into(),
+        branch: "main".into(),
+        diff: "d".into(),
+    };
+    asked.status = Some(after(&asked, &planned, &DEADLINES, at(1)));
+    let handled = asked.status.as_ref().unwrap().handled_retry.as_ref();
+    assert_eq!(handled.unwrap().chars().count(), RETRY_CHARS_MAX);
+    assert_eq!(next_step(&asked, &DEADLINES, at(2)), Step::Done);
+}
+
+#[test]
+fn what_is_declined_is_not_pushed_and_what_was_pushed_is_followed() {
+    use RevertMode::{DryRun, Off, Push};
+    use RevertPhase as P;
+    let day = 24 * 3600;
+    for (mode, phase, age, step) in [
+        (Push, P::Pending, 60, Step::Decline),
+        (Push, P::Planned, 60, Step::Decline),
+        (DryRun, P::Planned, 60, Step::Decline),
+        (Push, P::NeedsHuman, 60, Step::Decline),
+        (Push, P::Unresolvable, day + 1, Step::Decline),
+        (Off, P::Pending, 60, Step::Record),
+        (Push, P::Pushed, 60, Step::Confirm),
+        (Push, P::Landed, 60, Step::Verify),
+        (Push, P::Verified, 60, Step::Done),
+    ] {
+        // Also beside a request to try: no is no.
+        let no = [
+            (DECLINED_ANNOTATION, "now me"),
+            (RETRY_ANNOTATION, "later me"),
+        ];
+        let declined = annotated(revert(mode, Some(phase)), &no);
+        let found = next_step(&declined, &DEADLINES, at(age));
+        assert_eq!(found, step, "{mode:?} {phase:?}");
+    }
+    let both = [
+        (DECLINED_ANNOTATION, "now me"),
+        (RELEASED_ANNOTATION, "now me"),
+    ];
+    let released = annotated(revert(RevertMode::Push, None), &both);
+    assert_eq!(next_step(&released, &DEADLINES, at(1)), Step::Release);
 }
 
 #[test]
