@@ -1,9 +1,13 @@
 //! What can be typed, with help that teaches. Parsing only: nothing here asks a cluster.
 
+mod change;
 mod lint;
 mod list;
 mod man;
+mod revert;
 mod study;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,9 +16,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::core::duration;
 
+pub use change::{
+    ChangeArgs, Create, CreateCommand, CreateRun, DryRun, Set, SetCommand, SetImage, Undo,
+};
 pub use lint::Lint;
 pub use list::{List, PhaseWord};
 pub use man::Man;
+pub use revert::{AskRevert, NameOf, OfRevert, RevertCommand, Reverting};
 pub use study::{Analyze, Backtest, Forecast, Metrics, Moment, Study};
 
 const EXIT_CODES: &str = "\
@@ -160,6 +168,29 @@ Without the plugin: kubectl annotate rollout.tidegate.io NAME tidegate.io/abort=
     Abort(Plain),
     /// Try an aborted or rejected version again, from its first step
     Retry(Plain),
+    /// See how far a bad change is out of Git, and have a say in it
+    #[command(after_help = "\
+Examples:
+  kubectl tidegate revert show checkout          the newest Revert of a Rollout, or one by its name
+  kubectl tidegate revert plan checkout          its diff alone
+  kubectl tidegate revert retry checkout         the Git writer tries now
+  kubectl tidegate revert decline checkout       it writes nothing
+  kubectl tidegate revert release checkout       the version may be rolled out again")]
+    Revert(Reverting),
+    /// Go back to the template of an earlier revision
+    #[command(after_help = "\
+Examples:
+  kubectl tidegate undo checkout --dry-run          what would change
+  kubectl tidegate undo checkout
+  kubectl tidegate undo checkout --to-revision 9    `kubectl tidegate get checkout -o wide` lists them
+
+Back at the stable version the rollout ends at once; another version goes its whole way. Where Argo CD or Flux
+manage the Rollout it is refused: revert in Git. For a bad version that goes out `abort` is faster.")]
+    Undo(Undo),
+    /// Change a Rollout's template: images
+    Set(Set),
+    /// Create an AnalysisRun from a template
+    Create(Create),
     /// Hold a rollout where it is, until `resume`
     Pause(Plain),
     /// End what `pause` began; a pause step is ended by `promote`
@@ -425,68 +456,4 @@ fn wait(text: &str) -> Result<Duration, String> {
     }
     let time = duration::parse(text).map_err(|e| e.to_string())?;
     Duration::try_from(time).map_err(|e| e.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_definition_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_rollout_is_named_in_every_way_that_people_know() {
-        let name = |words: &[&str]| {
-            let all = ["kubectl-tidegate", "get"].iter().chain(words).copied();
-            match Cli::try_parse_from(all).unwrap().command {
-                Command::Get(get) => get.target.name().map(str::to_owned),
-                other => panic!("{other:?}"),
-            }
-        };
-        for words in [
-            &["checkout"][..],
-            &["rollout/checkout"],
-            &["rollout", "checkout"],
-            &["tgr/checkout"],
-            &["rollout.tidegate.io/checkout"],
-        ] {
-            assert_eq!(name(words).as_deref(), Ok("checkout"), "{words:?}");
-        }
-        for (words, says) in [
-            (&["a", "b"][..], "one Rollout at a time"),
-            (&["deployment/a"], "not a kind"),
-            (&["../secrets"], "not a kind"),
-            (&["Checkout"], "cannot be right"),
-            (&["-n", "x", "a?watch=1"], "cannot be right"),
-        ] {
-            let error = name(words).unwrap_err();
-            assert!(error.contains(says), "{words:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn times_are_read_as_in_the_resources() {
-        let timeout = |text: &str| {
-            let all = [
-                "kubectl-tidegate",
-                "status",
-                "a",
-                "--wait",
-                "--timeout",
-                text,
-            ];
-            Cli::try_parse_from(all).map(|cli| match cli.command {
-                Command::Status(status) => status.timeout.as_secs(),
-                other => panic!("{other:?}"),
-            })
-        };
-        assert_eq!(timeout("1h30m").unwrap(), 5_400);
-        assert_eq!(timeout("0").unwrap(), 0);
-        let error = timeout("ten minutes").unwrap_err().to_string();
-        assert!(error.contains("write a number and a unit"), "{error}");
-    }
 }

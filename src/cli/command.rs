@@ -20,7 +20,7 @@ use crate::api::rollout::Rollout;
 use crate::api::rollout_status::RolloutStatus;
 
 /// Who writes, as `metadata.managedFields` shows it.
-const FIELD_MANAGER: &str = "kubectl-tidegate";
+pub const FIELD_MANAGER: &str = "kubectl-tidegate";
 /// What `lastHandledCommand.result` says of a command that is carried out.
 const ACCEPTED: &str = "Accepted";
 

@@ -9,10 +9,12 @@ pub mod advice;
 pub mod analyze;
 pub mod args;
 pub mod backtest;
+pub mod change;
 pub mod client;
 pub mod command;
 pub mod complete;
 pub mod completion;
+pub mod create;
 pub mod error;
 pub mod evidence;
 #[cfg(test)]
@@ -34,13 +36,16 @@ mod reading;
 pub mod restart;
 pub mod resume;
 pub mod retry;
+pub mod revert;
 pub mod reverts;
 mod service_proxy;
+pub mod set_image;
 pub mod status;
 pub mod style;
 mod subject;
 pub mod terminal;
 pub mod tree;
+pub mod undo;
 pub mod version;
 pub mod watch;
 pub mod why;
@@ -120,6 +125,7 @@ pub async fn run(
             | Command::Version(_)
             | Command::Completion(_)
             | Command::Complete(_) => Exit::Done,
+            Command::Revert(args) if args.what.only_looks() => Exit::Done,
             _ => Exit::NoAnswer,
         },
         Err(e) => {
@@ -142,6 +148,18 @@ async fn dispatch(
         Command::History(args) => return history::run(&session?, terminal, args, output).await,
         Command::Status(args) => return status::run(&session?, terminal, args, output).await,
         Command::Promote(args) => return promote::run(&session?, terminal, args, output).await,
+        Command::Revert(args) => {
+            return Box::pin(revert::run(&session?, terminal, args, output)).await;
+        }
+        Command::Undo(args) => {
+            return Box::pin(undo::run(&session?, terminal, args, output)).await;
+        }
+        Command::Set(args) => {
+            return Box::pin(set_image::run(&session?, terminal, args, output)).await;
+        }
+        Command::Create(args) => {
+            return Box::pin(create::run(&session?, terminal, args, output)).await;
+        }
         Command::Analyze(args) => {
             return Box::pin(analyze::run(session, terminal, args, &cli.global)).await;
         }

@@ -40,6 +40,51 @@ pub(super) fn apart_from(template: &Value, rule: AntiAffinity, other: &str) -> V
     template
 }
 
+/// `template` without rules that [`apart_from`] has put into it.
+pub(super) fn without_rule(mut template: Value) -> Value {
+    let Some(rules) = template
+        .pointer_mut("/spec/affinity/podAntiAffinity")
+        .and_then(Value::as_object_mut)
+    else {
+        return template;
+    };
+    let mut found = false;
+    for list in [
+        "requiredDuringSchedulingIgnoredDuringExecution",
+        "preferredDuringSchedulingIgnoredDuringExecution",
+    ] {
+        let Some(terms) = rules.get_mut(list).and_then(Value::as_array_mut) else {
+            continue;
+        };
+        let before = terms.len();
+        terms.retain(|term| !is_ours(term.get("podAffinityTerm").unwrap_or(term)));
+        found |= terms.len() < before;
+        if terms.is_empty() && before > 0 {
+            rules.remove(list);
+        }
+    }
+    // What was empty before is the user's.
+    if found {
+        for (parent, field) in [("/spec/affinity", "podAntiAffinity"), ("/spec", "affinity")] {
+            let parent = template.pointer_mut(parent).and_then(Value::as_object_mut);
+            if let Some(parent) = parent
+                && parent.get(field) == Some(&json!({}))
+            {
+                parent.remove(field);
+            }
+        }
+    }
+    template
+}
+
+/// Whether it keeps pods off nodes with pods of one version.
+fn is_ours(term: &Value) -> bool {
+    let labels = term.pointer("/labelSelector/matchLabels");
+    let labels = labels.and_then(Value::as_object);
+    term.get("topologyKey").and_then(Value::as_str) == Some(NODE)
+        && labels.is_some_and(|labels| labels.len() == 1 && labels.contains_key(HASH_LABEL))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -159,7 +159,8 @@ fn template_changes(stable: &Value, bad: &Value) -> Vec<TemplateChange> {
 }
 
 /// Every scalar by its path: `spec.containers[app].image`, list items by name where they have one.
-fn leaves(template: &Value) -> BTreeMap<String, String> {
+#[must_use]
+pub fn leaves(template: &Value) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     walk(template, String::new(), &mut out);
     out

@@ -112,6 +112,16 @@ fn relabel_pods(draft: &mut Draft<'_>, rs: &ReplicaSetObserved) {
     });
 }
 
+/// A template without what it was given.
+pub(super) fn without_given(mut template: Value) -> Value {
+    let before = given(template.get("metadata").unwrap_or(&Value::Null));
+    if before != NONE {
+        let change = RoleChange::new(&before, &NONE);
+        merge(&mut template, &json!({ "metadata": change.metadata }));
+    }
+    template
+}
+
 /// Short for what a template was given; `None`: nothing.
 #[must_use]
 pub fn mark(template: &Value) -> Option<String> {
