@@ -16,8 +16,8 @@ use super::terminal::Terminal;
 use crate::api::rollout::Rollout;
 use crate::core::reject::leaves;
 
-/// Signs of a GitOps tool among labels and annotations, and whose they are. That of Argo CD's older label
-/// is also Helm's own, so it says nothing.
+/// Signs of a GitOps tool among labels and annotations, and whose they are. Argo CD's older label,
+/// `app.kubernetes.io/instance`, is Helm's own as well, so it says nothing.
 const SIGNS: [(&str, &str); 4] = [
     ("argocd.argoproj.io/tracking-id", "Argo CD"),
     ("argocd.argoproj.io/instance", "Argo CD"),
@@ -220,8 +220,10 @@ impl Change<'_> {
                 api.patch_metadata(&name, &params, &patch),
             )
             .await;
-        let Err(error @ CliError::Api { .. }) = written else {
-            return written.map(|_| ());
+        let error = match written {
+            Ok(_) => return Ok(()),
+            Err(error @ CliError::Api { .. }) => error,
+            Err(other) => return Err(other),
         };
         // A test that failed is said with no more than "invalid".
         let now = Box::pin(session.rollout(&name)).await?;
@@ -316,7 +318,8 @@ mod tests {
 
     #[test]
     fn the_template_of_a_deployment_is_not_the_rollouts_to_change() {
-        let of = rollout(json!({"spec": {"template": null, "workloadRef": {"name": "web"}}}));
+        let of = rollout(json!({"spec": {"template": null, "workloadRef": {
+            "apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}}));
         let error =
             possible(&of, "undo", "kubectl rollout undo deployment/DEPLOYMENT").unwrap_err();
         let text = error.to_string();

@@ -21,7 +21,7 @@ pub const RUNS: &str = "analysisruns.tidegate.io";
 /// `reverts.tidegate.io`
 pub const REVERTS: &str = "reverts.tidegate.io";
 /// The annotation with a ReplicaSet's revision.
-const REVISION_ANNOTATION: &str = "tidegate.io/revision";
+pub const REVISION_ANNOTATION: &str = "tidegate.io/revision";
 
 /// A Rollout and what belongs to it.
 #[derive(Clone, Debug)]
@@ -236,7 +236,11 @@ fn parse<K: serde::de::DeserializeOwned>(from: &BTreeMap<String, Value>) -> Vec<
         .collect()
 }
 
-async fn documents<K: Resource<DynamicType = ()>>(
+/// Objects of one kind with every field that the server sent, by name.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn documents<K: Resource<DynamicType = ()>>(
     session: &Session,
     resource: &'static str,
     params: ListParams,

@@ -127,6 +127,11 @@ mod tests {
             let template = json!({"metadata": {"labels": {"app": "a"}}, "spec": before});
             let expected = json!({"metadata": {"labels": {"app": "a"}}, "spec": after});
             assert_eq!(apart_from(&template, asked, "abc"), expected);
+            let mut template = template;
+            if template["spec"]["affinity"].is_null() {
+                template["spec"].as_object_mut().unwrap().remove("affinity");
+            }
+            assert_eq!(without_rule(expected), template, "and away again");
         }
     }
 }
