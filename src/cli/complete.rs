@@ -4,16 +4,20 @@
 //! The answer is one candidate a line, a tab, its help; the last line says that no file names are
 //! meant. A cluster that does not answer gives no names and no error: Tab must not print any.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use clap::CommandFactory;
-use kube::ResourceExt;
 use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use serde::de::DeserializeOwned;
 
 use super::args::{Cli, Complete, Global};
 use super::client::{ROLLOUTS, Session};
 use super::error::{CliError, Exit};
+use super::objects::REVERTS;
 use super::terminal::Terminal;
+use crate::api::analysis::{AnalysisTemplate, ClusterAnalysisTemplate};
 
 /// The completion protocol's word for "no file names, no blank afterwards is left out".
 const NO_FILES: &str = ":4\n";
@@ -29,6 +33,12 @@ pub enum Wanted {
     Words(Vec<(String, String)>),
     /// The name of a Rollout.
     Rollout,
+    /// The name of a Revert, or of a Rollout.
+    Revert,
+    /// The name of an AnalysisTemplate.
+    Template,
+    /// The name of a ClusterAnalysisTemplate.
+    ClusterTemplate,
 }
 
 /// Runs the command.
@@ -43,8 +53,8 @@ pub async fn run(
     let start = args.words.last().cloned().unwrap_or_default();
     let words = match wanted(&args.words) {
         Wanted::Words(words) => words,
-        Wanted::Rollout => match session {
-            Ok(session) => rollouts(&session).await,
+        of_cluster => match session {
+            Ok(session) => names(&session, &of_cluster).await,
             Err(_) => Vec::new(),
         },
     };
@@ -85,10 +95,12 @@ pub fn wanted(words: &[String]) -> Wanted {
         }
     }
     if let Some(arg) = value_of {
-        if arg.get_id() == "rollout" {
-            return Wanted::Rollout;
-        }
-        return Wanted::Words(values(arg));
+        return match arg.get_id().as_str() {
+            "rollout" => Wanted::Rollout,
+            "from_template" => Wanted::Template,
+            "from_cluster_template" => Wanted::ClusterTemplate,
+            _ => Wanted::Words(values(arg)),
+        };
     }
     if last.starts_with('-') {
         let flags = command.get_arguments().filter(|a| !a.is_hide_set());
@@ -106,6 +118,7 @@ pub fn wanted(words: &[String]) -> Wanted {
     let mut positionals = command.get_positionals().filter(|a| !a.is_hide_set());
     match positionals.next() {
         Some(arg) if arg.get_id() == "first" => Wanted::Rollout,
+        Some(arg) if arg.get_id() == "revert" => Wanted::Revert,
         Some(arg) => Wanted::Words(values(arg)),
         None => Wanted::Words(Vec::new()),
     }
@@ -140,17 +153,40 @@ fn help(text: Option<&clap::builder::StyledStr>) -> String {
         .unwrap_or_default()
 }
 
-async fn rollouts(session: &Session) -> Vec<(String, String)> {
+/// Names from the cluster; none where it does not answer.
+async fn names(session: &Session, wanted: &Wanted) -> Vec<(String, String)> {
+    let found = match wanted {
+        Wanted::Words(_) => Vec::new(),
+        Wanted::Rollout => of(session, ROLLOUTS, &session.rollouts()).await,
+        Wanted::Revert => {
+            let rollouts = of(session, ROLLOUTS, &session.rollouts()).await;
+            let reverts = of(session, REVERTS, &session.reverts()).await;
+            rollouts.into_iter().chain(reverts).collect()
+        }
+        Wanted::Template => {
+            let client = session.client.clone();
+            let api = Api::<AnalysisTemplate>::namespaced(client, &session.namespace);
+            of(session, "analysistemplates.tidegate.io", &api).await
+        }
+        Wanted::ClusterTemplate => {
+            let api = Api::<ClusterAnalysisTemplate>::all(session.client.clone());
+            of(session, "clusteranalysistemplates.tidegate.io", &api).await
+        }
+    };
+    let without_help = |name| (name, String::new());
+    found.into_iter().map(without_help).collect()
+}
+
+async fn of<K: Clone + DeserializeOwned + Debug>(
+    session: &Session,
+    resource: &'static str,
+    api: &Api<K>,
+) -> Vec<String> {
     let params = ListParams::default().limit(NAMES_MAX);
-    let api = session.rollouts();
-    let asked = session.asked("list", ROLLOUTS);
+    let asked = session.asked("list", resource);
     let list = session.ask(&asked, api.list_metadata(&params));
     match tokio::time::timeout(PATIENCE, list).await {
-        Ok(Ok(list)) => list
-            .items
-            .iter()
-            .map(|m| (m.name_any(), String::new()))
-            .collect(),
+        Ok(Ok(list)) => list.items.iter().map(ResourceExt::name_any).collect(),
         _ => Vec::new(),
     }
 }
@@ -188,7 +224,7 @@ mod tests {
     fn what_can_come_next() {
         let names = |text: &str| match wanted(&words(text)) {
             Wanted::Words(words) => words.into_iter().map(|(word, _)| word).collect(),
-            Wanted::Rollout => vec!["a Rollout".to_owned()],
+            of_cluster => vec![format!("a {of_cluster:?}")],
         };
         let commands = names("");
         for command in [
@@ -200,6 +236,10 @@ mod tests {
             "promote",
             "abort",
             "retry",
+            "revert",
+            "undo",
+            "set",
+            "create",
             "pause",
             "resume",
             "restart",
@@ -225,6 +265,20 @@ mod tests {
         assert_eq!(names("analyze golden --rollout "), ["a Rollout"]);
         assert!(names("analyze ").is_empty(), "a template's name");
         assert!(names("get checkout ").is_empty());
+        assert_eq!(names("undo --to-revision 3 "), ["a Rollout"]);
+        let told = names("revert ");
+        for word in ["show", "plan", "retry", "decline", "release"] {
+            assert!(told.iter().any(|w| w == word), "{word} in {told:?}");
+            assert_eq!(names(&format!("revert {word} ")), ["a Revert"]);
+        }
+        assert_eq!(names("set image "), ["a Rollout"]);
+        assert!(names("set image checkout ").is_empty());
+        let create = "create analysisrun --from";
+        assert_eq!(names(&format!("{create}-template ")), ["a Template"]);
+        assert_eq!(
+            names(&format!("{create}-cluster-template ")),
+            ["a ClusterTemplate"]
+        );
         assert!(names("promote checkout --").contains(&"--full".to_owned()));
         assert!(names("abort -").contains(&"--namespace".to_owned()));
         assert_eq!(names("get checkout -o "), ["json", "yaml", "wide", "name"]);

@@ -54,11 +54,7 @@ fn back(user: Option<&Value>, now: Option<&Value>, then: Option<&Value>) -> Opti
         }
         (Some(Value::Array(now)), Value::Array(then)) => {
             let user = user.and_then(Value::as_array).map(Vec::as_slice);
-            Some(Value::Array(list(
-                user.map_or(&[], Vec::as_slice),
-                now,
-                then,
-            )))
+            Some(Value::Array(list(user.unwrap_or_default(), now, then)))
         }
         (_, then) => Some(then.clone()),
     }

@@ -116,7 +116,10 @@ const USERS: &[(&str, &[&str])] = &[
     ),
     (
         "tidegate-operate",
-        &["tidegate.io rollouts: get list watch patch"],
+        &[
+            "tidegate.io rollouts: get list watch patch",
+            "tidegate.io reverts: get list watch patch",
+        ],
     ),
     (
         "tidegate-author",
