@@ -8,8 +8,8 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use clap::CommandFactory;
+use kube::Api;
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::args::{Cli, Complete, Global};
@@ -186,7 +186,11 @@ async fn of<K: Clone + DeserializeOwned + Debug>(
     let asked = session.asked("list", resource);
     let list = session.ask(&asked, api.list_metadata(&params));
     match tokio::time::timeout(PATIENCE, list).await {
-        Ok(Ok(list)) => list.items.iter().map(ResourceExt::name_any).collect(),
+        Ok(Ok(list)) => list
+            .items
+            .into_iter()
+            .filter_map(|item| item.metadata.name)
+            .collect(),
         _ => Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 //! test, and a small task acknowledges commands as the controller would.
 
 mod binary;
+mod changes;
 mod commands;
 mod controller;
 mod failures;
@@ -9,6 +10,7 @@ mod lab;
 pub mod lint;
 mod list;
 mod reasons;
+mod reverts;
 mod store;
 mod study;
 mod views;
