@@ -181,7 +181,7 @@ async fn a_change_is_written_onto_the_spec_that_it_was_made_from() {
         template: template("r.example/checkout:1.6"),
         notes: Vec::new(),
     };
-    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let (mut out, mut err) = (Vec::<u8>::new(), Vec::<u8>::new());
     let screen = tidegate::cli::terminal::Screen::default();
     let mut terminal = tidegate::cli::terminal::Terminal::new(&mut out, &mut err, screen);
     let args = tidegate::cli::args::ChangeArgs::default();
