@@ -5,7 +5,7 @@
 //! clock or can fail for an outside reason is at the rim.
 //!
 //! Who may know whom: `api` <- `core`, `analysis` <- `traffic`, `metrics_source` <- `notify` <- `git` <-
-//! `controller`, `cli`, `sim`, `demo`. The CLI never imports the controller.
+//! `controller`, `cli` and `page`, `sim`, `demo`. The CLI and the page never import the controller.
 //!
 //! Without the feature `cluster` there is only what decides, and the simulator that tries it: what a
 //! weight means at a router, and how a change is taken out of a file, are decisions, too.
@@ -24,6 +24,8 @@ pub mod git;
 pub mod metrics_source;
 #[cfg(feature = "cluster")]
 pub mod notify;
+#[cfg(feature = "cluster")]
+pub mod page;
 pub mod random;
 #[cfg(feature = "cluster")]
 pub mod retry;

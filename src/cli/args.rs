@@ -1,6 +1,7 @@
 //! What can be typed, with help that teaches. Parsing only: nothing here asks a cluster.
 
 mod change;
+mod dashboard;
 mod lint;
 mod list;
 mod man;
@@ -19,6 +20,7 @@ use crate::core::duration;
 pub use change::{
     ChangeArgs, Create, CreateCommand, CreateRun, DryRun, Set, SetCommand, SetImage, Undo,
 };
+pub use dashboard::Dashboard;
 pub use lint::Lint;
 pub use list::{List, PhaseWord};
 pub use man::Man;
@@ -240,6 +242,16 @@ without errors, 1 with errors (with --strict: or warnings), 2 when something can
     Lint(Lint),
     /// Versions of the plugin, the API server, the resources and the controller
     Version(Version),
+    /// Serve a page in the browser: all Rollouts, live, and one page for each
+    #[command(after_help = "\
+Examples:
+  kubectl tidegate dashboard                  all namespaces that may be listed, on a free port
+  kubectl tidegate dashboard -n shop --port 8090
+  kubectl tidegate dashboard --read-only      to look at; nothing can be asked for
+
+It listens on loopback and acts with your own rights: what you may not do with kubectl cannot be done
+there. The address has a key, without which others on this machine are not let in.")]
+    Dashboard(Dashboard),
     /// Print a completion script for a shell, or for kubectl itself
     #[command(after_help = "\
 Examples:

@@ -248,7 +248,8 @@ fn names<'n>(kind: &str, names: impl Iterator<Item = &'n str>) -> String {
 }
 
 /// `1/6`; none where there are no steps.
-pub(super) fn place(canary: &CanaryStatus) -> Option<String> {
+#[must_use]
+pub fn place(canary: &CanaryStatus) -> Option<String> {
     (canary.steps > 0).then(|| format!("{}/{}", canary.step.min(canary.steps), canary.steps))
 }
 
@@ -278,7 +279,8 @@ pub(super) fn step(rollout: &Rollout, status: &RolloutStatus) -> Option<String> 
 }
 
 /// A step in the words of the spec.
-fn describe(step: &Step) -> String {
+#[must_use]
+pub fn describe(step: &Step) -> String {
     if let Some(weight) = step.set_weight {
         return format!("setWeight {weight}");
     }
@@ -318,7 +320,8 @@ fn describe(step: &Step) -> String {
 }
 
 /// What is desired, what is accepted, and what is waited for.
-pub(super) fn traffic(rollout: &Rollout, status: &RolloutStatus) -> Option<(String, Tone)> {
+#[must_use]
+pub fn traffic(rollout: &Rollout, status: &RolloutStatus) -> Option<(String, Tone)> {
     // Without a stable version there is nothing to share with.
     let traffic = status
         .traffic
@@ -390,7 +393,8 @@ fn replicas(rollout: &Rollout, status: &RolloutStatus) -> String {
 }
 
 /// `promote for 13/3 by alice, 2m ago: Accepted`
-pub(super) fn last_command(status: &RolloutStatus, now: Timestamp) -> Option<String> {
+#[must_use]
+pub fn last_command(status: &RolloutStatus, now: Timestamp) -> Option<String> {
     let last = status.last_handled_command.as_ref()?;
     let mut parts = last.value.splitn(3, ' ');
     let place = parts.next().unwrap_or_default();
@@ -430,7 +434,8 @@ fn wide(status: &RolloutStatus, out: &mut Fields<'_>) {
 }
 
 /// Where a version came from.
-pub(super) fn source(s: &SourceStatus) -> String {
+#[must_use]
+pub fn source(s: &SourceStatus) -> String {
     format!("{} {} {} {}", s.repo, s.branch, s.path, s.revision)
 }
 

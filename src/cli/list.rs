@@ -1,7 +1,7 @@
 //! `list`: a line for each Rollout of a namespace or of the cluster. They are read in pages, and each by
 //! itself: one that this plugin cannot read hides no other.
 
-mod rows;
+pub mod rows;
 #[cfg(test)]
 mod tests;
 

@@ -173,6 +173,10 @@ async fn dispatch(
             return lint::run(terminal, args, cli.global.namespace.as_deref(), output);
         }
         Command::Version(args) => return version::run(session, terminal, args, output).await,
+        Command::Dashboard(args) => {
+            let namespace = cli.global.namespace.clone();
+            return Box::pin(crate::page::run(session?, terminal, args, namespace)).await;
+        }
         Command::Completion(args) => return completion::run(terminal, args),
         Command::Man(args) => return man::run(terminal, args),
         Command::Complete(args) => return complete::run(session, terminal, args).await,

@@ -128,8 +128,11 @@ const LAYERS: &[(&str, &[&str])] = &[
             "random",
             "retry",
             "sim",
+            // `dashboard` starts it.
+            "page",
         ],
     ),
+    ("page", &["api", "core", "cli"]),
     ("random", &[]),
     (
         "sim",
@@ -148,6 +151,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "git",
             "controller",
             "cli",
+            "page",
             "sim",
             "retry",
         ],

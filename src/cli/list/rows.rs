@@ -247,7 +247,8 @@ fn both(rollout: &Rollout, status: &RolloutStatus, pods: Option<&Pods>) -> [Line
 }
 
 /// What it waits for or why it was given up, at a glance; blank where all is as it should be.
-fn waits_for(rollout: &Rollout, status: &RolloutStatus, now: Timestamp) -> (String, Tone) {
+#[must_use]
+pub fn waits_for(rollout: &Rollout, status: &RolloutStatus, now: Timestamp) -> (String, Tone) {
     if rollout.metadata.deletion_timestamp.is_some() {
         return ("it is being deleted".to_owned(), Tone::Busy);
     }
