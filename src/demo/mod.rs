@@ -18,6 +18,7 @@ mod view;
 mod world;
 
 use std::io::{IsTerminal, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,6 +31,9 @@ use plain::Teller;
 use snapshot::{Rates, Snapshot};
 use view::Screen;
 use world::World;
+
+use crate::cli::client::Session;
+use crate::page;
 
 pub use story::{Outcome, RevertOutcome};
 
@@ -55,6 +59,9 @@ pub struct Options {
     /// Port on loopback for the Kubernetes API; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     pub port: u16,
+    /// Port on loopback for the page in the browser; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    pub page_port: u16,
     /// Keep the folder with the Git repository, the kubeconfig and the log.
     #[arg(long)]
     pub keep: bool,
@@ -120,12 +127,17 @@ async fn tell(options: Options) -> Result<()> {
     };
 
     let world = Arc::new(World::start(&path, options.port).await?);
+    let page = page(&world, options.page_port).await?;
+    let heading = format!("tidegate demo: the same in a browser is at {}", page.url());
+    if show != Show::Live {
+        say(show, &heading);
+    }
     let hints = if options.once {
         Vec::new()
     } else {
         hints(&world)
     };
-    let viewer = tokio::spawn(watch(Arc::clone(&world), show, hints.clone()));
+    let viewer = tokio::spawn(watch(Arc::clone(&world), show, heading, hints.clone()));
     let result = tokio::select! {
         result = scenarios(&world) => result.map(Some),
         () = interrupted() => match options.once {
@@ -148,6 +160,7 @@ async fn tell(options: Options) -> Result<()> {
     tokio::time::sleep(REDRAW * 2).await;
     viewer.abort();
     let _aborted = viewer.await;
+    drop(page);
     if let Ok(world) = Arc::try_unwrap(world).map_err(|_| ()) {
         world.stop().await;
     }
@@ -175,6 +188,26 @@ async fn tell(options: Options) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The page of the demo's Rollout. It needs no key: the API beside it lets everybody in as well.
+///
+/// # Errors
+/// When the port is taken.
+async fn page(world: &World, port: u16) -> Result<page::Served> {
+    let client = world.api.client_as(world::NAMESPACE, "kubectl-tidegate");
+    let mut session = Session::new(client, world::NAMESPACE, "demo");
+    session.context = "the demo's own cluster".to_owned();
+    let options = page::Options {
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        hosts: Vec::new(),
+        namespace: None,
+        read_only: false,
+        open: true,
+    };
+    page::serve(session, options)
+        .await
+        .context("the page cannot be served (--page-port)")
 }
 
 /// The two scenarios, within the deadline.
@@ -274,7 +307,7 @@ fn hints(world: &World) -> Vec<String> {
 }
 
 /// Shows what is new until it is ended.
-async fn watch(world: Arc<World>, show: Show, hints: Vec<String>) {
+async fn watch(world: Arc<World>, show: Show, heading: String, hints: Vec<String>) {
     let (mut rates, mut teller, mut screen) =
         (Rates::default(), Teller::default(), Screen::default());
     let styled = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
@@ -288,7 +321,8 @@ async fn watch(world: Arc<World>, show: Show, hints: Vec<String>) {
         }
         let (width, height) = terminal_size::terminal_size()
             .map_or((WIDTH, HEIGHT), |(w, h)| (w.0.into(), h.0.into()));
-        let lines = view::frame(&seen, &hints, width, styled);
+        let mut lines = view::frame(&seen, &hints, width, styled);
+        lines.insert(0, heading.chars().take(width).collect());
         if screen
             .draw(&mut std::io::stdout().lock(), &lines, height)
             .is_err()
