@@ -11,17 +11,23 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
+use tidegate::cli::args::Global;
+use tidegate::cli::client::Session;
 use tidegate::controller::lease::{Election, Times};
 use tidegate::controller::run::{self, Config};
 use tidegate::controller::telemetry::{self, LogFormat};
 use tidegate::core::observed::Settings;
 use tidegate::git::GitWriterArgs;
 use tidegate::metrics_source::{Endpoint, Source};
+use tidegate::page;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Longest time without an answer from the API server before a lease call is given up: well below
 /// the deadline for its renewal.
 const LEASE_READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long one request of the page may take; its watches take as long as they like.
+const PAGE_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Progressive delivery for Kubernetes.
 #[derive(Parser)]
@@ -37,6 +43,8 @@ enum Command {
     Controller(Box<ControllerArgs>),
     /// Take bad changes out of Git: the only process that holds Git credentials.
     GitWriter(Box<GitWriterCommand>),
+    /// Serve the page of all Rollouts to look at, behind something that asks who comes.
+    Dashboard(DashboardCommand),
     /// Show the main job without a cluster: the real controller in a world of its own.
     Demo(tidegate::demo::Options),
     /// Simulate rollouts under faults, and hold each to what must never happen.
@@ -106,6 +114,27 @@ struct GitWriterCommand {
     log_format: LogFormat,
 }
 
+#[derive(Args)]
+struct DashboardCommand {
+    /// Show this namespace only. Default: all namespaces.
+    #[arg(long, env = "TIDEGATE_NAMESPACE")]
+    namespace: Option<String>,
+    /// A name under which the page is reached; may be repeated. Requests for others are refused.
+    #[arg(
+        long,
+        env = "TIDEGATE_ALLOWED_HOSTS",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    allowed_host: Vec<String>,
+    /// Where the page and /healthz are served.
+    #[arg(long, env = "TIDEGATE_PAGE_ADDRESS", default_value = "0.0.0.0:8080")]
+    page_address: std::net::SocketAddr,
+    /// How log lines look.
+    #[arg(long, env = "TIDEGATE_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
 fn main() -> ExitCode {
     let installed = rustls::crypto::ring::default_provider().install_default();
     match installed
@@ -146,6 +175,7 @@ fn act() -> anyhow::Result<ExitCode> {
         }
         Command::Controller(args) => run_to_the_end(controller(*args))?,
         Command::GitWriter(args) => run_to_the_end(git_writer(*args))?,
+        Command::Dashboard(args) => run_to_the_end(Box::pin(dashboard(args)))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -164,6 +194,35 @@ fn run_to_the_end<T>(process: impl Future<Output = anyhow::Result<T>>) -> anyhow
 async fn git_writer(args: GitWriterCommand) -> anyhow::Result<()> {
     telemetry::init(args.log_format).map_err(|e| anyhow::anyhow!("cannot set up logging: {e}"))?;
     Ok(tidegate::git::run(args.writer).await?)
+}
+
+/// To look at only: everybody whom the ingress lets in has the rights of this pod.
+async fn dashboard(args: DashboardCommand) -> anyhow::Result<()> {
+    telemetry::init(args.log_format).map_err(|e| anyhow::anyhow!("cannot set up logging: {e}"))?;
+    let global = Global {
+        kubeconfig: None,
+        context: None,
+        namespace: args.namespace.clone(),
+        output: None,
+        no_color: true,
+        request_timeout: PAGE_REQUEST_TIMEOUT,
+    };
+    let session = Session::connect(&global).await?;
+    let options = page::Options {
+        address: args.page_address,
+        hosts: args.allowed_host,
+        namespace: args.namespace,
+        read_only: true,
+        open: true,
+    };
+    let mut served = page::serve(session, options).await?;
+    tracing::info!(url = served.url(), "the page");
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        ended = served.ended() => ended.context("the page is not served any more"),
+        _ = terminate.recv() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
 }
 
 fn crds(out: Option<&Path>) -> anyhow::Result<()> {
@@ -300,7 +359,7 @@ mod tests {
     fn every_flag_is_in_the_documentation() {
         let documented = include_str!("../../docs/operations.md");
         let command = Cli::command();
-        for name in ["controller", "git-writer"] {
+        for name in ["controller", "git-writer", "dashboard"] {
             let process = command.find_subcommand(name).unwrap();
             let section = documented
                 .split("## tidegate ")

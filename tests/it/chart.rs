@@ -42,6 +42,10 @@ gitWriter:
   topologySpreadConstraints:
     - {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}
 notifications: {existingSecret: who-is-told}
+dashboard:
+  enabled: true
+  allowedHosts: [tidegate.example.com]
+  from: [{namespaceSelector: {matchLabels: {name: ingress}}}]
 metrics: {service: {annotations: {prometheus.io/scrape: "true"}}}
 monitoring:
   prometheusRule: {enabled: true, labels: {release: stack}}
@@ -91,6 +95,14 @@ const WRITER: &[&str] = &[
     "tidegate.io reverts/status: patch",
     "tidegate.io rollouts: get",
     "events.k8s.io events: create patch",
+];
+
+/// What the page in the cluster may do: it is to look at.
+const DASHBOARD: &[&str] = &[
+    "tidegate.io rollouts: get list watch",
+    "tidegate.io analysisruns: get list watch",
+    "tidegate.io reverts: get list watch",
+    "apps replicasets: get list watch",
 ];
 
 /// Leader election, in the release's namespace.
@@ -327,10 +339,16 @@ fn each_process_may_do_what_the_table_says_and_nothing_else() {
             .iter()
             .map(|k| of(&objects, k).len())
             .sum();
-        let named = if name.contains("everything") { 3 } else { 0 };
+        let everything = name.contains("everything");
+        if everything {
+            let dashboard = named(&objects, kind, "tidegate-dashboard");
+            assert_eq!(rights(dashboard), table(&[DASHBOARD]), "{name}: dashboard");
+        }
+        // The dashboard's among them.
+        let more = if everything { 4 } else { 0 };
         assert_eq!(
             roles,
-            3 + USERS.len() + named,
+            3 + USERS.len() + more,
             "{name}: another role has come"
         );
     }
@@ -525,7 +543,9 @@ fn pods_keep_to_the_restricted_standard() {
             return;
         };
         let deployments = of(&objects, "Deployment");
-        assert_eq!(deployments.len(), 2, "{name}");
+        // With everything there is the dashboard, too.
+        let parts = 2 + usize::from(name.contains("everything"));
+        assert_eq!(deployments.len(), parts, "{name}");
         for deployment in deployments {
             let pod = &deployment["spec"]["template"]["spec"];
             let which = &deployment["metadata"]["name"];
@@ -550,7 +570,7 @@ fn pods_keep_to_the_restricted_standard() {
             .iter()
             .map(|account| account["metadata"]["name"].as_str().unwrap())
             .collect();
-        assert_eq!(accounts.len(), 2, "{name}: {accounts:?}");
+        assert_eq!(accounts.len(), parts, "{name}: {accounts:?}");
     }
     let Some(objects) = rendered("") else { return };
     let pod = &named(&objects, "Deployment", "tidegate")["spec"]["template"]["spec"];
@@ -592,6 +612,31 @@ fn the_git_writer_alone_has_the_git_credentials() {
         .filter(|name| name.contains("git-writer"))
         .collect();
     assert!(rest.is_empty(), "{rest:?}");
+}
+
+#[test]
+fn the_page_in_the_cluster_is_off_until_it_is_wanted_and_to_look_at_alone() {
+    let Some(objects) = rendered("") else { return };
+    let whole = serde_json::to_string(&objects).unwrap();
+    assert!(!whole.contains("dashboard"), "{whole}");
+    let Some(objects) = rendered(EVERYTHING) else {
+        return;
+    };
+    let pod = &named(&objects, "Deployment", "tidegate-dashboard")["spec"]["template"]["spec"];
+    assert_eq!(
+        texts(&pod["containers"][0]["args"]),
+        [
+            "dashboard",
+            "--log-format=json",
+            "--page-address=0.0.0.0:8080",
+            "--allowed-host=tidegate.example.com",
+        ]
+    );
+    let policy = named(&objects, "NetworkPolicy", "tidegate-dashboard");
+    let from = &policy["spec"]["ingress"][0]["from"][0]["namespaceSelector"];
+    assert_eq!(from["matchLabels"]["name"], "ingress");
+    let service = named(&objects, "Service", "tidegate-dashboard");
+    assert_eq!(service["spec"]["type"], Value::Null, "never a node's port");
 }
 
 /// The controller's flags beside those of every install, by the values that they come from.
@@ -753,6 +798,8 @@ fn values_that_cannot_be_meant_are_refused() {
             "monitoring: {dashboards: {labels: {a: 1}}}",
             "monitoring.dashboards.labels.a",
         ),
+        ("dashboard: {allowedHosts: [\"a b\"]}", "allowedHosts"),
+        ("dashboard: {readOnly: false}", "readOnly"),
     ] {
         let Some(found) = template(bad) else { return };
         let error = found.expect_err(bad).replace('/', ".");

@@ -1,4 +1,4 @@
-{{/* Names and labels: the controller has the release's own name, the Git writer one derived from it. */}}
+{{/* Names and labels: the controller has the release's own name, the Git writer and the dashboard one derived from it. */}}
 
 {{- define "tidegate.name" -}}
 {{- if .Values.nameOverride -}}
@@ -20,6 +20,14 @@
 
 {{- define "tidegate.writerAccount" -}}
 {{- default (include "tidegate.writerName" .) .Values.gitWriter.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "tidegate.dashboardName" -}}
+{{- include "tidegate.name" . }}-dashboard
+{{- end -}}
+
+{{- define "tidegate.dashboardAccount" -}}
+{{- default (include "tidegate.dashboardName" .) .Values.dashboard.serviceAccount.name -}}
 {{- end -}}
 
 {{/* Labels of every object. Call with (dict "root" $ "component" "controller"). */}}
