@@ -123,7 +123,7 @@ fn shown_run(at: usize, run: &AnalysisRun, past: Option<&Past>, now: Timestamp) 
         plots: curves.take(PLOTS_MAX).collect(),
         place: match (run.spec.mode, run.spec.step) {
             (RunMode::Background, _) => "in the background".to_owned(),
-            (RunMode::Step, Some(step)) => format!("of step {}", step.saturating_add(1)),
+            (RunMode::Step, Some(step)) => format!("of step {step}"),
             (RunMode::Step, None) => String::new(),
         },
         phase: phase.to_owned(),

@@ -107,8 +107,7 @@ impl Drop for Served {
 /// # Errors
 /// When the address cannot be listened on, or the credentials do not serve at all.
 pub async fn serve(session: Session, options: Options) -> Result<Served, CliError> {
-    let (place, note) =
-        Box::pin(watches::place(&session, options.namespace.as_deref())).await?;
+    let (place, note) = Box::pin(watches::place(&session, options.namespace.as_deref())).await?;
     let address = options.address;
     let listener = TcpListener::bind(address).await.map_err(|e| {
         CliError::Usage(format!(

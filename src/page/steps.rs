@@ -15,8 +15,8 @@ use crate::cli::words;
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Its number, from 1, as people count.
-    pub number: usize,
+    /// Its number, from 0 as in `kubectl tidegate get`.
+    pub number: i32,
     /// In the words of the spec.
     pub text: String,
     /// `done`, `now`, `given up` or `to come`.
@@ -63,7 +63,7 @@ pub fn of(all: &Objects, past: Option<&Past>, now: Timestamp) -> Vec<Step> {
             };
             let took = then.zip(end).filter(|(then, end)| then <= end);
             Step {
-                number: usize::try_from(place).map_or(0, |n| n + 1),
+                number: place,
                 text: shown(&header::describe(step)),
                 state,
                 class,

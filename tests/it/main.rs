@@ -24,6 +24,7 @@ mod git_traps;
 mod git_writer;
 mod monitoring;
 mod notify;
+mod page;
 mod plugin;
 mod revert_file;
 mod scenarios;
