@@ -10,6 +10,7 @@
 mod cluster;
 mod e2e;
 mod generate;
+mod page;
 mod process;
 mod steps;
 mod summary;

@@ -3,6 +3,7 @@
 
 use crate::cluster;
 use crate::e2e;
+use crate::page;
 use crate::process::{built, built_as, cargo, run, run_quietly, run_tests, words};
 use crate::summary::{Outcome, Summary};
 use crate::tools::{Level, Tools};
@@ -71,6 +72,11 @@ pub const STEPS: &[Step] = &[
         "demo",
         "the main job from end to end, in a world of its own",
         demo,
+    ),
+    step(
+        "page",
+        "the page in a browser: live, by keyboard, for everybody",
+        |world| page::test(&world.root),
     ),
     step(
         "simulate",
