@@ -6,7 +6,7 @@ mod changes;
 mod commands;
 mod controller;
 mod failures;
-pub mod lint;
+mod lint;
 pub mod lab;
 mod list;
 mod reasons;
