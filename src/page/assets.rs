@@ -17,7 +17,7 @@ struct Asset {
     body: &'static [u8],
 }
 
-const ASSETS: [Asset; 4] = [
+static ASSETS: [Asset; 4] = [
     Asset {
         name: "page.css",
         kind: "text/css; charset=utf-8",

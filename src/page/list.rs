@@ -125,7 +125,8 @@ pub fn view(page: &Page, wanted: &Wanted, now: Timestamp) -> View {
         let rows: Vec<Part> = rows
             .map(|(key, item)| {
                 let row = row(seen, key, item, now);
-                Part::of(format!("row-{}-{}", escaped(&key.0), escaped(&key.1)), &row)
+                // No namespace has a dot in its name.
+                Part::of(format!("row-{}.{}", escaped(&key.0), escaped(&key.1)), &row)
             })
             .collect();
         let link = |page: usize| format!("/?{}", wanted.query(page));

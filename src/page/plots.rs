@@ -120,10 +120,10 @@ fn plot(id: &str, title: &str, lines: &[Line], limit: Option<f64>, now: i64) -> 
     let mut held: Vec<Option<f64>> = vec![None; lines.len()];
     for all in moments.values_mut() {
         for ((cell, held), line) in all.iter_mut().zip(&mut held).zip(lines) {
-            match (line.steps, &cell) {
-                (_, Some(_)) => *held = *cell,
-                (true, None) => *cell = *held,
-                (false, None) => {}
+            if cell.is_some() {
+                *held = *cell;
+            } else if line.steps {
+                *cell = *held;
             }
         }
     }

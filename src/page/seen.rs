@@ -163,6 +163,7 @@ impl Seen {
             }
         }
         let is_whole = matches!(event, Event::InitDone);
+        let is_listed = matches!(event, Event::InitApply(_));
         let key = match of {
             Of::Rollout => self.rollouts.apply(event, own_key, |o| Some(item(o))),
             Of::ReplicaSet => self.replica_sets.apply(event, owner_key, typed),
@@ -173,13 +174,20 @@ impl Seen {
             let there = &self.rollouts.of;
             self.past.retain(|key, _| there.contains_key(key));
         }
-        let Some(key) = key else { return };
-        match self.objects(&key) {
-            Some(all) => self.past.entry(key).or_default().note(&all, now),
-            None if of == Of::Rollout => {
-                self.past.remove(&key);
+        // Of a list, each Rollout is noted once, when it is whole: it may bring twenty runs of each.
+        let touched: Vec<Key> = match key {
+            None if is_whole => self.rollouts.of.keys().cloned().collect(),
+            Some(key) if !is_listed => vec![key],
+            _ => return,
+        };
+        for key in touched {
+            match self.objects(&key) {
+                Some(all) => self.past.entry(key).or_default().note(&all, now),
+                None if of == Of::Rollout => {
+                    self.past.remove(&key);
+                }
+                None => {}
             }
-            None => {}
         }
     }
 

@@ -51,7 +51,7 @@ impl Browser {
     /// A page of the Rollout `checkout` in `shop` with this status, when it has been read.
     pub async fn of(status: Value) -> Self {
         let browser = Self::with(Lab::with(status).await, options()).await;
-        browser.until("/", "row-shop-checkout").await;
+        browser.until("/", "row-shop.checkout").await;
         browser
     }
 

@@ -92,7 +92,7 @@ async fn read_only_is_read_only() {
     let mut options = options();
     options.read_only = true;
     let browser = Browser::with(lab, options).await;
-    browser.until("/", "row-shop-checkout").await;
+    browser.until("/", "row-shop.checkout").await;
     let page = browser.get("/rollout/shop/checkout").await.body;
     assert!(
         page.contains("read only") && !page.contains("data-verb"),

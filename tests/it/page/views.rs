@@ -16,27 +16,27 @@ async fn the_list_has_a_row_for_each_and_finds_what_is_asked_for() {
     for name in ["cart", "payment"] {
         browser.lab.add_rollout("stage", name);
     }
-    let page = browser.until("/", "row-stage-payment").await;
+    let page = browser.until("/", "row-stage.payment").await;
     for words in [
         "3 Rollouts in all namespaces",
         "◌ Progressing",
         "1/3",
         "5 %",
-        "row-shop-checkout",
+        "row-shop.checkout",
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
     for (query, there, not_there) in [
-        ("/?q=CART", "row-stage-cart", "row-shop-checkout"),
+        ("/?q=CART", "row-stage.cart", "row-shop.checkout"),
         (
             "/?namespace=stage",
-            "row-stage-payment",
-            "row-shop-checkout",
+            "row-stage.payment",
+            "row-shop.checkout",
         ),
-        ("/?phase=Progressing", "row-shop-checkout", "row-stage-cart"),
-        ("/?phase=Unknown", "row-stage-cart", "row-shop-checkout"),
+        ("/?phase=Progressing", "row-shop.checkout", "row-stage.cart"),
+        ("/?phase=Unknown", "row-stage.cart", "row-shop.checkout"),
         ("/?q=nothing", "No Rollout meets the filter", "row-"),
-        ("/?page=99", "row-stage-cart", "page 99"),
+        ("/?page=99", "row-stage.cart", "page 99"),
     ] {
         let body = browser.get(query).await.body;
         assert!(body.contains(there), "{query}: {there}: {body}");
@@ -97,9 +97,9 @@ async fn what_changes_is_sent_and_nothing_else() {
     );
 
     let mut list = browser.listen("/events?q=").await;
-    list.until("row-shop-checkout").await;
+    list.until("row-shop.checkout").await;
     browser.lab.add_rollout("shop", "another");
-    list.until("row-shop-another").await;
+    list.until("row-shop.another").await;
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn no_credential_is_on_any_page() {
         {"name": "app", "image": "r.example/checkout:1.5", "env": [{"name": "PASSWORD", "value": PLANTED}]}]}}}))
         .await;
     let browser = Browser::with(lab, options()).await;
-    browser.until("/", "row-shop-checkout").await;
+    browser.until("/", "row-shop.checkout").await;
     let mut events = browser.listen(&format!("{ONE}/events")).await;
     let live = events.until("\"rows\":null").await;
     for body in [
@@ -171,7 +171,7 @@ async fn what_may_not_be_read_is_said_with_what_is_missing() {
         )
         .await;
     assert!(page.contains("Needed is the verb"), "{page}");
-    browser.until("/", "row-shop-checkout").await;
+    browser.until("/", "row-shop.checkout").await;
     browser.lab.server.set_faults(None);
 }
 
@@ -186,9 +186,9 @@ async fn who_may_not_list_the_cluster_sees_his_namespace() {
         }
     })));
     let browser = Browser::with(lab, options()).await;
-    let page = browser.until("/", "row-shop-checkout").await;
+    let page = browser.until("/", "row-shop.checkout").await;
     assert!(page.contains("only namespace shop is shown"), "{page}");
-    assert!(!page.contains("row-stage-payment"), "{page}");
+    assert!(!page.contains("row-stage.payment"), "{page}");
 }
 
 #[tokio::test]

@@ -93,6 +93,11 @@ fn every_file_that_the_build_reads_gets_into_the_image() {
     assert!(read.contains(&readme), "{read:?}");
     read.extend(sources.into_keys());
     read.extend(["Cargo.toml".to_owned(), "Cargo.lock".to_owned()]);
+    // The page's templates are read by a macro that names them from this folder on.
+    let templates = fs::read_dir(root().join("templates")).unwrap();
+    read.extend(
+        templates.map(|entry| format!("templates/{}", entry.unwrap().file_name().display())),
+    );
     for file in read {
         assert!(root().join(&file).is_file(), "{file} is not there");
         assert!(
