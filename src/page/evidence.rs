@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::past::{Past, share};
-use super::plots::{self, Plot};
+use super::plots;
 use super::text::{When, class, shown};
 use crate::api::analysis::{AnalysisRun, RunMode};
 use crate::api::analysis_status::{Comparison, Effect, MetricStatus};
@@ -37,8 +37,8 @@ pub struct Run {
     pub message: String,
     /// What was found for each metric.
     pub metrics: Vec<Metric>,
-    /// The curves of those that are compared.
-    pub plots: Vec<Plot>,
+    /// The curves of those that are compared, as HTML.
+    pub plots: String,
 }
 
 /// What was found for a metric.
@@ -120,7 +120,7 @@ fn shown_run(at: usize, run: &AnalysisRun, past: Option<&Past>, now: Timestamp) 
         ))
     });
     Run {
-        plots: curves.take(PLOTS_MAX).collect(),
+        plots: plots::html(&curves.take(PLOTS_MAX).collect::<Vec<_>>()),
         place: match (run.spec.mode, run.spec.step) {
             (RunMode::Background, _) => "in the background".to_owned(),
             (RunMode::Step, Some(step)) => format!("of step {step}"),

@@ -11,7 +11,7 @@ use super::Page;
 use super::act::{self, Choice};
 use super::evidence::{self, Run};
 use super::parts::{Part, Trouble, View};
-use super::plots::{self, Plot};
+use super::plots;
 use super::seen::{Item, Key};
 use super::steps::{self, Step};
 use super::text::{Piece, When, class, list, of, path, pieces, shown};
@@ -57,7 +57,7 @@ struct Actions {
 struct Traffic {
     now: String,
     since: When,
-    plots: Vec<Plot>,
+    plots: String,
 }
 
 #[derive(Template)]
@@ -181,7 +181,9 @@ pub fn view(page: &Page, key: &Key, now: Timestamp) -> Option<View> {
         let traffic = Traffic {
             now: share_now(&all),
             since: When::of(past.and_then(super::past::Past::since), now),
-            plots: past.map(|past| plots::traffic(past, now)).into_iter().collect(),
+            plots: past
+                .map(|past| plots::html(&[plots::traffic(past, now)]))
+                .unwrap_or_default(),
         };
         let evidence = EvidencePart {
             runs: evidence::of(&all, past, now),

@@ -2,14 +2,29 @@
 
 use std::collections::BTreeMap;
 
+use askama::Template;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::parts::Part;
 use super::past::{Curve, Past, Shares};
 use crate::cli::words;
 
 /// Rows of the table beside a plot: the last ones.
 const TABLE_ROWS: usize = 12;
+
+/// Plots as they stand in a part.
+#[derive(Template)]
+#[template(path = "plots.html")]
+struct Drawn<'a> {
+    plots: &'a [Plot],
+}
+
+/// Plots as a piece of HTML, each with its table.
+#[must_use]
+pub fn html(plots: &[Plot]) -> String {
+    Part::of("plots", &Drawn { plots }).html
+}
 
 /// One plot.
 #[derive(Clone, Debug, PartialEq, Eq)]
