@@ -90,7 +90,9 @@ async fn without_the_key_of_the_address_nobody_is_let_in() {
     );
     let cookie = answer.head.split("set-cookie: ").nth(1).unwrap();
     let cookie = cookie.split(';').next().unwrap().to_owned();
-    let page = browser.send("GET", "/", &[("cookie", &cookie)], "").await;
+    let page = browser
+        .send("GET", "/", &[("cookie", cookie.as_str())], "")
+        .await;
     assert_eq!(page.code, 200, "{page:?}");
     assert!(!page.body.contains(key), "the key is on no page");
 }
