@@ -328,7 +328,7 @@ pub enum RevertPhase {
     Pushed,
     /// A pull or merge request waits for somebody to merge it (`status.pullRequest`).
     PullRequestOpen,
-    /// Somebody closed the request and did not merge it. It is not opened again.
+    /// A person does not want it, or closed the request without merging it: nothing is written.
     Declined,
     /// The branch holds the stable version's values.
     Landed,
@@ -336,8 +336,6 @@ pub enum RevertPhase {
     Verified,
     /// Nothing to do any more: a person or a bot was first, or the version was released.
     Superseded,
-    /// A person does not want it: nothing is written.
-    Declined,
     /// It cannot be known what to revert, or the writer may not.
     Unresolvable,
     /// The change was found but not with the certainty that a push needs.
@@ -360,7 +358,6 @@ impl RevertPhase {
             RevertPhase::Landed => "Landed",
             RevertPhase::Verified => "Verified",
             RevertPhase::Superseded => "Superseded",
-            RevertPhase::Declined => "Declined",
             RevertPhase::Unresolvable => "Unresolvable",
             RevertPhase::NeedsHuman => "NeedsHuman",
             RevertPhase::Mismatch => "Mismatch",

@@ -169,7 +169,7 @@ fn mode_note(revert: &Revert) -> Option<&'static str> {
             Some("a record only: mode Off, or an abort that gitRevert.on does not name")
         }
         RevertMode::DryRun => Some("a plan only: mode DryRun"),
-        RevertMode::Push => None,
+        RevertMode::PullRequest | RevertMode::Push => None,
     }
 }
 

@@ -61,7 +61,6 @@ fn event(revert: &Revert, old: &RevertStatus, outcome: &Outcome) -> Option<Event
         RevertPhase::Planned => (EventType::Normal, "RevertPlanned"),
         RevertPhase::Pushed => (EventType::Normal, "RevertPushed"),
         RevertPhase::PullRequestOpen => (EventType::Normal, "RevertProposed"),
-        RevertPhase::Declined => (EventType::Warning, "RevertDeclined"),
         RevertPhase::Landed => (EventType::Normal, "RevertLanded"),
         RevertPhase::Verified => (EventType::Normal, "RevertVerified"),
         RevertPhase::Superseded => (EventType::Normal, "RevertSuperseded"),

@@ -134,9 +134,7 @@ pub(super) fn next_step(revert: &Revert, deadlines: &Deadlines, now: Timestamp) 
         }
         RevertPhase::Pushed => wait.map_or(Step::Confirm, Step::Wait),
         // It is closed at once, unless that has just failed.
-        RevertPhase::PullRequestOpen if called_off && status.attempts.is_none() => {
-            Step::Work
-        }
+        RevertPhase::PullRequestOpen if called_off && status.attempts.is_none() => Step::Work,
         // However old: it is a person's to decide.
         RevertPhase::PullRequestOpen => wait.map_or(Step::Work, Step::Wait),
         // A cluster that follows late is still told from one that never does.

@@ -444,6 +444,10 @@ mod tests {
             bomb.push_str(&format!("a{i}: &a{i} [{list}]\n"));
         }
         assert!(read(&bomb).faults[0].1.contains("more than"));
-        assert!(read(&"[".repeat(DEPTH_MAX + 1)).faults[0].1.contains("deeper"));
+        assert!(
+            read(&"[".repeat(DEPTH_MAX + 1)).faults[0]
+                .1
+                .contains("deeper")
+        );
     }
 }

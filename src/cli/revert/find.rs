@@ -68,6 +68,7 @@ pub(super) fn none(rollout: &Rollout) -> String {
     let comes = match git.map_or(GitRevertMode::Off, |git| git.mode) {
         GitRevertMode::Off => "spec.gitRevert.mode is Off: an abort makes a record and no plan. With DryRun it makes a plan and pushes nothing".to_owned(),
         GitRevertMode::DryRun => format!("spec.gitRevert.mode is DryRun: an abort ({on}) makes a plan and pushes nothing"),
+        GitRevertMode::PullRequest => format!("spec.gitRevert.mode is PullRequest: an abort ({on}) makes a plan and opens a pull request with it. With DryRun it pushes nothing"),
         GitRevertMode::Push => format!("spec.gitRevert.mode is Push: an abort ({on}) makes a plan and pushes it. With DryRun it pushes nothing"),
     };
     format!(

@@ -206,6 +206,9 @@ pub(super) fn next(revert: &Revert) -> Vec<String> {
         RevertPhase::Pending | RevertPhase::Planned => out.push(format!(
             "the Git writer goes on by itself; {retry} lets it try now, {decline} keeps it from writing"
         )),
+        RevertPhase::PullRequestOpen => out.push(format!(
+            "merge the request, or close it; {decline} closes it"
+        )),
         RevertPhase::Unresolvable | RevertPhase::NeedsHuman => out.push(format!(
             "do what the message says, and then {retry}; {decline} ends it without that"
         )),
