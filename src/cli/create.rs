@@ -59,7 +59,7 @@ pub async fn run(
             terminal.document(format, &document)?;
         }
         Some(Output::Name) => {
-            terminal.say(Tone::Plain, format!("analysisrun.tidegate.io/{name}"))?
+            terminal.say(Tone::Plain, format!("analysisrun.tidegate.io/{name}"))?;
         }
         None | Some(Output::Wide) => {
             let (template, versions) = (&subject.template, &subject.versions);

@@ -125,7 +125,7 @@ mod tests {
         )
     }
 
-    fn of(containers: Value) -> Value {
+    fn of(containers: &Value) -> Value {
         json!({"metadata": {"labels": {"app": "checkout"}}, "spec": {"containers": containers}})
     }
 
@@ -144,26 +144,26 @@ mod tests {
         for (why, then, now) in [
             (
                 "an image",
-                of(json!([app("r/a:1")])),
-                of(json!([app("r/a:2")])),
+                of(&json!([app("r/a:1")])),
+                of(&json!([app("r/a:2")])),
             ),
             (
                 "a variable that is new",
-                of(json!([app("r/a:1")])),
-                of(json!([with(
+                of(&json!([app("r/a:1")])),
+                of(&json!([with(
                     "/env",
                     json!([{"name": "A", "value": "1"}, {"name": "B", "value": "2"}])
                 )])),
             ),
             (
                 "a container that is new, before the other",
-                of(json!([app("r/a:1")])),
-                of(json!([side, app("r/a:2")])),
+                of(&json!([app("r/a:1")])),
+                of(&json!([side, app("r/a:2")])),
             ),
             (
                 "a port",
-                of(json!([app("r/a:1")])),
-                of(json!([with("/ports", json!([{"containerPort": 81}]))])),
+                of(&json!([app("r/a:1")])),
+                of(&json!([with("/ports", json!([{"containerPort": 81}]))])),
             ),
         ] {
             let seen =
@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn where_it_cannot_be_told_the_defaults_stay_and_nothing_of_tidegates_own() {
         let (then, now) = (
-            of(json!([{"name": "app", "image": "r/a:1"}])),
-            of(json!([{"name": "app", "image": "r/a:2"}])),
+            of(&json!([{"name": "app", "image": "r/a:1"}])),
+            of(&json!([{"name": "app", "image": "r/a:2"}])),
         );
         let back = template(&now, None, &in_cluster(&then, "h", "stable"));
         assert_eq!(back["spec"]["restartPolicy"], "Always");

@@ -236,7 +236,7 @@ mod tests {
                 "create analysisrun --from-template a --name A",
                 "cannot be right",
             ),
-            ("create analysisrun --from-template a --ttl 721h", "720h"),
+            ("create analysisrun --from-template a --ttl 721h", "longer than the 30 days"),
             (
                 "create analysisrun --from-template a --canary b",
                 "required",
