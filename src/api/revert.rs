@@ -293,7 +293,8 @@ pub struct RevertStatus {
     #[schemars(length(max = 16384))]
     pub plan: Option<String>,
     /// `Resolved` (the change was found in Git), `Landed` (the branch holds the stable version's
-    /// values again), `Verified` (the cluster runs the stable version).
+    /// values again), `HandedOver` (Argo CD or Flux was asked to follow), `Verified` (the cluster
+    /// runs the stable version).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub conditions: Vec<Condition>,

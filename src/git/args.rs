@@ -99,6 +99,15 @@ pub struct GitWriterArgs {
     #[arg(long, env = "TIDEGATE_AUTO_MERGE")]
     pub auto_merge: bool,
 
+    /// Whether Argo CD or Flux are asked to follow at once when a revert has landed
+    #[arg(long, env = "TIDEGATE_HAND_OVER", value_name = "BOOL", default_value_t = true,
+          action = clap::ArgAction::Set)]
+    pub hand_over: bool,
+
+    /// Where Applications of Argo CD are that the tracking id of a Rollout names without a namespace
+    #[arg(long, env = "TIDEGATE_ARGO_CD_NAMESPACE", default_value = "argocd")]
+    pub argo_cd_namespace: String,
+
     /// Reverts that are worked on at the same time
     #[arg(long, env = "TIDEGATE_CONCURRENCY", default_value_t = 4,
           value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -154,6 +163,7 @@ impl GitWriterArgs {
                 verify: time("verify-timeout", &self.verify_timeout)?,
             },
             pushes_per_hour: self.pushes_per_hour.into(),
+            argo_cd_namespace: self.hand_over.then(|| self.argo_cd_namespace.clone()),
         })
     }
 }
@@ -228,6 +238,9 @@ mod tests {
         assert!(settings.allowed.is_empty());
         assert_eq!(settings.deadlines.max_age, SignedDuration::from_hours(24));
         assert_eq!(settings.pushes_per_hour, 20);
+        assert_eq!(settings.argo_cd_namespace.as_deref(), Some("argocd"));
+        let alone = parse(&["--hand-over=false"]).unwrap();
+        assert_eq!(alone.argo_cd_namespace, None);
         let two = parse(&["--allow-repository", "https://h/a,shop=https://h/b/*#main"]).unwrap();
         assert_eq!(two.allowed.len(), 2);
         for (args, expected) in [

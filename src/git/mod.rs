@@ -2,7 +2,8 @@
 //!
 //! A process of its own, the only one that holds Git credentials. It reads Reverts, which the
 //! engine writes, and Rollouts, to see whether the cluster followed; it writes the status of
-//! Reverts and Events, and nothing else in the cluster. Nothing of it is on the path of an abort.
+//! Reverts and Events, asks Argo CD or Flux to look at the branch (`hand_over`), and writes nothing else
+//! in the cluster. Nothing of it is on the path of an abort.
 //!
 //! From the pure to the outside: [`leaf`] reads a file as leaves, [`scope`] says which of them
 //! belong to a workload, [`revert`] plans what goes back (and [`revert_file`] for somebody who has
@@ -24,6 +25,8 @@ pub mod credentials;
 mod environment;
 #[cfg(feature = "cluster")]
 mod forge;
+#[cfg(feature = "cluster")]
+mod hand_over;
 mod image;
 pub mod leaf;
 #[cfg(feature = "cluster")]

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 
+use crate::api::conditions::ConditionStatus;
 use crate::api::revert::{Revert, RevertPhase, RevertStatus};
 use crate::api::rollout::Rollout;
 
@@ -47,10 +48,20 @@ impl Notices {
     }
 }
 
-/// One Event per phase that a Revert comes into, and one when it begins to be delayed.
+/// One Event per phase that a Revert comes into, one when it begins to be delayed, and one for what
+/// was said to the GitOps tools.
 fn event(revert: &Revert, old: &RevertStatus, outcome: &Outcome) -> Option<Event> {
     let status = revert.status.as_ref()?;
     let phase = status.phase?;
+    if let Outcome::HandedOver { value, .. } = outcome {
+        let (type_, reason) = match value {
+            ConditionStatus::True => (EventType::Normal, "RevertHandedOver"),
+            ConditionStatus::False | ConditionStatus::Unknown => {
+                (EventType::Warning, "HandOverIncomplete")
+            }
+        };
+        return Some(noted(revert, status, outcome, type_, reason));
+    }
     let failed = matches!(outcome, Outcome::Failed { .. } | Outcome::Limited { .. });
     let delayed = failed && old.attempts.unwrap_or(0) == 0;
     if old.phase == Some(phase) && !delayed {
@@ -70,13 +81,23 @@ fn event(revert: &Revert, old: &RevertStatus, outcome: &Outcome) -> Option<Event
         RevertPhase::Mismatch => (EventType::Warning, "RevertMismatch"),
         RevertPhase::Pending | RevertPhase::Recorded => return None,
     };
+    Some(noted(revert, status, outcome, type_, reason))
+}
+
+fn noted(
+    revert: &Revert,
+    status: &RevertStatus,
+    outcome: &Outcome,
+    type_: EventType,
+    reason: &str,
+) -> Event {
     let mut note = format!(
         "{}: {}",
         outcome.name(),
         status.message.as_deref().unwrap_or_default()
     );
     cut(&mut note, NOTE_BYTES_MAX);
-    Some(Event {
+    Event {
         type_,
         reason: reason.to_owned(),
         note: Some(note),
@@ -89,5 +110,5 @@ fn event(revert: &Revert, old: &RevertStatus, outcome: &Outcome) -> Option<Event
             uid: Some(revert.spec.rollout.uid.clone()),
             ..ObjectReference::default()
         }),
-    })
+    }
 }

@@ -3,6 +3,7 @@
 
 use jiff::SignedDuration;
 
+use crate::api::conditions::ConditionStatus;
 use crate::api::revert::{PullRequest, RevertPhase};
 
 use super::answers::GitError;
@@ -21,6 +22,8 @@ pub(super) const RESOLVED: &str = "Resolved";
 pub(super) const LANDED: &str = "Landed";
 /// The condition about the cluster.
 pub(super) const VERIFIED: &str = "Verified";
+/// The condition about the GitOps tools.
+pub(super) const HANDED_OVER: &str = "HandedOver";
 
 /// When something is looked at again that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,12 @@ pub(super) enum Outcome {
     /// A reason that may pass.
     Failed {
         condition: &'static str,
+        reason: &'static str,
+        message: String,
+    },
+    /// The GitOps tools were asked to follow, or could not be.
+    HandedOver {
+        value: ConditionStatus,
         reason: &'static str,
         message: String,
     },
@@ -229,6 +238,7 @@ impl Outcome {
             Outcome::Superseded { reason, .. }
             | Outcome::Refused { reason, .. }
             | Outcome::Failed { reason, .. }
+            | Outcome::HandedOver { reason, .. }
             | Outcome::NotVerified { reason, .. } => reason,
             Outcome::Verified => "Verified",
         }

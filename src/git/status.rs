@@ -9,7 +9,7 @@ use crate::api::revert::{
 };
 use crate::retry::Retry;
 
-use super::outcome::{Again, LANDED, Outcome, RESOLVED, VERIFIED};
+use super::outcome::{Again, HANDED_OVER, LANDED, Outcome, RESOLVED, VERIFIED};
 use super::redact::cut;
 
 /// Longest message of a condition and of the status, in bytes; the schema allows a little more.
@@ -180,6 +180,10 @@ pub(super) fn after(
     let mut status = revert.status.clone().unwrap_or_default();
     let old = status.clone();
     let generation = revert.metadata.generation;
+    if let Outcome::Landed { .. } = outcome {
+        // What was said after an earlier landing is not about this one.
+        status.conditions.retain(|c| c.type_ != HANDED_OVER);
+    }
     let mut set = |type_: &str, value: ConditionStatus, reason: &str, message: &str| {
         set_condition(
             &mut status.conditions,
@@ -270,6 +274,15 @@ pub(super) fn after(
             set(LANDED, ConditionStatus::Unknown, "RateLimited", message);
             (while_tried(&old), message.clone())
         }
+        Outcome::HandedOver {
+            value,
+            reason,
+            message,
+        } => {
+            set(HANDED_OVER, *value, reason, message);
+            let message = format!("the branch is right; {message}");
+            (RevertPhase::Landed, message)
+        }
         Outcome::Verified => {
             let message = "the cluster runs the stable version";
             set(
@@ -299,7 +312,14 @@ pub(super) fn after(
             } else {
                 RevertPhase::Landed
             };
-            (phase, message.clone())
+            // What the cluster waits for may be a person.
+            let by_hand = old.conditions.iter().find(|c| c.type_ == HANDED_OVER);
+            let by_hand = by_hand.filter(|c| c.status == ConditionStatus::False);
+            let message = match by_hand {
+                Some(condition) => format!("{message}; {}", condition.message),
+                None => message.clone(),
+            };
+            (phase, message)
         }
     };
     status.phase = Some(phase);

@@ -21,6 +21,7 @@ use crate::api::rollout::Rollout;
 use crate::notify::Notifier;
 use crate::retry::Retry;
 
+use super::hand_over::{self, HandOver};
 use super::metrics::WriterMetrics;
 use super::notices::Notices;
 use super::outcome::{Again, LANDED, Outcome, RESOLVED};
@@ -74,6 +75,9 @@ pub(super) struct Settings {
     pub allowed: Vec<Allowed>,
     pub deadlines: Deadlines,
     pub pushes_per_hour: usize,
+    /// Where Applications are that name no namespace; nobody is told that a revert has landed
+    /// without it.
+    pub argo_cd_namespace: Option<String>,
 }
 
 /// Repository and branch.
@@ -88,6 +92,7 @@ pub(super) struct Writer {
     metrics: Arc<WriterMetrics>,
     notices: Notices,
     notifier: Notifier,
+    hand_over: Option<HandOver>,
     reverts: Store<Revert>,
     branches: Mutex<BTreeMap<Branch, Turn>>,
     /// Looks in a row that failed, by Revert. Losing it only makes the next delay shorter.
@@ -104,7 +109,9 @@ impl Writer {
         notifier: Notifier,
         reverts: Store<Revert>,
     ) -> Writer {
+        let argo_cd = settings.argo_cd_namespace.clone();
         Writer {
+            hand_over: argo_cd.map(|namespace| HandOver::new(client.clone(), namespace)),
             client,
             settings,
             metrics,
@@ -228,7 +235,16 @@ impl Writer {
         let namespace = revert.namespace().unwrap_or_default();
         let rollouts: Api<Rollout> = Api::namespaced(self.client.clone(), &namespace);
         let rollout = call("get Rollout", rollouts.get_opt(&revert.spec.rollout.name)).await?;
-        Ok(verdict(&revert.spec, rollout.as_ref()))
+        let found = verdict(&revert.spec, rollout.as_ref());
+        if let (Some(hand_over), Some(rollout)) = (&self.hand_over, &rollout)
+            && hand_over::is_due(revert, &found, Timestamp::now())
+            && let Some(asked) = hand_over.ask(revert, rollout).await
+            && hand_over::is_news(revert, &asked)
+        {
+            // The look that its writing brings is at the Rollout again.
+            return Ok(asked);
+        }
+        Ok(found)
     }
 
     /// Writes the status that follows from the outcome, over the one that it was made from. Writes

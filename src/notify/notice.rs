@@ -315,9 +315,11 @@ pub fn of_revert(revert: &Revert, cluster: &str, since: Timestamp) -> Option<Not
     let status = revert.status.as_ref()?;
     let kind = Kind::of_phase(status.phase?)?;
     // A condition says when the phase was come to; a plan that waits for nobody has only this one.
+    // What was said to a GitOps tool comes later and is not about it.
     let last = status
         .conditions
         .iter()
+        .filter(|condition| condition.type_ != "HandedOver")
         .max_by_key(|condition| condition.last_transition_time)?;
     let at = last
         .last_transition_time
