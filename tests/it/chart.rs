@@ -95,6 +95,18 @@ const WRITER: &[&str] = &[
     "tidegate.io reverts/status: patch",
     "tidegate.io rollouts: get",
     "events.k8s.io events: create patch",
+    "argoproj.io applications: get patch",
+    "kustomize.toolkit.fluxcd.io kustomizations: get patch",
+    "helm.toolkit.fluxcd.io helmreleases: get patch",
+    "source.toolkit.fluxcd.io gitrepositories: get patch",
+];
+
+/// What of it goes with `gitops.handOver`.
+const HAND_OVER: [&str; 4] = [
+    "argoproj.io applications",
+    "kustomize.toolkit.fluxcd.io kustomizations",
+    "helm.toolkit.fluxcd.io helmreleases",
+    "source.toolkit.fluxcd.io gitrepositories",
 ];
 
 /// What the page in the cluster may do: it is to look at.
@@ -422,6 +434,7 @@ fn too_much(name: &str, right: &str) -> Option<&'static str> {
         return Some("nothing in Tidegate needs it");
     }
     let ours = resource.starts_with("tidegate.io") || resource.starts_with("events.k8s.io");
+    let ours = ours || (HAND_OVER.contains(&resource) && verbs == ["get", "patch"]);
     if name.contains("git-writer") && (!ours || (writes && resource == "tidegate.io rollouts")) {
         return Some("the Git writer has no right to workloads");
     }
@@ -454,6 +467,8 @@ fn no_role_has_what_none_may_have() {
         ("tidegate", "rbac.authorization.k8s.io roles: bind"),
         ("tidegate", "core pods/exec: create"),
         ("tidegate-git-writer", "apps replicasets: get"),
+        ("tidegate-git-writer", "argoproj.io applications: get patch delete"),
+        ("tidegate-git-writer", "argoproj.io appprojects: get patch"),
         ("tidegate-git-writer", "core secrets [a]: get"),
         ("tidegate-git-writer", "tidegate.io rollouts: get patch"),
     ] {
@@ -462,6 +477,21 @@ fn no_role_has_what_none_may_have() {
             "not found: {name}: {right}"
         );
     }
+}
+
+#[test]
+fn without_the_hand_over_the_git_writer_has_nothing_of_the_gitops_tools() {
+    let Some(objects) = rendered("gitops: {handOver: {enabled: false}}") else {
+        return;
+    };
+    let writer = named(&objects, "ClusterRole", "tidegate-git-writer");
+    let mut expected = table(&[WRITER]);
+    expected.retain(|right| !HAND_OVER.iter().any(|gone| right.starts_with(gone)));
+    assert_eq!(expected.len(), WRITER.len() - HAND_OVER.len());
+    assert_eq!(rights(writer), expected);
+    let deployment = named(&objects, "Deployment", "tidegate-git-writer");
+    let text = deployment.to_string();
+    assert!(text.contains("--hand-over=false"), "{text}");
 }
 
 /// What keeps a pod from the restricted Pod Security Standard, and from our own wishes beyond it.
@@ -764,6 +794,11 @@ fn values_that_cannot_be_meant_are_refused() {
         ),
         ("gitWriter: {author: {name: \"a <b>\"}}", "author.name"),
         ("gitWriter: {maxAge: soon}", "maxAge"),
+        ("gitops: {handOver: {enabled: sometimes}}", "gitops.handOver"),
+        (
+            "gitops: {handOver: {argoCDNamespace: A_B}}",
+            "argoCDNamespace",
+        ),
         ("watchNamespace: Not_A_Name", "watchNamespace"),
         (
             "prometheusUrl: prometheus.monitoring.svc:9090",

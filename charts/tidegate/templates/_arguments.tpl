@@ -43,6 +43,8 @@
 - --verify-timeout={{ $writer.verifyTimeout }}
 - --max-age={{ $writer.maxAge }}
 - --pushes-per-hour={{ $writer.pushesPerHour }}
+- --hand-over={{ .Values.gitops.handOver.enabled }}
+- --argo-cd-namespace={{ .Values.gitops.handOver.argoCDNamespace }}
 {{- range $writer.pullRequests.labels }}
 - {{ printf "--request-label=%s" . | quote }}
 {{- end }}

@@ -99,4 +99,20 @@ of the same rules: whoever adds a line here adds it there and says why.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.gitops.handOver.enabled }}
+# What manages a Rollout is asked to follow once its revert has landed: an annotation, and the end of
+# an operation that runs without the revert. RBAC cannot name single fields.
+- apiGroups: [argoproj.io]
+  resources: [applications]
+  verbs: [get, patch]
+- apiGroups: [kustomize.toolkit.fluxcd.io]
+  resources: [kustomizations]
+  verbs: [get, patch]
+- apiGroups: [helm.toolkit.fluxcd.io]
+  resources: [helmreleases]
+  verbs: [get, patch]
+- apiGroups: [source.toolkit.fluxcd.io]
+  resources: [gitrepositories]
+  verbs: [get, patch]
+{{- end }}
 {{- end -}}
