@@ -22,6 +22,7 @@ mod examples;
 mod forge;
 mod git_traps;
 mod git_writer;
+mod hand_over;
 mod monitoring;
 mod notify;
 mod page;

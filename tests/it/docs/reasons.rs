@@ -143,8 +143,21 @@ const FAMILIES: &[Family] = &[
             (PAGE, "## Events"),
             ("docs/gitops.md", ""),
         ],
-        // A field of Gitea's API, YAML's word for nothing, the action of an Event, the author's name.
-        others: &["Do", "Null", "Revert", "Tidegate"],
+        // A field of Gitea's API, YAML's word for nothing, the action of an Event, the author's name;
+        // kinds of GitOps tools and phases of their operations.
+        others: &[
+            "Application",
+            "Do",
+            "GitRepository",
+            "HelmRelease",
+            "Kustomization",
+            "Null",
+            "Revert",
+            "Rollout",
+            "Running",
+            "Terminating",
+            "Tidegate",
+        ],
     },
 ];
 

@@ -49,7 +49,11 @@ impl World {
     /// The repository has the good version and, one commit later, the bad one; the cluster runs
     /// the good one and has aborted the bad one.
     pub async fn new() -> World {
-        let api = cluster();
+        World::on(cluster()).await
+    }
+
+    /// The same, on a cluster that has more.
+    pub async fn on(api: ApiServer) -> World {
         let server = GitServer::start(Some(("bot", TOKEN))).await;
         server.create("shop/config.git");
         let dir = tempfile::tempdir().unwrap();
