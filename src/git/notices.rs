@@ -57,7 +57,7 @@ fn event(revert: &Revert, old: &RevertStatus, outcome: &Outcome) -> Option<Event
         let (type_, reason) = match value {
             ConditionStatus::True => (EventType::Normal, "RevertHandedOver"),
             ConditionStatus::False | ConditionStatus::Unknown => {
-                (EventType::Warning, "HandOverIncomplete")
+                (EventType::Warning, "RevertNotHandedOver")
             }
         };
         return Some(noted(revert, status, outcome, type_, reason));

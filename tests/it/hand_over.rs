@@ -328,7 +328,7 @@ async fn what_a_person_has_to_do_is_said_and_not_done() {
         world.rollout("Healthy", "good").await;
         world.until_phase("Verified").await;
         writer.stop().await;
-        assert!(event_reasons(&world).contains(&"HandOverIncomplete".to_owned()));
+        assert!(event_reasons(&world).contains(&"RevertNotHandedOver".to_owned()));
         for object in world
             .api
             .store()
