@@ -99,6 +99,7 @@ impl World {
 
     /// I1, I3, I4, I5: checked after every write and at every tick.
     pub fn check(&self) {
+        self.check_conditions();
         let replicas = self.spec["replicas"].as_i64().unwrap() as i32;
         if self.users_own_pods_died || replicas == 0 || self.gone {
             return;

@@ -17,6 +17,7 @@ mod evidence;
 mod golden;
 mod hand_over;
 mod invariants;
+mod kstatus;
 mod pods;
 mod random;
 mod records;
