@@ -29,6 +29,7 @@ const NOT_APPLIED: &[(&str, &str)] = &[
     ("git-revert/github-actions.yml", "helm upgrade"),
     ("git-revert/gitlab-ci.yml", "helm upgrade"),
     ("git-revert/argocd-application.yaml", "kind: Application"),
+    ("gitops/argo-cd/argocd-cm.yaml", "kind: ConfigMap"),
     ("git-revert/deploy/values-prod.yaml", "tag:"),
     ("git-revert/deploy/chart/Chart.yaml", "name: checkout"),
     ("git-revert/deploy/chart/values.yaml", "source:"),

@@ -11,6 +11,7 @@
 
 mod analysis;
 mod apiserver;
+mod argo_cd;
 mod bad_input;
 mod chart;
 mod cluster;
