@@ -99,7 +99,7 @@ fn each_action_writes_the_command_of_its_name() {
         "resume",
         "retry",
     ];
-    assert_eq!(defined, expected.map(str::to_owned).into());
+    assert_eq!(defined, BTreeSet::from(expected.map(str::to_owned)));
     for definition in definitions {
         let name = definition["name"].as_str().unwrap();
         assert!(commands::VERBS.contains(&name), "{name}");

@@ -431,3 +431,51 @@ fn a_request_is_looked_at_for_as_long_as_it_is_open_and_ever_more_seldom() {
     let wait = Step::Wait(SignedDuration::from_mins(20));
     assert_eq!(next_step(&open, &DEADLINES, now), wait);
 }
+
+#[test]
+fn what_a_tool_waits_for_is_said_beside_what_the_cluster_shows() {
+    let landed = landed(&revert(RevertMode::Push, None), 10);
+    let told = |from: &Revert, value, reason, second| {
+        let outcome = Outcome::HandedOver {
+            value,
+            reason,
+            message: "resume apps".into(),
+        };
+        Revert {
+            status: Some(after(from, &outcome, &DEADLINES, at(second))),
+            ..from.clone()
+        }
+    };
+    let waiting = Outcome::NotVerified {
+        reason: "NotHealthy",
+        message: "Aborted".into(),
+        on_its_way: false,
+    };
+    for (value, reason, message) in [
+        (ConditionStatus::True, "Asked", "Aborted"),
+        (ConditionStatus::Unknown, "ToolUnreachable", "Aborted"),
+        (ConditionStatus::False, "Suspended", "Aborted; resume apps"),
+    ] {
+        let asked = told(&landed, value, reason, 11);
+        let status = asked.status.as_ref().unwrap();
+        assert_eq!(status.phase, Some(RevertPhase::Landed));
+        assert_eq!(next_step(&asked, &DEADLINES, at(11)), Step::Verify);
+        let status = after(&asked, &waiting, &DEADLINES, at(12));
+        assert_eq!(status.message.as_deref(), Some(message), "{reason}");
+        // The same again is no write, and lands no later for it.
+        let twice = Revert {
+            status: Some(status.clone()),
+            ..asked.clone()
+        };
+        assert_eq!(after(&twice, &waiting, &DEADLINES, at(13)), status);
+    }
+    // Another landing is told of anew.
+    let asked = told(&landed, ConditionStatus::True, "Asked", 11);
+    let outcome = Outcome::Landed {
+        commit: None,
+        id: None,
+        branch: "main".into(),
+    };
+    let again = after(&asked, &outcome, &DEADLINES, at(20));
+    assert!(again.conditions.iter().all(|c| c.type_ != HANDED_OVER));
+}

@@ -159,7 +159,9 @@ fn what_became_of_a_revert_is_told_with_its_commit_and_diff() {
     let status = json!({
         "phase": "Landed", "message": "the branch is right", "commit": "c0ffee", "branch": "main",
         "plan": "é".repeat(DIFF_MAX), "pushedAt": at(20),
-        "conditions": [condition("Resolved", 10), condition("Landed", 30)],
+        "conditions": [
+            condition("Resolved", 10), condition("Landed", 30), condition("HandedOver", 40),
+        ],
     });
     let told = of_revert(&revert(&status), "east", at(30)).unwrap();
     assert_eq!(told.kind, Kind::RevertLanded);
