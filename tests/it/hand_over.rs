@@ -1,6 +1,11 @@
 //! What the Git writer asks of Argo CD and Flux once a revert has landed: the real loop against the API
 //! server in memory, with their kinds, a Git server, and nobody who acts on what is asked.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "json!({..}) reads better than &json!({..})"
+)]
+
 use std::sync::Arc;
 use std::time::Instant;
 
