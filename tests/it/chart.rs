@@ -467,7 +467,10 @@ fn no_role_has_what_none_may_have() {
         ("tidegate", "rbac.authorization.k8s.io roles: bind"),
         ("tidegate", "core pods/exec: create"),
         ("tidegate-git-writer", "apps replicasets: get"),
-        ("tidegate-git-writer", "argoproj.io applications: get patch delete"),
+        (
+            "tidegate-git-writer",
+            "argoproj.io applications: get patch delete",
+        ),
         ("tidegate-git-writer", "argoproj.io appprojects: get patch"),
         ("tidegate-git-writer", "core secrets [a]: get"),
         ("tidegate-git-writer", "tidegate.io rollouts: get patch"),
@@ -794,7 +797,10 @@ fn values_that_cannot_be_meant_are_refused() {
         ),
         ("gitWriter: {author: {name: \"a <b>\"}}", "author.name"),
         ("gitWriter: {maxAge: soon}", "maxAge"),
-        ("gitops: {handOver: {enabled: sometimes}}", "gitops.handOver"),
+        (
+            "gitops: {handOver: {enabled: sometimes}}",
+            "gitops.handOver",
+        ),
         (
             "gitops: {handOver: {argoCDNamespace: A_B}}",
             "argoCDNamespace",
