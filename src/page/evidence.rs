@@ -112,12 +112,7 @@ fn shown_run(at: usize, run: &AnalysisRun, past: Option<&Past>, now: Timestamp) 
     let curves = metrics.iter().enumerate().filter_map(|(place, metric)| {
         let curve = past?.metric(&name, &metric.name)?;
         let id = format!("evidence-{at}-{place}");
-        Some(plots::evidence(
-            &id,
-            &shown(&metric.name),
-            &curve.evidence,
-            now,
-        ))
+        plots::evidence(&id, &shown(&metric.name), &curve.evidence, now)
     });
     Run {
         plots: plots::html(&curves.take(PLOTS_MAX).collect::<Vec<_>>()),

@@ -107,16 +107,19 @@ pub fn traffic(past: &Past, now: Timestamp) -> Plot {
     )
 }
 
-/// Evidence for harm and for safety of a metric, in percent of the limits.
+/// Evidence for harm and for safety of a metric, in percent of the limits; none while there is not any.
 #[must_use]
-pub fn evidence(id: &str, metric: &str, curve: &Curve<Shares>, now: Timestamp) -> Plot {
+pub fn evidence(id: &str, metric: &str, curve: &Curve<Shares>, now: Timestamp) -> Option<Plot> {
     let second = now.as_second();
     let lines = [
         Line::of("harm", true, curve, |shares| shares.0, second),
         Line::of("safety", true, curve, |shares| shares.1, second),
     ];
-    let title = format!("Evidence about {metric} in percent of the limits");
-    plot(id, &title, &lines, Some(100.0), second)
+    let mut points = lines.iter().flat_map(|line| &line.points);
+    points.any(|(_, value)| value.is_some()).then(|| {
+        let title = format!("Evidence about {metric} in percent of the limits");
+        plot(id, &title, &lines, Some(100.0), second)
+    })
 }
 
 fn plot(id: &str, title: &str, lines: &[Line], limit: Option<f64>, now: i64) -> Plot {
@@ -183,7 +186,7 @@ mod tests {
         let mut curve = Curve::default();
         curve.push(10, (0.0, 5.0));
         curve.push(20, (50.0, 5.0));
-        let plot = evidence("e", "errors", &curve, at(30));
+        let plot = evidence("e", "errors", &curve, at(30)).unwrap();
         let data: Value = serde_json::from_str(&plot.data).unwrap();
         assert_eq!(data["x"], json!([10, 20, 30]));
         assert_eq!(data["lines"][0]["y"], json!([0.0, 50.0, 50.0]));
@@ -196,9 +199,12 @@ mod tests {
     fn what_is_not_known_is_a_gap_and_no_number() {
         let mut curve = Curve::default();
         curve.push(10, (1.0, f64::NAN));
-        let plot = evidence("e", "errors", &curve, at(10));
+        let plot = evidence("e", "errors", &curve, at(10)).unwrap();
         let data: Value = serde_json::from_str(&plot.data).unwrap();
         assert_eq!(data["lines"][1]["y"], json!([null]));
         assert_eq!(plot.rows[0].cells, ["1 %", "–"]);
+        let mut nothing = Curve::default();
+        nothing.push(10, (f64::NAN, f64::NAN));
+        assert_eq!(evidence("e", "errors", &nothing, at(10)), None);
     }
 }

@@ -236,7 +236,10 @@ mod tests {
                 "create analysisrun --from-template a --name A",
                 "cannot be right",
             ),
-            ("create analysisrun --from-template a --ttl 721h", "longer than the 30 days"),
+            (
+                "create analysisrun --from-template a --ttl 721h",
+                "longer than the 30 days",
+            ),
             (
                 "create analysisrun --from-template a --canary b",
                 "required",
