@@ -1,6 +1,6 @@
 //! Curves as data for the script that draws them, and as a table for who does not see them. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use jiff::Timestamp;
@@ -107,7 +107,8 @@ pub fn traffic(past: &Past, now: Timestamp) -> Plot {
     )
 }
 
-/// Evidence for harm and for safety of a metric, in percent of the limits; none while there is not any.
+/// Evidence for harm and for safety of a metric, in percent of the limits; none before there is a
+/// second moment: one makes no curve.
 #[must_use]
 pub fn evidence(id: &str, metric: &str, curve: &Curve<Shares>, now: Timestamp) -> Option<Plot> {
     let second = now.as_second();
@@ -115,8 +116,10 @@ pub fn evidence(id: &str, metric: &str, curve: &Curve<Shares>, now: Timestamp) -
         Line::of("harm", true, curve, |shares| shares.0, second),
         Line::of("safety", true, curve, |shares| shares.1, second),
     ];
-    let mut points = lines.iter().flat_map(|line| &line.points);
-    points.any(|(_, value)| value.is_some()).then(|| {
+    let points = lines.iter().flat_map(|line| &line.points);
+    let known = points.filter(|(_, value)| value.is_some());
+    let moments: BTreeSet<i64> = known.map(|(at, _)| *at).collect();
+    (moments.len() > 1).then(|| {
         let title = format!("Evidence about {metric} in percent of the limits");
         plot(id, &title, &lines, Some(100.0), second)
     })
@@ -199,12 +202,15 @@ mod tests {
     fn what_is_not_known_is_a_gap_and_no_number() {
         let mut curve = Curve::default();
         curve.push(10, (1.0, f64::NAN));
-        let plot = evidence("e", "errors", &curve, at(10)).unwrap();
+        assert_eq!(evidence("e", "errors", &curve, at(10)), None);
+        curve.push(20, (1.0, f64::NAN));
+        let plot = evidence("e", "errors", &curve, at(20)).unwrap();
         let data: Value = serde_json::from_str(&plot.data).unwrap();
-        assert_eq!(data["lines"][1]["y"], json!([null]));
+        assert_eq!(data["lines"][1]["y"], json!([null, null]));
         assert_eq!(plot.rows[0].cells, ["1 %", "–"]);
         let mut nothing = Curve::default();
         nothing.push(10, (f64::NAN, f64::NAN));
-        assert_eq!(evidence("e", "errors", &nothing, at(10)), None);
+        nothing.push(20, (f64::NAN, f64::NAN));
+        assert_eq!(evidence("e", "errors", &nothing, at(20)), None);
     }
 }

@@ -244,6 +244,7 @@ await check("the demo says where its page is, and the page shows its Rollout", a
   await page.locator("#rows a", { hasText: "checkout" }).click();
   await page.waitForSelector("#traffic .uplot", { timeout: DEADLINE });
   await page.waitForFunction(() => document.querySelector("#evidence table"), null, { timeout: 3 * DEADLINE });
+  await page.waitForSelector("#evidence .uplot", { timeout: 3 * DEADLINE });
   await page.screenshot({ path: `${shots}/demo.png`, fullPage: true });
   assert.deepEqual(await violations(page), []);
   await close(page);
